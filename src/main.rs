@@ -1,0 +1,2 @@
+//! The `skipper` binary.
+fn main() {}

@@ -1,0 +1,2 @@
+//! lab tests
+fn main() {}
