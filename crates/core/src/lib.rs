@@ -1,1 +1,19 @@
-//! core
+//! Decides everything, touches nothing: no async, clock, environment, file system or randomness.
+//!
+//! ```text
+//! config -> release -> desired --+
+//!                      observed -+-> plan -> (deploy carries it out) -> event -> progress -> render
+//! ```
+
+pub mod desired;
+pub mod event;
+pub mod exit;
+pub mod failure;
+pub mod image;
+pub mod name;
+pub mod observed;
+pub mod orchestrator;
+pub mod plan;
+pub mod release;
+pub mod script;
+pub mod secret;

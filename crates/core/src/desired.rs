@@ -1,0 +1,123 @@
+//! What the configuration and the release ask for, as plain data.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::{Config, FleetSource, Group, Healthcheck, Port},
+    image::PinnedImage,
+    name::{EnvName, EnvironmentName, GroupName, HostName, ProjectName, ReplicaName, ServiceName},
+    release::Release,
+};
+
+/// Whose things these are: every name, tag and unit of a project's environment carries both.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Scope {
+    /// The `name` of `skipper.yml`.
+    pub project: ProjectName,
+    /// Where it is deployed to.
+    pub environment: EnvironmentName,
+}
+
+impl Scope {
+    /// `<project>-<environment>`, the stem of names in AWS and of units.
+    pub fn stem(&self) -> String {
+        format!("{}-{}", self.project, self.environment)
+    }
+}
+
+/// What should be: the groups with their hosts, and for each service what one replica of it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// Whose hosts and replicas these are.
+    pub scope: Scope,
+    /// The groups of hosts.
+    pub groups: BTreeMap<GroupName, Group>,
+    /// The services, with pinned images.
+    pub services: BTreeMap<ServiceName, DesiredService>,
+    /// Where hosts get fleet from.
+    pub fleet: FleetSource,
+}
+
+/// A service of a release: all that its replicas have in common.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DesiredService {
+    /// What it runs.
+    pub image: PinnedImage,
+    /// Replicas on each host of a group that lists the service.
+    pub scale: u32,
+    /// Container ports, with their host ports where the file fixes them.
+    pub ports: Vec<Port>,
+    /// Environment variables of the container.
+    pub env: BTreeMap<EnvName, String>,
+    /// Arguments in place of the image's own.
+    pub command: Vec<String>,
+    /// How a replica shows that it serves.
+    pub healthcheck: Healthcheck,
+    /// Seconds between SIGTERM and SIGKILL when a replica is stopped.
+    pub stop_grace_seconds: u32,
+}
+
+impl Desired {
+    /// Joins the checked configuration with the images of a release. Services the release has no image for are left out.
+    pub fn new(config: &Config, environment: EnvironmentName, release: &Release) -> Self {
+        let services = config
+            .services
+            .iter()
+            .filter_map(|(name, service)| {
+                let image = release.images.get(name)?.clone();
+                let service = DesiredService {
+                    image,
+                    scale: service.scale,
+                    ports: service.ports.clone(),
+                    env: service.env.clone(),
+                    command: service.command.clone(),
+                    healthcheck: service.healthcheck.clone(),
+                    stop_grace_seconds: u32::try_from(service.stop_grace_period.as_secs()).unwrap_or(u32::MAX),
+                };
+                Some((name.clone(), service))
+            })
+            .collect();
+        Self {
+            scope: Scope { project: config.project.clone(), environment },
+            groups: config.groups.clone(),
+            services,
+            fleet: config.fleet.clone(),
+        }
+    }
+
+    /// Every wanted host, groups in order of name, hosts in order of number.
+    pub fn hosts(&self) -> impl Iterator<Item = HostName> {
+        self.groups.iter().flat_map(|(name, group)| {
+            (1..=group.scale).map(|number| HostName { group: name.clone(), number })
+        })
+    }
+
+    /// The group a host belongs to, when the file names it.
+    pub fn group_of(&self, host: &HostName) -> Option<&Group> {
+        self.groups.get(&host.group)
+    }
+}
+
+/// A published port of one replica, host side decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Binding {
+    /// The port on the host.
+    pub host: u16,
+    /// The port in the container.
+    pub container: u16,
+}
+
+/// One replica with every choice made: enough to write its unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplicaSpec {
+    /// Its symbolic name.
+    pub replica: ReplicaName,
+    /// The host that runs it.
+    pub host: HostName,
+    /// Its published ports, in the order of the file.
+    pub bindings: Vec<Binding>,
+    /// What it has in common with the other replicas of its service.
+    pub service: DesiredService,
+}

@@ -1,0 +1,336 @@
+//! What was found in the world, as plain data; what could not be found out is a gap, not an absence.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    desired::Binding,
+    image::PinnedImage,
+    name::{GroupName, HostName, ReplicaName},
+};
+
+/// An EC2 instance id, `i-…`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InstanceId(pub String);
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The orchestrator's own name of a running or stopped replica (fleet: the unit's name). Opaque to planning and reporting.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Handle(pub String);
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Everything that planning may know.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// The security groups that carry the project's ownership tag.
+    pub security_groups: BTreeMap<SecurityGroup, ObservedSecurityGroup>,
+    /// The instances that carry the project's ownership tag, by the host they are. Terminated ones are left out.
+    pub hosts: BTreeMap<HostName, ObservedHost>,
+    /// What a launch in a group would use; present for groups with missing hosts only.
+    pub launch: BTreeMap<GroupName, LaunchFacts>,
+    /// How often a host has been launched before.
+    pub launches: BTreeMap<HostName, Launch>,
+    /// What could not be observed.
+    pub gaps: Vec<Gap>,
+}
+
+/// A part of the world that could not be observed, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// What it is about: a host, or everything when absent.
+    pub host: Option<HostName>,
+    /// What could not be observed, and why.
+    pub what: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// The security groups a project owns in a region.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecurityGroup {
+    /// Traffic between the project's own hosts.
+    Cluster,
+    /// The public ports of one group.
+    Group(GroupName),
+}
+
+impl SecurityGroup {
+    /// The word in the `skipper:security-group` tag.
+    pub fn tag(&self) -> String {
+        match self {
+            Self::Cluster => "cluster".to_owned(),
+            Self::Group(group) => format!("group/{group}"),
+        }
+    }
+}
+
+impl fmt::Display for SecurityGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster => f.write_str("the cluster"),
+            Self::Group(group) => write!(f, "group `{group}`"),
+        }
+    }
+}
+
+/// A security group as EC2 describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedSecurityGroup {
+    /// Its id, `sg-…`.
+    pub id: String,
+    /// Its inbound rules.
+    pub rules: BTreeSet<IngressRule>,
+}
+
+/// Who may reach a port (always TCP).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IngressRule {
+    /// The first port of the range.
+    pub from_port: u16,
+    /// The last port of the range.
+    pub to_port: u16,
+    /// From where.
+    pub source: Source,
+}
+
+impl fmt::Display for IngressRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.from_port == self.to_port {
+            write!(f, "tcp {} from {}", self.from_port, self.source)
+        } else {
+            write!(f, "tcp {}-{} from {}", self.from_port, self.to_port, self.source)
+        }
+    }
+}
+
+/// Where inbound traffic may come from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Everybody, over IPv4 (`0.0.0.0/0`).
+    AnyIpv4,
+    /// Everybody, over IPv6 (`::/0`).
+    AnyIpv6,
+    /// The project's own hosts: the cluster's security group itself.
+    Cluster,
+    /// Something skipper never writes: another address range, group or protocol, as EC2 spells it.
+    Other(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AnyIpv4 => f.write_str("0.0.0.0/0"),
+            Self::AnyIpv6 => f.write_str("::/0"),
+            Self::Cluster => f.write_str("the cluster"),
+            Self::Other(other) => f.write_str(other),
+        }
+    }
+}
+
+/// One instance that carries the ownership tag.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObservedHost {
+    /// The instance behind the host.
+    pub instance: InstanceId,
+    /// EC2's state of it.
+    pub state: InstanceState,
+    /// Its instance type, such as `t3.small`.
+    pub size: String,
+    /// The address other hosts reach it at.
+    pub private_address: Option<String>,
+    /// The address the world reaches it at.
+    pub public_address: Option<String>,
+    /// Whether the SSM agent answers.
+    pub agent: Agent,
+    /// What the host said of itself; absent when it was not asked or did not answer (then there is a gap).
+    pub report: Option<HostReport>,
+}
+
+/// EC2's instance states; terminated and shutting-down instances are not hosts any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceState {
+    /// Being started.
+    Pending,
+    /// Running.
+    Running,
+    /// Being stopped.
+    Stopping,
+    /// Stopped.
+    Stopped,
+}
+
+impl InstanceState {
+    /// EC2's word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// The SSM agent as Systems Manager sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Agent {
+    /// It answers.
+    Online,
+    /// It has answered before, and does not now.
+    Lost,
+    /// It has never registered.
+    Absent,
+}
+
+/// What a host says of itself in one answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostReport {
+    /// The identity of the last configuration that was applied completely; absent on a fresh host.
+    pub configured: Option<String>,
+    /// Whether an etcd member lives here.
+    pub member: bool,
+    /// Whether the orchestrator answers on this host.
+    pub orchestrator: OrchestratorState,
+    /// The replicas that are registered for or running on this host.
+    pub replicas: Vec<ObservedReplica>,
+    /// Registered replicas whose host does not exist any more. Every host reports the same ones.
+    pub stray: Vec<Handle>,
+}
+
+/// Whether the orchestrator can be asked and trusted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrchestratorState {
+    /// Not installed yet.
+    Absent,
+    /// It answers.
+    Ready,
+    /// It is installed and does not answer, with its own words.
+    Silent(String),
+}
+
+/// One replica as found on its host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObservedReplica {
+    /// Its symbolic name.
+    pub replica: ReplicaName,
+    /// What the orchestrator calls it.
+    pub handle: Handle,
+    /// Whether it is asked to run.
+    pub wanted: bool,
+    /// What it is doing.
+    pub state: ReplicaState,
+    /// The image its container was started from; absent while there is no container.
+    pub image: Option<PinnedImage>,
+    /// Its published ports.
+    pub bindings: Vec<Binding>,
+    /// How it is probed, as it was told when it was deployed; what restores it needs this.
+    pub probe: Option<String>,
+    /// Whether its check passes.
+    pub health: Health,
+    /// When its container started, RFC 3339, as Docker says.
+    pub since: Option<String>,
+}
+
+/// What a replica is doing, in words that do not depend on the orchestrator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaState {
+    /// Its container runs.
+    Running,
+    /// It is on its way up: pulling, starting, or between two tries.
+    Starting,
+    /// It ended in failure.
+    Failed,
+    /// It does not run and is not asked to.
+    Stopped,
+    /// It is registered, and no host has picked it up.
+    Waiting,
+}
+
+impl ReplicaState {
+    /// The word shown in the `state` column.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Starting => "starting",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+/// Whether a replica's check passes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// It passes.
+    Healthy,
+    /// It does not; the last answer in its own words.
+    Unhealthy(String),
+    /// There is nothing to ask.
+    Unknown,
+}
+
+/// What launching in a group would use, found before planning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaunchFacts {
+    /// A launch can be tried.
+    Ready {
+        /// The image, `ami-…`.
+        image: String,
+        /// Its name, such as `Flatcar-stable-4593.2.5-hvm`.
+        image_name: String,
+        /// The image's root device, such as `/dev/xvda`.
+        root_device: String,
+    },
+    /// It would fail, and why.
+    Impossible {
+        /// What is in the way.
+        why: String,
+        /// What to do about it.
+        hint: Option<String>,
+        /// Whether it was refused for want of permission.
+        refused: bool,
+    },
+}
+
+/// The record of a host's launches: client tokens outlive terminated instances, so each needs a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    /// Counted from 1.
+    pub generation: u32,
+    /// The instance that generation became, once known.
+    pub instance: Option<InstanceId>,
+}
+
+impl Observed {
+    /// Every replica found, with its host.
+    pub fn replicas(&self) -> impl Iterator<Item = (&HostName, &ObservedReplica)> {
+        self.hosts.iter().flat_map(|(name, host)| {
+            host.report.iter().flat_map(|report| &report.replicas).map(move |replica| (name, replica))
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! The seam to what runs replicas on hosts: turns work into scripts and their output into observations, without any I/O of its own.
+//!
+//! Planning and reporting know replicas; only what is behind this trait knows what a replica is made of (fleet: a unit).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    desired::{ReplicaSpec, Scope},
+    image::PinnedImage,
+    name::{HostName, ReplicaName},
+    observed::{Handle, HostReport, InstanceId},
+    script::{ResultError, Script},
+};
+
+/// What a host is told about itself and its cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterHost {
+    /// Its symbolic name.
+    pub host: HostName,
+    /// The instance it is, by which a host finds its own line.
+    pub instance: InstanceId,
+    /// Its address inside the cluster.
+    pub private_address: String,
+}
+
+/// A cluster as configuring a host needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Whose cluster it is.
+    pub scope: Scope,
+    /// Every host.
+    pub hosts: Vec<ClusterHost>,
+    /// The hosts that carry an etcd member; fixed at first launch.
+    pub members: Vec<HostName>,
+    /// Where the orchestrator's archive comes from, and its SHA-256 when known.
+    pub archive: (String, Option<String>),
+}
+
+/// One replica to be started on a host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// Its symbolic name.
+    pub replica: ReplicaName,
+    /// What it will be called.
+    pub handle: Handle,
+    /// What to write for it; absent when it is registered already and only has to run again.
+    pub spec: Option<ReplicaSpec>,
+    /// How it is probed.
+    pub probe: Probe,
+    /// A predecessor that must have stopped before (stop-first).
+    pub stop_before: Option<Handle>,
+}
+
+/// How a host finds out whether a replica serves, with its own deadline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// `http PORT PATH`, `tcp PORT` or `running`; ports are the container's.
+    pub check: ProbeCheck,
+    /// Milliseconds between two tries.
+    pub interval_ms: u64,
+    /// Milliseconds one try may take.
+    pub timeout_ms: u64,
+    /// Tries after the start period.
+    pub retries: u32,
+    /// Milliseconds in which a failing try does not count.
+    pub start_period_ms: u64,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeCheck {
+    /// An HTTP GET that must answer with 2xx or 3xx.
+    Http {
+        /// The container's port.
+        port: u16,
+        /// The path, beginning with `/`.
+        path: String,
+    },
+    /// A TCP connection.
+    Tcp {
+        /// The container's port.
+        port: u16,
+    },
+    /// The container has been running without a restart for one interval.
+    Running,
+}
+
+/// How one replica's start ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Its symbolic name.
+    pub replica: ReplicaName,
+    /// What was started.
+    pub handle: Handle,
+    /// Healthy, or why not.
+    pub outcome: StartOutcome,
+    /// Milliseconds from start to the outcome, by the host's clock.
+    pub took_ms: u64,
+}
+
+/// Healthy, or why not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartOutcome {
+    /// Its check passed.
+    Healthy,
+    /// Its check did not pass before the deadline.
+    Failed {
+        /// The last state and the last answer, in one line.
+        why: String,
+        /// The end of its journal.
+        journal: Vec<String>,
+    },
+}
+
+/// What went wrong on a host that did answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// The host says what failed, in its own words.
+    #[error("{what}")]
+    Said {
+        /// What failed.
+        what: String,
+        /// Which kind it is, where skipper knows a remedy.
+        kind: HostErrorKind,
+    },
+    /// Its answer could not be read.
+    #[error("the host's answer could not be read")]
+    Unreadable(#[source] ResultError),
+    /// Its answer could be read and makes no sense.
+    #[error("the host answered `{0}`, which is not understood")]
+    NotUnderstood(String),
+}
+
+/// Failures on hosts that have a remedy of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostErrorKind {
+    /// The orchestrator's archive could not be fetched.
+    ArchiveMissing,
+    /// The archive's SHA-256 is another than the file says.
+    ArchiveHash,
+    /// The disk is full.
+    DiskFull,
+    /// An image could not be pulled.
+    Pull,
+    /// Another failure.
+    Other,
+}
+
+/// What runs replicas on hosts.
+///
+/// Every script is idempotent: Systems Manager may deliver a command twice.
+pub trait Orchestrator {
+    /// What a replica with this spec is called. Equal specs have equal handles; a change of anything that it runs changes it.
+    fn handle(&self, scope: &Scope, spec: &ReplicaSpec) -> Handle;
+
+    /// The identity of the configuration that [`Orchestrator::configure`] would apply; the same for every host.
+    fn configuration(&self, cluster: &Cluster) -> String;
+
+    /// Asks every host what it is and runs. `hosts` names every known host by its instance.
+    fn observe(&self, scope: &Scope, hosts: &BTreeMap<InstanceId, HostName>) -> Script;
+
+    /// Reads one host's answer to [`Orchestrator::observe`].
+    ///
+    /// # Errors
+    /// When the host reports a failure or the answer cannot be read.
+    fn read_observation(&self, output: &str) -> Result<HostReport, HostError>;
+
+    /// Brings hosts to the cluster's configuration.
+    fn configure(&self, cluster: &Cluster) -> Script;
+
+    /// Fetches images, by host.
+    fn pull(&self, images: &BTreeMap<InstanceId, Vec<PinnedImage>>) -> Script;
+
+    /// Starts replicas, by host, and waits until each is healthy or its deadline has passed.
+    fn start(&self, scope: &Scope, starts: &BTreeMap<InstanceId, Vec<Start>>) -> Script;
+
+    /// Reads one host's answer to [`Orchestrator::start`].
+    ///
+    /// # Errors
+    /// When the host reports a failure or the answer cannot be read.
+    fn read_started(&self, output: &str) -> Result<Vec<Started>, HostError>;
+
+    /// Stops and forgets replicas, by the host that does it, and waits until they are gone.
+    fn remove(&self, scope: &Scope, handles: &BTreeMap<InstanceId, Vec<Handle>>) -> Script;
+
+    /// Reads one host's answer to a script that reports nothing but success.
+    ///
+    /// # Errors
+    /// When the host reports a failure or the answer cannot be read.
+    fn read_done(&self, output: &str) -> Result<(), HostError>;
+}

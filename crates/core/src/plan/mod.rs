@@ -1,0 +1,319 @@
+//! What it takes to bring the observed world to the desired one: total, pure and deterministic.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    desired::Binding,
+    image::PinnedImage,
+    name::{HostName, ReplicaName},
+    observed::{Handle, IngressRule, InstanceId, SecurityGroup},
+};
+
+/// What it would take, in order, with reasons.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The work, in an order that respects every `needs`.
+    pub steps: Vec<Step>,
+    /// What stays as it is.
+    pub kept: Vec<Kept>,
+    /// What cannot be done, and why. A plan with any of these is not carried out.
+    pub blocked: Vec<Blocked>,
+    /// What is found and left alone, with what would remove it.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do and nothing in the way.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.blocked.is_empty()
+    }
+}
+
+/// A step's place in its plan, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(pub u32);
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One item of work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its place.
+    pub id: StepId,
+    /// What is done.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+    /// The steps that must have succeeded before; all of them stand earlier in the plan.
+    pub needs: Vec<StepId>,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Creates a security group.
+    CreateSecurityGroup {
+        /// Which.
+        security_group: SecurityGroup,
+    },
+    /// Lets traffic in.
+    AuthorizeIngress {
+        /// Into which security group.
+        security_group: SecurityGroup,
+        /// What is let in.
+        rules: Vec<IngressRule>,
+    },
+    /// Stops letting traffic in.
+    RevokeIngress {
+        /// Into which security group.
+        security_group: SecurityGroup,
+        /// What was let in.
+        rules: Vec<IngressRule>,
+    },
+    /// Launches the instance of a host.
+    LaunchHost {
+        /// The host.
+        host: HostName,
+        /// The launch.
+        spec: LaunchSpec,
+    },
+    /// Starts the stopped instance of a host.
+    StartHost {
+        /// The host.
+        host: HostName,
+        /// Its instance.
+        instance: InstanceId,
+    },
+    /// Waits until hosts run and their SSM agents are online.
+    AwaitHosts {
+        /// The hosts.
+        hosts: Vec<HostName>,
+    },
+    /// Brings hosts to the cluster's configuration: etcd, the orchestrator, the firewall.
+    ConfigureHosts {
+        /// The hosts.
+        hosts: Vec<HostName>,
+        /// The hosts with an etcd member.
+        members: Vec<HostName>,
+    },
+    /// Fetches images, so that no old replica stops before the new image is there.
+    PullImages {
+        /// The images of each host.
+        images: BTreeMap<HostName, Vec<PinnedImage>>,
+    },
+    /// Starts replicas that replace nothing, on all hosts side by side, and waits until they are healthy.
+    StartReplicas {
+        /// The replicas.
+        replicas: Vec<Placement>,
+    },
+    /// Replaces replicas on one host and waits until the new ones are healthy.
+    ReplaceReplicas {
+        /// The host.
+        host: HostName,
+        /// The replicas.
+        replacements: Vec<Replacement>,
+    },
+    /// Stops and forgets replicas.
+    RemoveReplicas {
+        /// By the host that does it.
+        removals: BTreeMap<HostName, Vec<Removal>>,
+    },
+    /// Terminates the instance of a host.
+    TerminateHost {
+        /// The host.
+        host: HostName,
+        /// Its instance.
+        instance: InstanceId,
+    },
+}
+
+/// Everything a launch needs that is known before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchSpec {
+    /// The instance type.
+    pub size: String,
+    /// The image, `ami-…`.
+    pub image: String,
+    /// The image's name, for people.
+    pub image_name: String,
+    /// The image's root device.
+    pub root_device: String,
+    /// Size of the root volume in GiB; the image's own when absent.
+    pub disk: Option<u32>,
+    /// The instance profile's name.
+    pub instance_profile: String,
+    /// The subnet; the default one of the region when absent.
+    pub subnet: Option<String>,
+    /// Which launch of this host it is, counted from 1; part of the client token.
+    pub generation: u32,
+}
+
+/// A replica and where it goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Its symbolic name.
+    pub replica: ReplicaName,
+    /// Its host.
+    pub host: HostName,
+    /// Its published ports.
+    pub bindings: Vec<Binding>,
+    /// What it will be called.
+    pub handle: Handle,
+    /// What it runs.
+    pub image: PinnedImage,
+}
+
+/// A replica and what it replaces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Replacement {
+    /// The new one.
+    pub new: Placement,
+    /// What runs now.
+    pub old: Handle,
+    /// The old one's image, when it is known.
+    pub old_image: Option<PinnedImage>,
+    /// The old one's probe as it was told to its host, to judge it by if it has to come back.
+    pub old_probe: Option<String>,
+    /// Whether the old one served when it was observed; only such a one is brought back.
+    pub old_served: bool,
+    /// Which goes first.
+    pub order: Order,
+    /// Why this one is replaced.
+    pub reason: Reason,
+}
+
+/// Which of new and old goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// The new one serves before the old one stops.
+    StartFirst,
+    /// The old one stops before the new one starts: both want the same host port.
+    StopFirst,
+}
+
+impl Order {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::StartFirst => "start-first",
+            Self::StopFirst => "stop-first",
+        }
+    }
+}
+
+/// A replica that goes away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// What it is called.
+    pub handle: Handle,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a step is needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The file names a host that does not exist.
+    HostMissing,
+    /// The host's instance is stopped.
+    HostStopped,
+    /// The host is not ready yet: it was launched, or is on its way up.
+    HostStarting,
+    /// The group has more hosts than the file says.
+    HostOverCount {
+        /// How many the file says.
+        wanted: u32,
+    },
+    /// The security group does not exist.
+    SecurityGroupMissing,
+    /// The file makes a port public, or the cluster needs it, and no rule lets it in.
+    RuleMissing,
+    /// A rule lets in what the file does not.
+    RuleNotInConfig,
+    /// The host has not been configured.
+    NotConfigured,
+    /// The host was configured for something else.
+    ConfigurationDiffers,
+    /// The hosts do not have the images of the release.
+    ImagesNeeded,
+    /// The replica does not exist.
+    ReplicaMissing,
+    /// It runs another image.
+    ImageDiffers,
+    /// Its image is the same and something else of it is not: ports, environment, command, healthcheck.
+    SettingsDiffer,
+    /// It is the right one, and does not run.
+    NotRunning,
+    /// It is the right one and runs, and its check does not pass.
+    NotHealthy,
+    /// Its service is not in the file, or not on this group.
+    NotInConfig,
+    /// There are more than the scale says.
+    OverScale {
+        /// How many the file says for this host.
+        wanted: u32,
+    },
+    /// The host it belongs to does not exist any more.
+    HostGone,
+    /// A leftover of an earlier rollout that did not finish.
+    Leftover,
+    /// Its host goes away.
+    HostLeaves,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HostMissing => f.write_str("the host does not exist"),
+            Self::HostStopped => f.write_str("its instance is stopped"),
+            Self::HostStarting => f.write_str("it is not ready yet"),
+            Self::HostOverCount { wanted } => write!(f, "the group's scale is {wanted}"),
+            Self::SecurityGroupMissing => f.write_str("it does not exist"),
+            Self::RuleMissing => f.write_str("no rule lets it in"),
+            Self::RuleNotInConfig => f.write_str("skipper.yml does not ask for it"),
+            Self::NotConfigured => f.write_str("not configured yet"),
+            Self::ConfigurationDiffers => f.write_str("configured for something else"),
+            Self::ImagesNeeded => f.write_str("every host has the image before any old replica stops"),
+            Self::ReplicaMissing => f.write_str("it does not exist"),
+            Self::ImageDiffers => f.write_str("its image changed"),
+            Self::SettingsDiffer => f.write_str("its settings changed"),
+            Self::NotRunning => f.write_str("it does not run"),
+            Self::NotHealthy => f.write_str("its check does not pass"),
+            Self::NotInConfig => f.write_str("skipper.yml does not put it here"),
+            Self::OverScale { wanted } => write!(f, "its scale is {wanted}"),
+            Self::HostGone => f.write_str("its host does not exist any more"),
+            Self::Leftover => f.write_str("left over from a rollout that did not finish"),
+            Self::HostLeaves => f.write_str("its host goes away"),
+        }
+    }
+}
+
+/// A replica that stays as it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The replica and where it runs.
+    pub placement: Placement,
+}
+
+/// Something that cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocked {
+    /// What it is about: `host `web_3``, `group `web``.
+    pub what: String,
+    /// Why it cannot be done.
+    pub why: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Whether it was refused for want of permission (exit 3 rather than 5).
+    pub refused: bool,
+}

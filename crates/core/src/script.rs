@@ -1,0 +1,134 @@
+//! A script for a host: a static text with one header of quoted assignments in front; the only place where shell words are quoted.
+
+use std::{fmt::Write as _, io::Read as _};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+
+/// A script that is sent to hosts. The text is a file of this repository; only the header differs from run to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// What it does, for log lines and the command's comment, such as `observe`.
+    pub name: &'static str,
+    /// The assignments in front of the text.
+    pub header: Vec<(&'static str, String)>,
+    /// The static text.
+    pub body: &'static str,
+}
+
+impl Script {
+    /// The text that is sent: the assignments, each value quoted for a POSIX shell, then the body.
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(self.body.len() + 256);
+        for (name, value) in &self.header {
+            let _ = writeln!(text, "{name}={}", quote(value));
+        }
+        text.push_str(self.body);
+        text
+    }
+
+    /// The value of one assignment of the header.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.header.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Quotes one word for a POSIX shell. A NUL cannot be passed in a shell word and is dropped.
+pub fn quote(word: &str) -> String {
+    let word: String = word.chars().filter(|char| *char != '\0').collect();
+    shlex::try_quote(&word).map_or_else(|_| "''".to_owned(), std::borrow::Cow::into_owned)
+}
+
+/// The mark that opens a script's result: the first thing it prints.
+pub const RESULT_OPENS: &str = "skipper-result:";
+/// The mark that closes a result; without it the result was cut off.
+pub const RESULT_CLOSES: &str = ":end";
+
+/// Bytes of a script's output that one listing of invocations carries
+/// (the `Output` of `ListCommandInvocations` holds 2,500 characters; the marks and a margin are taken off).
+pub const RESULT_LIMIT: usize = 2_400;
+
+/// Why a script's output could not be read as a result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResultError {
+    /// The script printed something else first, or nothing.
+    #[error("its output does not begin with a result")]
+    Missing,
+    /// The end mark is not there: the output was cut.
+    #[error("its result was cut off before the end mark")]
+    Truncated,
+    /// The payload is not what the marks promise.
+    #[error("its result cannot be decoded")]
+    Garbled,
+}
+
+/// The most a decoded result may hold; a host that says more is not believed.
+const DECODED_LIMIT: u64 = 1024 * 1024;
+
+/// Takes the compressed result out of a script's output: `skipper-result:<base64 of gzip>:end`.
+///
+/// # Errors
+/// When there is no result, it was cut off, or it cannot be decoded.
+pub fn decode_result(output: &str) -> Result<String, ResultError> {
+    let rest = output.trim_start().strip_prefix(RESULT_OPENS).ok_or(ResultError::Missing)?;
+    let (payload, _) = rest.split_once(RESULT_CLOSES).ok_or(ResultError::Truncated)?;
+    unpack(payload).ok_or(ResultError::Garbled)
+}
+
+/// The opposite of [`decode_result`], as the host scripts do it in shell; for the simulated world and tests.
+pub fn encode_result(text: &str) -> String {
+    format!("{RESULT_OPENS}{}{RESULT_CLOSES}\n", pack(text))
+}
+
+/// Compresses a text into one shell-safe word: gzip, then base64.
+pub fn pack(text: &str) -> String {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    // Writing into a vector cannot fail.
+    let _ = std::io::Write::write_all(&mut encoder, text.as_bytes());
+    STANDARD.encode(encoder.finish().unwrap_or_default())
+}
+
+/// The opposite of [`pack`]; white space within the word (as `base64` folds lines) is ignored.
+pub fn unpack(word: &str) -> Option<String> {
+    let word: String = word.chars().filter(|char| !char.is_ascii_whitespace()).collect();
+    let bytes = STANDARD.decode(word).ok()?;
+    let mut text = Vec::new();
+    GzDecoder::new(&bytes[..]).take(DECODED_LIMIT).read_to_end(&mut text).ok()?;
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_header_assigns_quoted_words_in_front_of_the_static_text() {
+        let script = Script { name: "greet", header: vec![("WHO", "O'Neil; rm -rf /".to_owned())], body: "echo \"$WHO\"\n" };
+        assert_eq!(script.text(), "WHO=\"O'Neil; rm -rf /\"\necho \"$WHO\"\n");
+    }
+
+    #[test]
+    fn a_result_that_was_cut_off_is_not_taken_for_a_short_one() {
+        let output = encode_result("all is well");
+        assert_eq!(decode_result(&output).as_deref(), Ok("all is well"));
+        assert_eq!(decode_result(&output[..output.len() - 5]), Err(ResultError::Truncated));
+        assert_eq!(decode_result("sh: 1: gzip: not found"), Err(ResultError::Missing));
+        assert_eq!(decode_result("skipper-result:%%%:end"), Err(ResultError::Garbled));
+    }
+
+    proptest! {
+        #[test]
+        fn any_word_comes_out_of_a_real_shell_as_it_went_in(word in "[^\0]{0,40}") {
+            let script = Script { name: "echo", header: vec![("WORD", word.clone())], body: "printf %s \"$WORD\"" };
+            let output = std::process::Command::new("sh").arg("-c").arg(script.text()).output().unwrap();
+            prop_assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
+        }
+
+        #[test]
+        fn packing_loses_nothing(text in ".{0,200}") {
+            prop_assert_eq!(unpack(&pack(&text)), Some(text));
+        }
+    }
+}

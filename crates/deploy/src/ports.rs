@@ -1,0 +1,230 @@
+//! What a deployment needs from the world, named for the need and never for a vendor.
+//!
+//! Every implementation counts its calls in the run's events through [`crate::calls::Calls`], so that a run's cost is a printed figure.
+
+use std::{collections::{BTreeMap, BTreeSet}, path::PathBuf, time::Duration};
+
+use async_trait::async_trait;
+use skipper_core::{
+    desired::Scope,
+    exit::Exit,
+    failure::Failure,
+    image::{Digest, PinnedImage, Repository, Revision, Tag},
+    name::{GroupName, HostName},
+    observed::{Agent, IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
+    plan::LaunchSpec,
+    script::Script,
+};
+
+/// Why a call to the world failed, in the few kinds that something depends on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", failure.message)]
+pub struct PortError {
+    /// What is done about it.
+    pub kind: PortErrorKind,
+    /// What is shown: the message, the causes, the remedy, the exit code.
+    pub failure: Failure,
+}
+
+/// The kinds of failure that the caller treats differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortErrorKind {
+    /// Credentials are missing, wrong or not allowed to do this: exit 3.
+    Denied,
+    /// Asked too often, or the other side has trouble: worth another try later.
+    Transient,
+    /// The effect may have happened: the reply was lost.
+    Unclear,
+    /// No capacity, or a quota is used up.
+    Capacity,
+    /// What the call was about does not exist.
+    Missing,
+    /// The request was refused as it stands.
+    Invalid,
+    /// Anything else.
+    Other,
+}
+
+impl PortError {
+    /// An error whose exit code follows from its kind: 3 when denied, else 5.
+    pub fn new(kind: PortErrorKind, message: impl Into<String>) -> Self {
+        let exit = if kind == PortErrorKind::Denied { Exit::Refused } else { Exit::Blocked };
+        Self { kind, failure: Failure::new(exit, message) }
+    }
+
+    /// Adds a cause.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<String>) -> Self {
+        self.failure = self.failure.because(cause);
+        self
+    }
+
+    /// Adds a remedy.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.failure = self.failure.hint(hint);
+        self
+    }
+
+    /// Whether trying the same call again may help and cannot harm an idempotent call.
+    pub fn is_worth_retrying(&self) -> bool {
+        matches!(self.kind, PortErrorKind::Transient | PortErrorKind::Unclear)
+    }
+}
+
+/// The result of a call to the world.
+pub type PortResult<T> = Result<T, PortError>;
+
+/// One instance that carries the ownership tag, as the provider describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundInstance {
+    /// Its id.
+    pub instance: InstanceId,
+    /// The host it says it is; absent when its tag is missing or cannot be read.
+    pub host: Option<HostName>,
+    /// Its state.
+    pub state: InstanceState,
+    /// Its instance type.
+    pub size: String,
+    /// Its address inside the network.
+    pub private_address: Option<String>,
+    /// Its address from outside.
+    pub public_address: Option<String>,
+}
+
+/// What to find out before launching in one group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaunchQuery {
+    /// The instance type.
+    pub size: String,
+    /// The image the file pins; the newest Flatcar of the size's architecture when absent.
+    pub image: Option<String>,
+    /// The instance profile's name.
+    pub instance_profile: String,
+    /// The subnets the file names.
+    pub subnets: Vec<String>,
+}
+
+/// A launch with its ownership: everything one call needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// Whose host it is.
+    pub scope: Scope,
+    /// Which host.
+    pub host: HostName,
+    /// The launch as planned.
+    pub spec: LaunchSpec,
+    /// The ids of its security groups.
+    pub security_groups: Vec<String>,
+    /// The user-data, not encoded.
+    pub user_data: String,
+    /// Makes a repeated call launch once.
+    pub client_token: String,
+}
+
+/// Hosts and their ingress rules.
+#[async_trait(?Send)]
+pub trait Compute {
+    /// The account the credentials belong to; the first call of a run, so that wrong credentials show before anything else.
+    async fn account(&self) -> PortResult<String>;
+    /// Every instance with the scope's ownership tag that is not terminated or about to be, all pages.
+    async fn instances(&self, scope: &Scope) -> PortResult<Vec<FoundInstance>>;
+    /// The security groups with the scope's ownership tag and their inbound rules, all pages.
+    async fn security_groups(&self, scope: &Scope) -> PortResult<BTreeMap<SecurityGroup, ObservedSecurityGroup>>;
+    /// What a launch in each group would use, in a number of calls that does not depend on how many hosts are missing.
+    async fn launch_facts(&self, queries: &BTreeMap<GroupName, LaunchQuery>) -> PortResult<BTreeMap<GroupName, LaunchFacts>>;
+    /// Creates a security group with its ownership tags in the default VPC or the subnet's; an existing one of the same name is taken up. Returns its id.
+    async fn create_security_group(&self, scope: &Scope, security_group: &SecurityGroup, subnet: Option<&str>) -> PortResult<String>;
+    /// Lets traffic in; a rule that is there already is no error. `cluster` is the id that [`skipper_core::observed::Source::Cluster`] stands for.
+    async fn authorize(&self, id: &str, rules: &[IngressRule], cluster: &str) -> PortResult<()>;
+    /// Stops letting traffic in; a rule that is gone already is no error.
+    async fn revoke(&self, id: &str, rules: &[IngressRule], cluster: &str) -> PortResult<()>;
+    /// Launches one instance with its tags. Returns its id and the state it is in: a token that was used before returns the instance of then, even a dead one (`None`).
+    async fn launch(&self, launch: &Launch) -> PortResult<(InstanceId, Option<InstanceState>)>;
+    /// Starts a stopped instance.
+    async fn start(&self, instance: &InstanceId) -> PortResult<()>;
+    /// Terminates an instance.
+    async fn terminate(&self, instance: &InstanceId) -> PortResult<()>;
+}
+
+/// One host's answer to a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invocation {
+    /// The script ended: its exit code, and its output from the start, as far as it was kept.
+    Finished {
+        /// The exit code.
+        code: i32,
+        /// Standard output, at least the first 2,400 bytes.
+        stdout: String,
+        /// Standard error, as much as was kept.
+        stderr: String,
+    },
+    /// It did not run, or nobody knows how it ended; the status in the provider's words.
+    Lost(String),
+}
+
+/// Runs scripts on hosts and reads their results.
+#[async_trait(?Send)]
+pub trait Remote {
+    /// The agents of the scope's instances, all pages.
+    async fn agents(&self, scope: &Scope) -> PortResult<BTreeMap<InstanceId, Agent>>;
+    /// Runs one script on every instance given and waits for every result, at most `deadline`. Every instance given has an entry in the answer.
+    /// The number of calls does not depend on the number of instances, up to pages of 50.
+    async fn run(&self, on: &BTreeSet<InstanceId>, script: &Script, deadline: Duration) -> PortResult<BTreeMap<InstanceId, Invocation>>;
+}
+
+/// What to build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildRequest {
+    /// The folder that is sent.
+    pub context: PathBuf,
+    /// The Dockerfile, relative to the context.
+    pub dockerfile: String,
+    /// The stage to stop at.
+    pub target: Option<String>,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+    /// The commit, for the image's `org.opencontainers.image.revision` label.
+    pub revision: Revision,
+}
+
+/// A digest that a tag points to, and when that image was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The digest.
+    pub digest: Digest,
+    /// How old the image is by its own configuration; absent when it does not say.
+    pub age: Option<Duration>,
+}
+
+/// Images, from their sources to the registry.
+#[async_trait(?Send)]
+pub trait Images {
+    /// A hash over everything a build reads: the context as `.dockerignore` leaves it, the Dockerfile, target and arguments. 16 hex digits.
+    async fn inputs(&self, build: &BuildRequest) -> PortResult<String>;
+    /// What a tag points to; absent when the registry does not have it.
+    async fn resolve(&self, repository: &Repository, tag: &Tag) -> PortResult<Option<Resolved>>;
+    /// Gives an image another tag in its registry, by copying its manifest.
+    async fn copy(&self, image: &PinnedImage, tag: &Tag) -> PortResult<()>;
+    /// Builds and pushes under every tag given, and returns the digest the registry has now. Every line of output goes to `output`.
+    async fn build_and_push(&self, build: &BuildRequest, repository: &Repository, tags: &[Tag], output: &mut dyn FnMut(String)) -> PortResult<Digest>;
+}
+
+/// Where people read: pull requests and their comments.
+#[async_trait(?Send)]
+pub trait CodeHost {
+    /// The pull requests a commit belongs to, as the code host sees it.
+    async fn pull_requests(&self, revision: &Revision) -> PortResult<Vec<u64>>;
+    /// Creates the comment that carries `key`, or edits it when it exists; never touches one of a later run.
+    /// `run` orders runs. Returns the comment's address, or nothing when a later run's comment was left alone.
+    async fn comment(&self, pull_request: u64, key: &str, run: Option<(u64, u32)>, body: &str) -> PortResult<Option<String>>;
+}
+
+/// What must outlive a run and is not shown by the world itself.
+#[async_trait(?Send)]
+pub trait Store {
+    /// Every value below a path, all pages; keys are relative to the path.
+    async fn read(&self, path: &str) -> PortResult<BTreeMap<String, String>>;
+    /// Writes one value, replacing what was there.
+    async fn write(&self, path: &str, value: &str) -> PortResult<()>;
+}
