@@ -5,6 +5,7 @@
 //!                      observed -+-> plan -> (deploy carries it out) -> event -> progress -> render
 //! ```
 
+pub mod config;
 pub mod desired;
 pub mod event;
 pub mod exit;

@@ -1,1 +1,15 @@
-//! deploy
+//! Carries a plan out: what it needs from the world are [`ports`]; what it decides is decided in `skipper-core`.
+//!
+//! ```text
+//! images -> observe -> (plan) -> execute -> observe -> (plan: empty) -> verdict, all of it told as events
+//! ```
+
+pub mod cancel;
+pub mod events;
+pub mod execute;
+pub mod images;
+pub mod observe;
+pub mod ports;
+pub mod report;
+pub mod retry;
+pub mod ship;

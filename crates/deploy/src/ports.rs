@@ -141,8 +141,6 @@ pub trait Compute {
     async fn revoke(&self, id: &str, rules: &[IngressRule], cluster: &str) -> PortResult<()>;
     /// Launches one instance with its tags. Returns its id and the state it is in: a token that was used before returns the instance of then, even a dead one (`None`).
     async fn launch(&self, launch: &Launch) -> PortResult<(InstanceId, Option<InstanceState>)>;
-    /// Starts a stopped instance.
-    async fn start(&self, instance: &InstanceId) -> PortResult<()>;
     /// Terminates an instance.
     async fn terminate(&self, instance: &InstanceId) -> PortResult<()>;
 }

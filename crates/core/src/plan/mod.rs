@@ -1,15 +1,79 @@
 //! What it takes to bring the observed world to the desired one: total, pure and deterministic.
 
-use std::{collections::BTreeMap, fmt};
+mod hosts;
+mod network;
+mod replicas;
+mod rollout;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    desired::Binding,
+    desired::{Binding, Desired},
     image::PinnedImage,
     name::{HostName, ReplicaName},
-    observed::{Handle, IngressRule, InstanceId, SecurityGroup},
+    observed::{Handle, IngressRule, InstanceId, Observed, SecurityGroup},
+    orchestrator::Orchestrator,
 };
+
+/// What it would take to make `observed` match `desired`.
+///
+/// Total and deterministic: equal inputs give equal plans, and every input gives one. What cannot be
+/// done is not an error but a [`Blocked`] entry, and what is not known is never destroyed.
+pub fn plan(desired: &Desired, observed: &Observed, orchestrator: &dyn Orchestrator) -> Plan {
+    let mut draft = Draft::default();
+    for gap in &observed.gaps {
+        draft.blocked.push(Blocked {
+            what: gap.host.as_ref().map_or_else(|| "the world".to_owned(), |host| format!("host `{host}`")),
+            why: gap.what.clone(),
+            hint: gap.hint.clone(),
+            refused: false,
+        });
+    }
+    let network = network::open(desired, observed, &mut draft);
+    let hosts = hosts::bring_up(desired, observed, orchestrator, &network, &mut draft);
+    let wishes = replicas::compare(desired, observed, orchestrator, &hosts, &mut draft);
+    rollout::arrange(observed, &hosts, wishes, &mut draft);
+    hosts::take_down(&hosts, &mut draft);
+    network::close(desired, observed, &mut draft);
+    draft.finish()
+}
+
+/// A plan under construction.
+#[derive(Default)]
+struct Draft {
+    steps: Vec<Step>,
+    kept: Vec<Kept>,
+    blocked: Vec<Blocked>,
+    notes: Vec<String>,
+}
+
+impl Draft {
+    /// Adds a step behind those it needs.
+    fn step(&mut self, action: Action, reason: Reason, needs: impl IntoIterator<Item = StepId>) -> StepId {
+        let id = StepId(u32::try_from(self.steps.len() + 1).unwrap_or(u32::MAX));
+        let needs: BTreeSet<StepId> = needs.into_iter().collect();
+        self.steps.push(Step { id, action, reason, needs: needs.into_iter().collect() });
+        id
+    }
+
+    /// Every step so far, for a step that comes after all of them.
+    fn all_steps(&self) -> Vec<StepId> {
+        self.steps.iter().map(|step| step.id).collect()
+    }
+
+    fn block(&mut self, what: impl Into<String>, why: impl Into<String>, hint: impl Into<String>) {
+        self.blocked.push(Blocked { what: what.into(), why: why.into(), hint: Some(hint.into()), refused: false });
+    }
+
+    fn finish(self) -> Plan {
+        Plan { steps: self.steps, kept: self.kept, blocked: self.blocked, notes: self.notes }
+    }
+}
 
 /// What it would take, in order, with reasons.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -85,13 +149,6 @@ pub enum Action {
         /// The launch.
         spec: LaunchSpec,
     },
-    /// Starts the stopped instance of a host.
-    StartHost {
-        /// The host.
-        host: HostName,
-        /// Its instance.
-        instance: InstanceId,
-    },
     /// Waits until hosts run and their SSM agents are online.
     AwaitHosts {
         /// The hosts.
@@ -112,7 +169,7 @@ pub enum Action {
     /// Starts replicas that replace nothing, on all hosts side by side, and waits until they are healthy.
     StartReplicas {
         /// The replicas.
-        replicas: Vec<Placement>,
+        replicas: Vec<Fresh>,
     },
     /// Replaces replicas on one host and waits until the new ones are healthy.
     ReplaceReplicas {
@@ -171,6 +228,17 @@ pub struct Placement {
     pub image: PinnedImage,
 }
 
+/// A replica that replaces no other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fresh {
+    /// What and where.
+    pub placement: Placement,
+    /// Why.
+    pub reason: Reason,
+    /// Whether it is registered already, and must be stopped before it can start again.
+    pub restart: bool,
+}
+
 /// A replica and what it replaces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Replacement {
@@ -182,6 +250,8 @@ pub struct Replacement {
     pub old_image: Option<PinnedImage>,
     /// The old one's probe as it was told to its host, to judge it by if it has to come back.
     pub old_probe: Option<String>,
+    /// The host ports the old one holds.
+    pub old_ports: BTreeSet<u16>,
     /// Whether the old one served when it was observed; only such a one is brought back.
     pub old_served: bool,
     /// Which goes first.
@@ -225,8 +295,6 @@ pub struct Removal {
 pub enum Reason {
     /// The file names a host that does not exist.
     HostMissing,
-    /// The host's instance is stopped.
-    HostStopped,
     /// The host is not ready yet: it was launched, or is on its way up.
     HostStarting,
     /// The group has more hosts than the file says.
@@ -275,7 +343,6 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::HostMissing => f.write_str("the host does not exist"),
-            Self::HostStopped => f.write_str("its instance is stopped"),
             Self::HostStarting => f.write_str("it is not ready yet"),
             Self::HostOverCount { wanted } => write!(f, "the group's scale is {wanted}"),
             Self::SecurityGroupMissing => f.write_str("it does not exist"),

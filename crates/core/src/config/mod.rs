@@ -1,0 +1,158 @@
+//! What `skipper.yml` says, checked: plain data that is never raw again.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+
+use serde::Serialize;
+
+use crate::{
+    image::{Repository, Tag},
+    name::{EnvName, GroupName, ProjectName, ServiceName},
+};
+
+/// A checked `skipper.yml`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Config {
+    /// Tags everything the project owns.
+    pub project: ProjectName,
+    /// The AWS region.
+    pub region: String,
+    /// The AWS account that the credentials must belong to, when the file says.
+    pub account: Option<String>,
+    /// The services.
+    pub services: BTreeMap<ServiceName, Service>,
+    /// The groups of hosts.
+    pub groups: BTreeMap<GroupName, Group>,
+    /// Where hosts get fleet from.
+    pub fleet: FleetSource,
+}
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Service {
+    /// Where its images live.
+    pub repository: Repository,
+    /// Where its image comes from.
+    pub source: ImageSource,
+    /// Replicas on each host of a group that lists the service.
+    pub scale: u32,
+    /// Its container ports.
+    pub ports: Vec<Port>,
+    /// Its environment variables; those for all services are merged in, the more special wins.
+    pub env: BTreeMap<EnvName, String>,
+    /// Arguments in place of the image's own.
+    pub command: Vec<String>,
+    /// How a replica shows that it serves.
+    pub healthcheck: Healthcheck,
+    /// Between SIGTERM and SIGKILL when a replica is stopped.
+    pub stop_grace_period: Duration,
+}
+
+/// Where a service's image comes from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageSource {
+    /// It is built from the commit.
+    Build(Build),
+    /// It is not ours to build: a tag, resolved to a digest.
+    Tag(Tag),
+}
+
+/// How an image is built.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Build {
+    /// The folder that is sent, relative to that of `skipper.yml`.
+    pub context: PathBuf,
+    /// The Dockerfile, relative to the context.
+    pub dockerfile: String,
+    /// The stage to stop at.
+    pub target: Option<String>,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+    /// How long an image with unchanged inputs is used again.
+    pub max_age: Duration,
+}
+
+/// A container's port and, where the file fixes it, the host's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Port {
+    /// The port on the host; skipper chooses one when absent.
+    pub host: Option<u16>,
+    /// The port in the container.
+    pub container: u16,
+}
+
+/// How a replica shows that it serves.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Healthcheck {
+    /// What is asked.
+    pub check: Check,
+    /// Between two tries.
+    pub interval: Duration,
+    /// For one try.
+    pub timeout: Duration,
+    /// Tries after the start period.
+    pub retries: u32,
+    /// In which a failing try does not count.
+    pub start_period: Duration,
+}
+
+/// What is asked of a replica. Ports are the container's.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// An HTTP GET that must answer with 2xx or 3xx.
+    Http {
+        /// The port.
+        port: u16,
+        /// The path, beginning with `/`.
+        path: String,
+    },
+    /// A TCP connection.
+    Tcp {
+        /// The port.
+        port: u16,
+    },
+    /// Its container runs.
+    Running,
+}
+
+/// A group of like hosts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Group {
+    /// The instance type.
+    pub size: InstanceType,
+    /// How many hosts.
+    pub scale: u32,
+    /// Host ports that the world may reach.
+    pub public_ports: Vec<u16>,
+    /// The services its hosts carry.
+    pub services: Vec<ServiceName>,
+    /// The instance profile's name.
+    pub instance_profile: String,
+    /// The subnets to spread over; the region's default when empty.
+    pub subnets: Vec<String>,
+    /// A pinned image; the newest Flatcar when absent.
+    pub ami: Option<String>,
+    /// Size of the root volume in GiB; the image's own when absent.
+    pub disk: Option<u32>,
+}
+
+/// An EC2 instance type, such as `t3.small`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct InstanceType(pub String);
+
+impl fmt::Display for InstanceType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where hosts get fleet from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FleetSource {
+    /// The address of the release archive.
+    pub url: String,
+    /// Its SHA-256 in hex; hosts warn when absent.
+    pub sha256: Option<String>,
+}

@@ -1,0 +1,279 @@
+//! The hosts: which are launched, waited for and configured, which go away, and which carry etcd.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Action, Blocked, Draft, LaunchSpec, Reason, StepId};
+use crate::{
+    config::Group,
+    desired::Desired,
+    name::HostName,
+    observed::{Agent, HostReport, InstanceId, InstanceState, LaunchFacts, Observed, ObservedHost, OrchestratorState},
+    orchestrator::{Cluster, ClusterHost, Orchestrator},
+};
+
+/// Hosts that etcd needs for a quorum that survives one loss.
+const QUORUM_HOSTS: usize = 3;
+
+/// The hosts as later parts of the plan see them.
+pub(super) struct Hosts {
+    /// Wanted hosts that replicas can be planned for: fresh ones, and those that said what they run.
+    pub(super) usable: BTreeSet<HostName>,
+    /// Hosts that are too many, with what they run known.
+    pub(super) leaving: BTreeMap<HostName, InstanceId>,
+    /// The step after which the hosts of the cluster are up, when there is one.
+    pub(super) up: Option<StepId>,
+    /// The step after which the hosts of the cluster are configured, when there is one.
+    pub(super) configured: Option<StepId>,
+}
+
+/// Launches, waits for and configures hosts until every wanted one can take replicas.
+pub(super) fn bring_up(
+    desired: &Desired,
+    observed: &Observed,
+    orchestrator: &dyn Orchestrator,
+    network: &[StepId],
+    draft: &mut Draft,
+) -> Hosts {
+    let wanted: Vec<HostName> = desired.hosts().collect();
+    let mut hosts = Hosts { usable: BTreeSet::new(), leaving: leaving(desired, observed, draft), up: None, configured: None };
+    let mut awaited = Vec::new();
+    let mut before_await = Vec::new();
+    for host in &wanted {
+        let Some(group) = desired.group_of(host) else { continue };
+        let Some(found) = observed.hosts.get(host) else {
+            if let Some(spec) = launch_spec(host, group, observed, draft) {
+                let action = Action::LaunchHost { host: host.clone(), spec };
+                before_await.push(draft.step(action, Reason::HostMissing, network.iter().copied()));
+                awaited.push(host.clone());
+                hosts.usable.insert(host.clone());
+            }
+            continue;
+        };
+        if found.size != group.size.to_string() {
+            draft.block(
+                format!("host `{host}`"),
+                format!("it is a `{}` and skipper.yml says `{}`; changing the size of a host is not built yet", found.size, group.size),
+                "put the former size back, or terminate the instance so that it is launched anew",
+            );
+        }
+        match readiness(found) {
+            Readiness::Known => {
+                hosts.usable.insert(host.clone());
+            }
+            Readiness::Fresh => {
+                awaited.push(host.clone());
+                hosts.usable.insert(host.clone());
+            }
+            Readiness::Stopped => draft.block(
+                format!("host `{host}`"),
+                format!("its instance `{}` is {}", found.instance, found.state.word()),
+                "start the instance, or terminate it so that it is launched anew, and run again",
+            ),
+            // There is a gap that says so, and it blocks the plan.
+            Readiness::Silent => {}
+        }
+    }
+    if !awaited.is_empty() {
+        hosts.up = Some(draft.step(Action::AwaitHosts { hosts: awaited }, Reason::HostStarting, before_await));
+    }
+    hosts.configured = configure(desired, observed, orchestrator, &wanted, hosts.up, draft);
+    hosts
+}
+
+/// Terminates the hosts that are too many, after everything that was to be done on them.
+pub(super) fn take_down(hosts: &Hosts, draft: &mut Draft) {
+    let after = draft.all_steps();
+    for (host, instance) in &hosts.leaving {
+        let action = Action::TerminateHost { host: host.clone(), instance: instance.clone() };
+        draft.step(action, Reason::HostLeaves, after.clone());
+    }
+}
+
+enum Readiness {
+    /// It said what it runs.
+    Known,
+    /// It has never been reached, so it runs nothing of ours.
+    Fresh,
+    /// Its instance is stopped or about to be.
+    Stopped,
+    /// It should answer and does not.
+    Silent,
+}
+
+fn readiness(found: &ObservedHost) -> Readiness {
+    match (found.state, found.agent, &found.report) {
+        (InstanceState::Stopping | InstanceState::Stopped, ..) => Readiness::Stopped,
+        (_, _, Some(report)) if matches!(report.orchestrator, OrchestratorState::Silent(_)) => match report.configured {
+            // It broke off while it was configured for the first time; nothing has been deployed to it.
+            None => Readiness::Known,
+            Some(_) => Readiness::Silent,
+        },
+        (_, _, Some(_)) => Readiness::Known,
+        (_, Agent::Absent, None) => Readiness::Fresh,
+        (_, Agent::Online | Agent::Lost, None) => Readiness::Silent,
+    }
+}
+
+fn launch_spec(host: &HostName, group: &Group, observed: &Observed, draft: &mut Draft) -> Option<LaunchSpec> {
+    match observed.launch.get(&host.group) {
+        Some(LaunchFacts::Ready { image, image_name, root_device }) => Some(LaunchSpec {
+            size: group.size.to_string(),
+            image: image.clone(),
+            image_name: image_name.clone(),
+            root_device: root_device.clone(),
+            disk: group.disk,
+            instance_profile: group.instance_profile.clone(),
+            subnet: subnet(host, group),
+            generation: generation(host, observed),
+        }),
+        Some(LaunchFacts::Impossible { why, hint, refused }) => {
+            let blocked = Blocked { what: format!("group `{}`", host.group), why: why.clone(), hint: hint.clone(), refused: *refused };
+            if !draft.blocked.contains(&blocked) {
+                draft.blocked.push(blocked);
+            }
+            None
+        }
+        None => {
+            draft.block(format!("host `{host}`"), "nothing is known about what a launch would use", "run again");
+            None
+        }
+    }
+}
+
+/// Spreads a group's hosts over its subnets by their number.
+fn subnet(host: &HostName, group: &Group) -> Option<String> {
+    let count = u32::try_from(group.subnets.len()).ok().filter(|count| *count > 0)?;
+    group.subnets.get((host.number.saturating_sub(1) % count) as usize).cloned()
+}
+
+/// A launch whose outcome is not known keeps its generation, so that its token finds the instance if there is one;
+/// a launch that became an instance which is gone is followed by the next generation.
+fn generation(host: &HostName, observed: &Observed) -> u32 {
+    match observed.launches.get(host) {
+        None => 1,
+        Some(launch) if launch.instance.is_some() => launch.generation.saturating_add(1),
+        Some(launch) => launch.generation,
+    }
+}
+
+/// The hosts that are too many. One that holds an etcd member, or did not say what it runs, is not among them.
+fn leaving(desired: &Desired, observed: &Observed, draft: &mut Draft) -> BTreeMap<HostName, InstanceId> {
+    let mut leaving = BTreeMap::new();
+    for (host, found) in &observed.hosts {
+        let Some(group) = desired.group_of(host) else {
+            draft.notes.push(format!("host `{host}` belongs to group `{}`, which skipper.yml does not name; it is kept", host.group));
+            continue;
+        };
+        if host.number <= group.scale {
+            continue;
+        }
+        match &found.report {
+            Some(report) if report.member => draft.block(
+                format!("host `{host}`"),
+                format!("the scale of `{}` is {}, and this host carries an etcd member; moving members is not built yet", host.group, group.scale),
+                format!("keep `scale: {}` or more", host.number),
+            ),
+            Some(_) => {
+                leaving.insert(host.clone(), found.instance.clone());
+            }
+            None => draft.block(
+                format!("host `{host}`"),
+                "it is too many and does not answer; what is not known is not terminated",
+                "see why its SSM agent is offline, or terminate the instance yourself",
+            ),
+        }
+    }
+    leaving
+}
+
+fn configure(
+    desired: &Desired,
+    observed: &Observed,
+    orchestrator: &dyn Orchestrator,
+    wanted: &[HostName],
+    up: Option<StepId>,
+    draft: &mut Draft,
+) -> Option<StepId> {
+    let members = members(desired, observed, orchestrator, wanted, draft)?;
+    let expected = identity(desired, observed, orchestrator, &members);
+    let report = |host: &HostName| -> Option<&HostReport> { observed.hosts.get(host)?.report.as_ref() };
+    let stale: Vec<HostName> = wanted
+        .iter()
+        .filter(|host| match report(host) {
+            None => true,
+            Some(report) => report.configured.is_none() || report.configured != expected,
+        })
+        .cloned()
+        .collect();
+    if stale.is_empty() {
+        return None;
+    }
+    let reason = if stale.iter().any(|host| report(host).is_some_and(|report| report.configured.is_some())) {
+        Reason::ConfigurationDiffers
+    } else {
+        Reason::NotConfigured
+    };
+    Some(draft.step(Action::ConfigureHosts { hosts: stale, members }, reason, up))
+}
+
+/// The hosts with an etcd member: chosen when the cluster is first configured, and fixed from then on.
+fn members(
+    desired: &Desired,
+    observed: &Observed,
+    orchestrator: &dyn Orchestrator,
+    wanted: &[HostName],
+    draft: &mut Draft,
+) -> Option<Vec<HostName>> {
+    let count = if wanted.len() < QUORUM_HOSTS { 1 } else { QUORUM_HOSTS };
+    let first: Vec<HostName> = wanted.iter().take(count).cloned().collect();
+    let reports: Vec<(&HostName, &HostReport)> =
+        observed.hosts.iter().filter_map(|(host, found)| Some((host, found.report.as_ref()?))).collect();
+    let configured: Vec<&String> = reports.iter().filter_map(|(_, report)| report.configured.as_ref()).collect();
+    if configured.is_empty() {
+        return (!first.is_empty()).then_some(first);
+    }
+    // The first configuration may have reached only some of the hosts it chose; those it reached know the choice.
+    if identity(desired, observed, orchestrator, &first).is_some_and(|identity| configured.contains(&&identity)) {
+        return Some(first);
+    }
+    let current: Vec<HostName> = reports.iter().filter(|(_, report)| report.member).map(|(host, _)| (*host).clone()).collect();
+    if current.len() == count {
+        return Some(current);
+    }
+    if observed.gaps.is_empty() {
+        let names = current.iter().map(|host| format!("`{host}`")).collect::<Vec<_>>().join(", ");
+        draft.block(
+            "etcd",
+            format!(
+                "{} hosts need {count} etcd member(s) and the cluster has {} ({}); changing the members of a running cluster is not built yet",
+                wanted.len(),
+                current.len(),
+                if names.is_empty() { "none" } else { &names },
+            ),
+            "keep a number of hosts that needs the same members: one or two hosts need one member, three and more need three",
+        );
+    }
+    None
+}
+
+/// The identity of the configuration with these members; nothing while the address of one is not known.
+fn identity(desired: &Desired, observed: &Observed, orchestrator: &dyn Orchestrator, members: &[HostName]) -> Option<String> {
+    cluster(desired, &observed.hosts, members).map(|cluster| orchestrator.configuration(&cluster))
+}
+
+/// The cluster as its hosts are told about it; nothing while the address of a member is not known.
+pub fn cluster(desired: &Desired, hosts: &BTreeMap<HostName, ObservedHost>, members: &[HostName]) -> Option<Cluster> {
+    let hosts: Vec<ClusterHost> = hosts
+        .iter()
+        .filter_map(|(host, found)| {
+            let private_address = found.private_address.clone()?;
+            Some(ClusterHost { host: host.clone(), instance: found.instance.clone(), private_address })
+        })
+        .collect();
+    members.iter().all(|member| hosts.iter().any(|known| known.host == *member)).then(|| Cluster {
+        scope: desired.scope.clone(),
+        hosts,
+        members: members.to_vec(),
+        archive: (desired.fleet.url.clone(), desired.fleet.sha256.clone()),
+    })
+}

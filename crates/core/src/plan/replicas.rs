@@ -1,0 +1,263 @@
+//! The replicas of each host: which stay, which are replaced, which are new and which go away.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Draft, Fresh, Kept, Order, Placement, Reason, Removal, Replacement, hosts::Hosts};
+use crate::{
+    desired::{Binding, Desired, DesiredService, ReplicaSpec},
+    image::PinnedImage,
+    name::{HostName, ReplicaName, ServiceName},
+    observed::{Health, Observed, ObservedReplica, ReplicaState},
+    orchestrator::Orchestrator,
+};
+
+/// The host ports that skipper chooses from; `skipper.yml` may not fix one of them.
+pub const CHOSEN_PORTS: std::ops::RangeInclusive<u16> = 20_000..=29_999;
+
+/// What is to happen to the replicas of one host, before it is put in order.
+#[derive(Default)]
+pub(super) struct Wishes {
+    /// New ones.
+    pub(super) fresh: Vec<Fresh>,
+    /// New ones in the place of old ones.
+    pub(super) replacements: Vec<Replacement>,
+    /// Old ones, with the host ports they hold until then.
+    pub(super) removals: Vec<(Removal, BTreeSet<u16>)>,
+}
+
+/// Compares what every usable host runs with what it should.
+pub(super) fn compare(
+    desired: &Desired,
+    observed: &Observed,
+    orchestrator: &dyn Orchestrator,
+    hosts: &Hosts,
+    draft: &mut Draft,
+) -> BTreeMap<HostName, Wishes> {
+    let mut numbers = Numbers::new(observed);
+    let mut all: BTreeMap<HostName, Wishes> = BTreeMap::new();
+    for host in desired.hosts().filter(|host| hosts.usable.contains(host)) {
+        let mut comparison = Comparison::new(desired, observed, orchestrator, host, draft);
+        comparison.services(&mut numbers);
+        let host = comparison.host;
+        all.insert(host, comparison.wishes);
+    }
+    for host in hosts.leaving.keys() {
+        let wishes = all.entry(host.clone()).or_default();
+        wishes.removals.extend(found_on(observed, host).map(|replica| removal(replica, Reason::HostLeaves)));
+    }
+    all
+}
+
+/// The numbers of each service's replicas that are taken.
+struct Numbers(BTreeMap<ServiceName, BTreeSet<u32>>);
+
+impl Numbers {
+    fn new(observed: &Observed) -> Self {
+        let mut taken: BTreeMap<ServiceName, BTreeSet<u32>> = BTreeMap::new();
+        for (_, replica) in observed.replicas() {
+            taken.entry(replica.replica.service.clone()).or_default().insert(replica.replica.number);
+        }
+        Self(taken)
+    }
+
+    /// The lowest free number, taken from now on.
+    fn take(&mut self, service: &ServiceName) -> u32 {
+        let taken = self.0.entry(service.clone()).or_default();
+        let number = (1..).find(|number| !taken.contains(number)).unwrap_or(u32::MAX);
+        taken.insert(number);
+        number
+    }
+}
+
+fn found_on<'a>(observed: &'a Observed, host: &HostName) -> impl Iterator<Item = &'a ObservedReplica> + use<'a> {
+    observed.hosts.get(host).and_then(|found| found.report.as_ref()).into_iter().flat_map(|report| &report.replicas)
+}
+
+fn removal(replica: &ObservedReplica, reason: Reason) -> (Removal, BTreeSet<u16>) {
+    let ports = if holds_ports(replica) { host_ports(&replica.bindings) } else { BTreeSet::new() };
+    (Removal { handle: replica.handle.clone(), reason }, ports)
+}
+
+/// Whether a replica may hold its host ports: it runs, or its orchestrator tries to run it.
+fn holds_ports(replica: &ObservedReplica) -> bool {
+    replica.wanted || matches!(replica.state, ReplicaState::Running | ReplicaState::Starting)
+}
+
+fn host_ports(bindings: &[Binding]) -> BTreeSet<u16> {
+    bindings.iter().map(|binding| binding.host).collect()
+}
+
+fn serves(replica: &ObservedReplica) -> bool {
+    replica.wanted && replica.state == ReplicaState::Running && !matches!(replica.health, Health::Unhealthy(_))
+}
+
+/// The comparison of one host.
+struct Comparison<'a> {
+    desired: &'a Desired,
+    orchestrator: &'a dyn Orchestrator,
+    draft: &'a mut Draft,
+    host: HostName,
+    found: Vec<&'a ObservedReplica>,
+    /// Host ports that something on this host has, or will have.
+    used_ports: BTreeSet<u16>,
+    wishes: Wishes,
+}
+
+impl<'a> Comparison<'a> {
+    fn new(
+        desired: &'a Desired,
+        observed: &'a Observed,
+        orchestrator: &'a dyn Orchestrator,
+        host: HostName,
+        draft: &'a mut Draft,
+    ) -> Self {
+        let mut found: Vec<&ObservedReplica> = found_on(observed, &host).collect();
+        found.sort_by(|a, b| (&a.replica, &a.handle).cmp(&(&b.replica, &b.handle)));
+        let used_ports = found.iter().flat_map(|replica| host_ports(&replica.bindings)).collect();
+        Self { desired, orchestrator, draft, host, found, used_ports, wishes: Wishes::default() }
+    }
+
+    fn services(&mut self, numbers: &mut Numbers) {
+        let group = self.desired.group_of(&self.host);
+        let here: BTreeSet<ServiceName> = group.into_iter().flat_map(|group| group.services.iter().cloned()).collect();
+        let desired = self.desired;
+        for (name, service) in desired.services.iter().filter(|(name, _)| here.contains(*name)) {
+            self.service(name, service, numbers);
+        }
+        for replica in self.found.clone() {
+            let service = &replica.replica.service;
+            if !here.contains(service) || !desired.services.contains_key(service) {
+                self.wishes.removals.push(removal(replica, Reason::NotInConfig));
+            }
+        }
+    }
+
+    fn service(&mut self, name: &ServiceName, service: &DesiredService, numbers: &mut Numbers) {
+        let mut by_replica: BTreeMap<ReplicaName, Vec<&ObservedReplica>> = BTreeMap::new();
+        for replica in self.found.iter().filter(|replica| replica.replica.service == *name) {
+            by_replica.entry(replica.replica.clone()).or_default().push(replica);
+        }
+        let scale = service.scale as usize;
+        for (index, (replica, candidates)) in by_replica.iter().enumerate() {
+            if index < scale {
+                self.replica(replica, service, candidates);
+            } else {
+                let reason = Reason::OverScale { wanted: service.scale };
+                self.wishes.removals.extend(candidates.iter().map(|found| removal(found, reason.clone())));
+            }
+        }
+        for _ in by_replica.len()..scale {
+            let replica = ReplicaName { service: name.clone(), number: numbers.take(name) };
+            let bindings = self.choose_bindings(&replica, service);
+            let placement = self.placement(&replica, service, bindings);
+            self.wishes.fresh.push(Fresh { placement, reason: Reason::ReplicaMissing, restart: false });
+        }
+    }
+
+    /// Decides over one replica that should be here, given everything registered under its name.
+    fn replica(&mut self, replica: &ReplicaName, service: &DesiredService, candidates: &[&ObservedReplica]) {
+        let matching = candidates.iter().find(|found| self.is_right(found, service)).copied();
+        let serving = candidates.iter().filter(|found| serves(found)).find(|found| Some(**found) != matching).copied();
+        let (kept, reason) = match (matching, serving) {
+            (Some(found), _) if serves(found) => {
+                let placement = self.placement(replica, service, found.bindings.clone());
+                self.draft.kept.push(Kept { placement });
+                (vec![found], Reason::Leftover)
+            }
+            // The right one is there and does not serve, and nothing else does: it is started anew.
+            (Some(found), None) => {
+                let reason = if found.state == ReplicaState::Running { Reason::NotHealthy } else { Reason::NotRunning };
+                let placement = self.placement(replica, service, found.bindings.clone());
+                self.wishes.fresh.push(Fresh { placement, reason, restart: true });
+                (vec![found], Reason::Leftover)
+            }
+            // An earlier rollout did not get further than this: the right one takes over from the one that serves.
+            (Some(found), Some(old)) => {
+                let placement = self.placement(replica, service, found.bindings.clone());
+                self.replace(placement, old, service);
+                (vec![found, old], Reason::Leftover)
+            }
+            (None, serving) => {
+                let Some(old) = serving.or_else(|| candidates.first().copied()) else { return };
+                let bindings = self.choose_bindings(replica, service);
+                let placement = self.placement(replica, service, bindings);
+                self.replace(placement, old, service);
+                (vec![old], Reason::Leftover)
+            }
+        };
+        for found in candidates.iter().filter(|found| !kept.contains(*found)) {
+            self.wishes.removals.push(removal(found, reason.clone()));
+        }
+    }
+
+    fn replace(&mut self, new: Placement, old: &ObservedReplica, service: &DesiredService) {
+        let reason = match &old.image {
+            Some(image) if *image == service.image => Reason::SettingsDiffer,
+            _ => Reason::ImageDiffers,
+        };
+        let old_ports = if holds_ports(old) { host_ports(&old.bindings) } else { BTreeSet::new() };
+        self.wishes.replacements.push(Replacement {
+            new,
+            old: old.handle.clone(),
+            old_image: old.image.clone(),
+            old_probe: old.probe.clone(),
+            old_ports,
+            old_served: serves(old),
+            // Where ports clash, the arrangement of the host's rollout turns this round.
+            order: Order::StartFirst,
+            reason,
+        });
+    }
+
+    /// Whether what was found is exactly what would be written for it today, with the ports it has.
+    fn is_right(&self, found: &ObservedReplica, service: &DesiredService) -> bool {
+        let fits = found.bindings.len() == service.ports.len()
+            && service.ports.iter().zip(&found.bindings).all(|(port, binding)| {
+                port.container == binding.container && port.host.is_none_or(|host| host == binding.host)
+            });
+        fits && self.orchestrator.handle(&self.desired.scope, &self.spec(&found.replica, service, found.bindings.clone())) == found.handle
+    }
+
+    fn spec(&self, replica: &ReplicaName, service: &DesiredService, bindings: Vec<Binding>) -> ReplicaSpec {
+        ReplicaSpec { replica: replica.clone(), host: self.host.clone(), bindings, service: service.clone() }
+    }
+
+    fn placement(&self, replica: &ReplicaName, service: &DesiredService, bindings: Vec<Binding>) -> Placement {
+        let handle = self.orchestrator.handle(&self.desired.scope, &self.spec(replica, service, bindings.clone()));
+        let image: PinnedImage = service.image.clone();
+        Placement { replica: replica.clone(), host: self.host.clone(), bindings, handle, image }
+    }
+
+    /// Fixed ports as the file says; for the others a port that nothing on this host has.
+    fn choose_bindings(&mut self, replica: &ReplicaName, service: &DesiredService) -> Vec<Binding> {
+        service
+            .ports
+            .iter()
+            .map(|port| {
+                let host = port.host.unwrap_or_else(|| self.choose_port(replica, port.container));
+                self.used_ports.insert(host);
+                Binding { host, container: port.container }
+            })
+            .collect()
+    }
+
+    /// Slot a, slot b for the successor of what has slot a, or the next free port after it.
+    fn choose_port(&self, replica: &ReplicaName, container: u16) -> u16 {
+        let scope = &self.desired.scope;
+        let slot = |slot: char| -> u16 {
+            let hash = Sha256::digest(format!("{scope}/{replica}/{container}/{slot}", scope = scope.stem()));
+            let span = u32::from(CHOSEN_PORTS.end() - CHOSEN_PORTS.start()) + 1;
+            let offset = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]) % span;
+            CHOSEN_PORTS.start() + u16::try_from(offset).unwrap_or(0)
+        };
+        let (a, b) = (slot('a'), slot('b'));
+        [a, b]
+            .into_iter()
+            .chain(b..=*CHOSEN_PORTS.end())
+            .chain(CHOSEN_PORTS)
+            .find(|port| !self.used_ports.contains(port))
+            .unwrap_or(a)
+    }
+}

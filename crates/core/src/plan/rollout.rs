@@ -1,0 +1,135 @@
+//! The order of a rollout: images everywhere first, then what is new, then one host after another, then what goes away.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Action, Draft, Fresh, Order, Reason, Removal, StepId, hosts::Hosts, replicas::Wishes};
+use crate::{
+    desired::Binding,
+    image::PinnedImage,
+    name::HostName,
+    observed::{Handle, Observed},
+};
+
+/// Puts the wishes of all hosts in order.
+pub(super) fn arrange(observed: &Observed, hosts: &Hosts, wishes: BTreeMap<HostName, Wishes>, draft: &mut Draft) {
+    let ready: Vec<StepId> = hosts.up.into_iter().chain(hosts.configured).collect();
+    let mut stages = Stages::default();
+    for (host, wishes) in wishes {
+        stages.sort_in(host, wishes);
+    }
+    stages.add_stray(observed, hosts);
+
+    let mut last: Vec<StepId> = ready;
+    if !stages.images.is_empty() {
+        // Docker is there from the start, so fetching need not wait for the configuration.
+        let pulled = draft.step(Action::PullImages { images: stages.images }, Reason::ImagesNeeded, hosts.up);
+        last.push(pulled);
+    }
+    let mut then = |draft: &mut Draft, action: Action, reason: Reason| {
+        let step = draft.step(action, reason, last.iter().copied());
+        last = vec![step];
+    };
+    if !stages.early_removals.is_empty() {
+        let reason = first_reason(&stages.early_removals);
+        then(draft, Action::RemoveReplicas { removals: stages.early_removals }, reason);
+    }
+    if !stages.early_fresh.is_empty() {
+        let reason = stages.early_fresh[0].reason.clone();
+        then(draft, Action::StartReplicas { replicas: stages.early_fresh }, reason);
+    }
+    for (host, replacements) in stages.replacements {
+        let reason = replacements.first().map_or(Reason::ImageDiffers, |replacement| replacement.reason.clone());
+        then(draft, Action::ReplaceReplicas { host, replacements }, reason);
+    }
+    if !stages.late_removals.is_empty() {
+        let reason = first_reason(&stages.late_removals);
+        then(draft, Action::RemoveReplicas { removals: stages.late_removals }, reason);
+    }
+    if !stages.late_fresh.is_empty() {
+        let reason = stages.late_fresh[0].reason.clone();
+        then(draft, Action::StartReplicas { replicas: stages.late_fresh }, reason);
+    }
+}
+
+fn first_reason(removals: &BTreeMap<HostName, Vec<Removal>>) -> Reason {
+    removals.values().flatten().next().map_or(Reason::Leftover, |removal| removal.reason.clone())
+}
+
+/// The work of all hosts by when it is done.
+#[derive(Default)]
+struct Stages {
+    images: BTreeMap<HostName, Vec<PinnedImage>>,
+    /// What holds a port that something else on its host is waiting for.
+    early_removals: BTreeMap<HostName, Vec<Removal>>,
+    early_fresh: Vec<Fresh>,
+    replacements: BTreeMap<HostName, Vec<super::Replacement>>,
+    late_removals: BTreeMap<HostName, Vec<Removal>>,
+    /// What wants a port that a replaced replica holds until then.
+    late_fresh: Vec<Fresh>,
+}
+
+impl Stages {
+    fn sort_in(&mut self, host: HostName, wishes: Wishes) {
+        let Wishes { fresh, mut replacements, removals } = wishes;
+        let images: BTreeSet<&PinnedImage> = fresh
+            .iter()
+            .map(|fresh| &fresh.placement.image)
+            .chain(replacements.iter().map(|replacement| &replacement.new.image))
+            .collect();
+        if !images.is_empty() {
+            self.images.insert(host.clone(), images.into_iter().cloned().collect());
+        }
+        order_swaps(&mut replacements);
+        let arriving: BTreeSet<u16> = fresh
+            .iter()
+            .map(|fresh| &fresh.placement)
+            .chain(replacements.iter().map(|replacement| &replacement.new))
+            .flat_map(|placement| ports(&placement.bindings))
+            .collect();
+        for (removal, held) in removals {
+            let stage = if held.is_disjoint(&arriving) { &mut self.late_removals } else { &mut self.early_removals };
+            stage.entry(host.clone()).or_default().push(removal);
+        }
+        let held: BTreeSet<u16> = replacements.iter().flat_map(|replacement| replacement.old_ports.iter().copied()).collect();
+        for fresh in fresh {
+            if ports(&fresh.placement.bindings).is_disjoint(&held) {
+                self.early_fresh.push(fresh);
+            } else {
+                self.late_fresh.push(fresh);
+            }
+        }
+        if !replacements.is_empty() {
+            self.replacements.insert(host, replacements);
+        }
+    }
+
+    /// What is registered for hosts that do not exist any more is removed by the first host that can.
+    fn add_stray(&mut self, observed: &Observed, hosts: &Hosts) {
+        let stray: BTreeSet<&Handle> =
+            observed.hosts.values().filter_map(|host| host.report.as_ref()).flat_map(|report| &report.stray).collect();
+        let Some(host) = hosts.usable.iter().find(|host| observed.hosts.get(*host).is_some_and(|found| found.report.is_some())) else {
+            return;
+        };
+        for handle in stray {
+            let removal = Removal { handle: handle.clone(), reason: Reason::HostGone };
+            self.late_removals.entry(host.clone()).or_default().push(removal);
+        }
+    }
+}
+
+/// Where replacements of one host want each other's ports, all that are involved stop first.
+fn order_swaps(replacements: &mut [super::Replacement]) {
+    let held: Vec<BTreeSet<u16>> = replacements.iter().map(|replacement| replacement.old_ports.clone()).collect();
+    let wanted: Vec<BTreeSet<u16>> = replacements.iter().map(|replacement| ports(&replacement.new.bindings)).collect();
+    for (index, replacement) in replacements.iter_mut().enumerate() {
+        let wants_anothers = held.iter().any(|held| !held.is_disjoint(&wanted[index]));
+        let holds_anothers = wanted.iter().any(|wanted| !wanted.is_disjoint(&held[index]));
+        if wants_anothers || holds_anothers {
+            replacement.order = Order::StopFirst;
+        }
+    }
+}
+
+fn ports(bindings: &[Binding]) -> BTreeSet<u16> {
+    bindings.iter().map(|binding| binding.host).collect()
+}

@@ -1,0 +1,174 @@
+//! Makes the release's images ready: what the registry has for the commit is used, what has not changed is tagged anew, the rest is built.
+
+use std::{path::{Path, PathBuf}, time::Duration};
+
+use futures::future::join_all;
+use skipper_core::{
+    config::{Build, Config, ImageSource, Service},
+    event::{EventKind, ImageOrigin},
+    exit::Exit,
+    failure::Failure,
+    image::{PinnedImage, Revision, Tag},
+    name::ServiceName,
+    release::Release,
+};
+
+use crate::{
+    events::Events,
+    ports::{BuildRequest, Images, PortError, PortErrorKind, PortResult, Resolved},
+};
+
+/// How a run makes its images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageOptions {
+    /// The folder that relative build contexts start from: that of `skipper.yml`.
+    pub root: PathBuf,
+    /// Builds even what the registry has.
+    pub rebuild: bool,
+}
+
+/// Makes every service's image ready, all services side by side.
+///
+/// # Errors
+/// With the first service that failed, in the order of the file, after all have ended; each has its own `ImageFailed` event.
+pub async fn release(
+    config: &Config,
+    revision: &Revision,
+    options: &ImageOptions,
+    images: &dyn Images,
+    events: &Events,
+) -> Result<Release, Failure> {
+    let work = config.services.iter().map(|(name, service)| async move {
+        let started = events.elapsed_ms();
+        events.emit(EventKind::ImageStarted { service: name.clone() });
+        let one = One { name, service, revision, options, images, events };
+        match one.make_ready().await {
+            Ok((image, origin)) => {
+                let took_ms = events.elapsed_ms() - started;
+                events.emit(EventKind::ImageReady { service: name.clone(), image: image.clone(), origin, took_ms });
+                Ok((name.clone(), image))
+            }
+            Err(failure) => {
+                let failure = failure.during(format!("make the image of service `{name}` ready"));
+                events.emit(EventKind::ImageFailed { service: name.clone(), failure: failure.clone() });
+                Err(failure)
+            }
+        }
+    });
+    let images = join_all(work).await.into_iter().collect::<Result<_, _>>()?;
+    Ok(Release { revision: revision.clone(), images })
+}
+
+/// Resolves the images that the registry has for a commit, building nothing.
+///
+/// Services the registry has no image for are left out and returned by name: a plan would build them.
+///
+/// # Errors
+/// When a registry refuses or does not answer.
+pub async fn resolve(
+    config: &Config,
+    revision: &Revision,
+    options: &ImageOptions,
+    images: &dyn Images,
+) -> Result<(Release, Vec<ServiceName>), Failure> {
+    let work = config.services.iter().map(|(name, service)| async move {
+        let found = match &service.source {
+            ImageSource::Tag(tag) => images.resolve(&service.repository, tag).await?,
+            ImageSource::Build(build) => match images.resolve(&service.repository, &revision.tag()).await? {
+                Some(found) => Some(found),
+                None => unchanged(service, build, &request(build, revision, &options.root), images).await?,
+            },
+        };
+        Ok::<_, PortError>((name.clone(), found.map(|found| pinned(service, found))))
+    });
+    let mut release = Release { revision: revision.clone(), images: Default::default() };
+    let mut missing = Vec::new();
+    for resolved in join_all(work).await {
+        match resolved.map_err(|error| error.failure)? {
+            (name, Some(image)) => drop(release.images.insert(name, image)),
+            (name, None) => missing.push(name),
+        }
+    }
+    Ok((release, missing))
+}
+
+struct One<'a> {
+    name: &'a ServiceName,
+    service: &'a Service,
+    revision: &'a Revision,
+    options: &'a ImageOptions,
+    images: &'a dyn Images,
+    events: &'a Events,
+}
+
+impl One<'_> {
+    async fn make_ready(&self) -> Result<(PinnedImage, ImageOrigin), Failure> {
+        match &self.service.source {
+            ImageSource::Tag(tag) => self.resolved(tag).await,
+            ImageSource::Build(build) => self.built(build).await,
+        }
+        .map_err(|error| error.failure)
+    }
+
+    async fn resolved(&self, tag: &Tag) -> PortResult<(PinnedImage, ImageOrigin)> {
+        let repository = &self.service.repository;
+        let found = self.images.resolve(repository, tag).await?.ok_or_else(|| {
+            let error = PortError::new(PortErrorKind::Missing, format!("the registry has no tag `{tag}` of `{repository}`"));
+            with_exit(error, Exit::BuildFailed).hint(format!("check `repo.tag` of service `{}`, or add `build` if it is yours to build", self.name))
+        })?;
+        Ok((pinned(self.service, found), ImageOrigin::Resolved))
+    }
+
+    async fn built(&self, build: &Build) -> PortResult<(PinnedImage, ImageOrigin)> {
+        let repository = &self.service.repository;
+        let commit = self.revision.tag();
+        let request = request(build, self.revision, &self.options.root);
+        if !self.options.rebuild {
+            if let Some(found) = self.images.resolve(repository, &commit).await? {
+                return Ok((pinned(self.service, found), ImageOrigin::TaggedAlready));
+            }
+            if let Some(found) = unchanged(self.service, build, &request, self.images).await? {
+                let image = pinned(self.service, found);
+                self.images.copy(&image, &commit).await?;
+                return Ok((image, ImageOrigin::InputsUnchanged));
+            }
+        }
+        let tags = [commit, inputs_tag(&self.images.inputs(&request).await?)?];
+        let mut output = |line: String| self.events.emit(EventKind::ImageOutput { service: self.name.clone(), line });
+        let digest = self.images.build_and_push(&request, repository, &tags, &mut output).await?;
+        Ok((PinnedImage { repository: repository.clone(), digest }, ImageOrigin::Built))
+    }
+}
+
+/// An image with the same inputs that is young enough to be used again; one of unknown age is not.
+async fn unchanged(service: &Service, build: &Build, request: &BuildRequest, images: &dyn Images) -> PortResult<Option<Resolved>> {
+    let tag = inputs_tag(&images.inputs(request).await?)?;
+    let found = images.resolve(&service.repository, &tag).await?;
+    Ok(found.filter(|found| found.age.is_some_and(|age| age <= build.max_age)))
+}
+
+fn request(build: &Build, revision: &Revision, root: &Path) -> BuildRequest {
+    BuildRequest {
+        context: root.join(&build.context),
+        dockerfile: build.dockerfile.clone(),
+        target: build.target.clone(),
+        args: build.args.clone(),
+        revision: revision.clone(),
+    }
+}
+
+fn inputs_tag(hash: &str) -> PortResult<Tag> {
+    format!("inputs-{hash}").parse().map_err(|_| PortError::new(PortErrorKind::Other, format!("the hash `{hash}` does not make a tag")))
+}
+
+fn pinned(service: &Service, found: Resolved) -> PinnedImage {
+    PinnedImage { repository: service.repository.clone(), digest: found.digest }
+}
+
+fn with_exit(mut error: PortError, exit: Exit) -> PortError {
+    error.failure.exit = exit;
+    error
+}
+
+/// How long an image with unchanged inputs is used again when the file does not say.
+pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -1,0 +1,217 @@
+//! Finds out what is there, side by side and in a number of calls that does not depend on the number of hosts.
+//!
+//! What cannot be found out becomes a gap, so that planning can refuse to act on it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use skipper_core::{
+    config::Config,
+    desired::Scope,
+    exit::Exit,
+    failure::Failure,
+    name::HostName,
+    observed::{Agent, Gap, HostReport, InstanceId, InstanceState, Launch, Observed, ObservedHost, OrchestratorState},
+    orchestrator::Orchestrator,
+};
+
+use crate::{
+    events::Events,
+    ports::{Compute, FoundInstance, Invocation, LaunchQuery, PortResult, Remote, Store},
+    retry::retry,
+};
+
+/// How long a host may take to say what it runs.
+const OBSERVE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What observing needs from the world.
+#[derive(Clone, Copy)]
+pub struct Eyes<'a> {
+    /// Hosts and ingress rules.
+    pub compute: &'a dyn Compute,
+    /// Scripts on hosts.
+    pub remote: &'a dyn Remote,
+    /// Records.
+    pub store: &'a dyn Store,
+    /// What runs replicas.
+    pub orchestrator: &'a dyn Orchestrator,
+    /// Where retries are told.
+    pub events: &'a Events,
+}
+
+impl Eyes<'_> {
+    /// Observes everything that planning may know.
+    ///
+    /// # Errors
+    /// When the provider refuses or does not answer at all; a single silent host is a gap, not an error.
+    pub async fn observe(&self, config: &Config, scope: &Scope) -> Result<Observed, Failure> {
+        let launches_path = launches_path(scope);
+        let (instances, security_groups, agents, launches) = futures::try_join!(
+            self.ask("describe the project's instances", async || self.compute.instances(scope).await),
+            self.ask("describe the project's security groups", async || self.compute.security_groups(scope).await),
+            self.ask("ask which SSM agents are online", async || self.remote.agents(scope).await),
+            self.ask("read the record of launches", async || self.store.read(&launches_path).await),
+        )?;
+        let mut observed = Observed { security_groups, launches: read_launches(&launches), ..Observed::default() };
+        let found = hosts(instances, &agents, &mut observed);
+        let reports = async { self.reports(scope, &found, &mut observed.gaps).await };
+        let launch = self.launch_facts(config, &found);
+        let (reports, launch) = futures::join!(reports, launch);
+        observed.launch = launch?;
+        observed.hosts = found;
+        for (host, report) in reports? {
+            if let Some(found) = observed.hosts.get_mut(&host) {
+                found.report = Some(report);
+            }
+        }
+        Ok(observed)
+    }
+
+    async fn ask<T>(&self, what: &str, call: impl AsyncFnMut() -> PortResult<T>) -> Result<T, Failure> {
+        retry(call, |attempt, pause, error| {
+            let failure = error.failure.clone().during(format!("{what} (try {attempt}, again in {} s)", pause.as_secs()));
+            self.events.warn(failure);
+        })
+        .await
+        .map_err(|error| error.failure.during(what))
+    }
+
+    /// Asks every host whose agent is online what it runs.
+    async fn reports(
+        &self,
+        scope: &Scope,
+        hosts: &BTreeMap<HostName, ObservedHost>,
+        gaps: &mut Vec<Gap>,
+    ) -> Result<BTreeMap<HostName, HostReport>, Failure> {
+        let names: BTreeMap<InstanceId, HostName> =
+            hosts.iter().map(|(host, found)| (found.instance.clone(), host.clone())).collect();
+        let ask: BTreeSet<InstanceId> = hosts
+            .values()
+            .filter(|found| found.state == InstanceState::Running && found.agent == Agent::Online)
+            .map(|found| found.instance.clone())
+            .collect();
+        for (host, found) in hosts {
+            if found.state == InstanceState::Running && found.agent == Agent::Lost {
+                gaps.push(gap(host, "its SSM agent has stopped answering", "see whether the instance is healthy, restart it, and run again"));
+            }
+        }
+        let mut reports = BTreeMap::new();
+        if ask.is_empty() {
+            return Ok(reports);
+        }
+        let script = self.orchestrator.observe(scope, &names);
+        let answers = self
+            .ask("ask the hosts what they run", async || self.remote.run(&ask, &script, OBSERVE_DEADLINE).await)
+            .await?;
+        for instance in ask {
+            let Some(host) = names.get(&instance) else { continue };
+            match answers.get(&instance) {
+                Some(Invocation::Finished { stdout, stderr, code }) => match self.orchestrator.read_observation(stdout) {
+                    Ok(report) => {
+                        if let (OrchestratorState::Silent(words), Some(_)) = (&report.orchestrator, &report.configured) {
+                            gaps.push(gap(host, format!("its orchestrator does not answer: {words}"), "it may be registering again, which takes up to a minute: run again; else look at `journalctl -u fleet -u etcd-member` on the host"));
+                        }
+                        reports.insert(host.clone(), report);
+                    }
+                    Err(error) => {
+                        let said = stderr.lines().last().unwrap_or_default();
+                        gaps.push(gap(host, format!("it did not say what it runs (exit {code}): {error} {said}").trim_end().to_owned(), "run again; if it stays so, look at the host"));
+                    }
+                },
+                Some(Invocation::Lost(status)) => gaps.push(gap(host, format!("it did not say what it runs: {status}"), "see whether the instance and its SSM agent are healthy, and run again")),
+                None => gaps.push(gap(host, "it did not say what it runs", "run again")),
+            }
+        }
+        Ok(reports)
+    }
+
+    /// What launches would use, for the groups that miss a host.
+    async fn launch_facts(
+        &self,
+        config: &Config,
+        found: &BTreeMap<HostName, ObservedHost>,
+    ) -> Result<BTreeMap<skipper_core::name::GroupName, skipper_core::observed::LaunchFacts>, Failure> {
+        let queries: BTreeMap<_, _> = config
+            .groups
+            .iter()
+            .filter(|(name, group)| (1..=group.scale).any(|number| !found.contains_key(&HostName { group: (*name).clone(), number })))
+            .map(|(name, group)| {
+                let query = LaunchQuery {
+                    size: group.size.to_string(),
+                    image: group.ami.clone(),
+                    instance_profile: group.instance_profile.clone(),
+                    subnets: group.subnets.clone(),
+                };
+                (name.clone(), query)
+            })
+            .collect();
+        if queries.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        self.ask("find out what a launch would use", async || self.compute.launch_facts(&queries).await).await
+    }
+}
+
+/// Where the launches of an environment's hosts are recorded.
+pub fn launches_path(scope: &Scope) -> String {
+    format!("{}/launches", scope_path(scope))
+}
+
+/// Below which everything of an environment is recorded.
+pub fn scope_path(scope: &Scope) -> String {
+    format!("/skipper/{}/{}", scope.project, scope.environment)
+}
+
+fn read_launches(values: &BTreeMap<String, String>) -> BTreeMap<HostName, Launch> {
+    values.iter().filter_map(|(host, value)| Some((host.parse().ok()?, serde_json::from_str(value).ok()?))).collect()
+}
+
+/// Instances by the host they are. One that does not say which host it is, or says what another says too, is a gap.
+fn hosts(
+    instances: Vec<FoundInstance>,
+    agents: &BTreeMap<InstanceId, Agent>,
+    observed: &mut Observed,
+) -> BTreeMap<HostName, ObservedHost> {
+    let mut hosts: BTreeMap<HostName, ObservedHost> = BTreeMap::new();
+    for found in instances {
+        let Some(host) = found.host else {
+            let what = format!("instance `{}` carries the project's tags and does not say which host it is", found.instance);
+            observed.gaps.push(Gap { host: None, what, hint: Some("give it back its tag `skipper:host`, or terminate it".to_owned()) });
+            continue;
+        };
+        if let Some(other) = hosts.get(&host) {
+            let what = format!("instances `{}` and `{}` both say that they are it", other.instance, found.instance);
+            observed.gaps.push(gap(&host, what, "terminate the one that should not be there"));
+            continue;
+        }
+        let agent = agents.get(&found.instance).copied().unwrap_or(Agent::Absent);
+        hosts.insert(
+            host,
+            ObservedHost {
+                instance: found.instance,
+                state: found.state,
+                size: found.size,
+                private_address: found.private_address,
+                public_address: found.public_address,
+                agent,
+                report: None,
+            },
+        );
+    }
+    hosts
+}
+
+fn gap(host: &HostName, what: impl Into<String>, hint: &str) -> Gap {
+    Gap { host: Some(host.clone()), what: what.into(), hint: Some(hint.to_owned()) }
+}
+
+/// The failure that a world full of gaps is, when nothing can be shown.
+pub fn unobservable(gaps: &[Gap]) -> Failure {
+    gaps.iter().fold(Failure::new(Exit::Blocked, "part of the world could not be observed"), |failure, gap| {
+        let host = gap.host.as_ref().map(|host| format!("host `{host}`: ")).unwrap_or_default();
+        let failure = failure.because(format!("{host}{}", gap.what));
+        gap.hint.iter().fold(failure, |failure, hint| failure.hint(hint.clone()))
+    })
+}
