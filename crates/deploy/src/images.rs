@@ -1,6 +1,6 @@
 //! Makes the release's images ready: what the registry has for the commit is used, what has not changed is tagged anew, the rest is built.
 
-use std::{path::{Path, PathBuf}, time::Duration};
+use std::path::{Path, PathBuf};
 
 use futures::future::join_all;
 use skipper_core::{
@@ -170,5 +170,3 @@ fn with_exit(mut error: PortError, exit: Exit) -> PortError {
     error
 }
 
-/// How long an image with unchanged inputs is used again when the file does not say.
-pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -6,10 +6,7 @@
 
 pub mod cancel;
 pub mod events;
-pub mod execute;
 pub mod images;
 pub mod observe;
 pub mod ports;
-pub mod report;
 pub mod retry;
-pub mod ship;

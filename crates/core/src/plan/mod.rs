@@ -20,6 +20,8 @@ use crate::{
     orchestrator::Orchestrator,
 };
 
+pub use self::hosts::cluster;
+
 /// What it would take to make `observed` match `desired`.
 ///
 /// Total and deterministic: equal inputs give equal plans, and every input gives one. What cannot be

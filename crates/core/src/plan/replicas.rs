@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The host ports that skipper chooses from; `skipper.yml` may not fix one of them.
-pub const CHOSEN_PORTS: std::ops::RangeInclusive<u16> = 20_000..=29_999;
+pub(super) const CHOSEN_PORTS: std::ops::RangeInclusive<u16> = 20_000..=29_999;
 
 /// What is to happen to the replicas of one host, before it is put in order.
 #[derive(Default)]
