@@ -2,8 +2,13 @@
 //!
 //! Planning and reporting know replicas; only what is behind this trait knows what a replica is made of (fleet: a unit).
 
+pub mod fleet;
+mod probe;
+pub mod userdata;
+
 use std::collections::BTreeMap;
 
+pub use probe::{Probe, ProbeCheck, ProbeError};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -49,43 +54,8 @@ pub struct Start {
     pub spec: Option<ReplicaSpec>,
     /// How it is probed.
     pub probe: Probe,
-    /// A predecessor that must have stopped before (stop-first).
+    /// What must have stopped before: a predecessor (stop-first), or the replica itself where it is to be started anew.
     pub stop_before: Option<Handle>,
-}
-
-/// How a host finds out whether a replica serves, with its own deadline.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probe {
-    /// `http PORT PATH`, `tcp PORT` or `running`; ports are the container's.
-    pub check: ProbeCheck,
-    /// Milliseconds between two tries.
-    pub interval_ms: u64,
-    /// Milliseconds one try may take.
-    pub timeout_ms: u64,
-    /// Tries after the start period.
-    pub retries: u32,
-    /// Milliseconds in which a failing try does not count.
-    pub start_period_ms: u64,
-}
-
-/// What is asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProbeCheck {
-    /// An HTTP GET that must answer with 2xx or 3xx.
-    Http {
-        /// The container's port.
-        port: u16,
-        /// The path, beginning with `/`.
-        path: String,
-    },
-    /// A TCP connection.
-    Tcp {
-        /// The container's port.
-        port: u16,
-    },
-    /// The container has been running without a restart for one interval.
-    Running,
 }
 
 /// How one replica's start ended.
@@ -156,6 +126,9 @@ pub enum HostErrorKind {
 pub trait Orchestrator {
     /// What a replica with this spec is called. Equal specs have equal handles; a change of anything that it runs changes it.
     fn handle(&self, scope: &Scope, spec: &ReplicaSpec) -> Handle;
+
+    /// Why this orchestrator could not run a replica with this spec, where that is known without trying.
+    fn obstacle(&self, scope: &Scope, spec: &ReplicaSpec) -> Option<String>;
 
     /// The identity of the configuration that [`Orchestrator::configure`] would apply; the same for every host.
     fn configuration(&self, cluster: &Cluster) -> String;

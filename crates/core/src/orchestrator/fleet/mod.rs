@@ -1,0 +1,88 @@
+//! fleet as the orchestrator: one immutable global unit a replica, told and asked by scripts on the hosts.
+//!
+//! fleet 1.0.0 is a dead project with many traps; each is named where it is dealt with. What all of it rests on: a global
+//! unit whose metadata names one host is decided over by that host alone, a unit's name carries a hash of its contents, and
+//! nothing that `fleetctl` says by its exit code is believed.
+
+mod quote;
+mod report;
+mod task;
+mod unit;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+pub use report::{encode_done, encode_error, encode_report, encode_started};
+pub use task::{Task, UnitStart};
+pub use unit::Unit;
+
+use super::{Cluster, HostError, Orchestrator, Start, Started};
+use crate::{
+    desired::{ReplicaSpec, Scope},
+    image::PinnedImage,
+    name::HostName,
+    observed::{Handle, HostReport, InstanceId},
+    script::Script,
+};
+
+/// fleet 1.0.0 on etcd's v2 keys.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fleet;
+
+impl Orchestrator for Fleet {
+    fn handle(&self, scope: &Scope, spec: &ReplicaSpec) -> Handle {
+        Unit::new(scope, spec).handle
+    }
+
+    fn obstacle(&self, scope: &Scope, spec: &ReplicaSpec) -> Option<String> {
+        let unit = Unit::new(scope, spec);
+        let line = unit.too_long()?;
+        Some(format!("fleet takes at most 2,047 bytes for one value, and `{line}…` is longer"))
+    }
+
+    fn configuration(&self, cluster: &Cluster) -> String {
+        task::configuration(cluster)
+    }
+
+    fn observe(&self, scope: &Scope, hosts: &BTreeMap<InstanceId, HostName>) -> Script {
+        Task::Observe { scope: scope.clone(), hosts: hosts.clone() }.script()
+    }
+
+    fn read_observation(&self, output: &str) -> Result<HostReport, HostError> {
+        report::read_observation(output)
+    }
+
+    fn configure(&self, cluster: &Cluster) -> Script {
+        Task::Configure { cluster: cluster.clone() }.script()
+    }
+
+    fn pull(&self, images: &BTreeMap<InstanceId, Vec<PinnedImage>>) -> Script {
+        Task::Pull { images: images.clone() }.script()
+    }
+
+    fn start(&self, scope: &Scope, starts: &BTreeMap<InstanceId, Vec<Start>>) -> Script {
+        let unit_start = |start: &Start| UnitStart {
+            replica: start.replica.clone(),
+            handle: start.handle.clone(),
+            unit: start.spec.as_ref().map(|spec| Unit::new(scope, spec)),
+            probe: start.probe.clone(),
+            stop_before: start.stop_before.clone(),
+        };
+        let starts = starts.iter().map(|(instance, starts)| (instance.clone(), starts.iter().map(unit_start).collect())).collect();
+        Task::Start { scope: scope.clone(), starts }.script()
+    }
+
+    fn read_started(&self, output: &str) -> Result<Vec<Started>, HostError> {
+        report::read_started(output)
+    }
+
+    fn remove(&self, scope: &Scope, handles: &BTreeMap<InstanceId, Vec<Handle>>) -> Script {
+        Task::Remove { scope: scope.clone(), handles: handles.clone() }.script()
+    }
+
+    fn read_done(&self, output: &str) -> Result<(), HostError> {
+        report::read_done(output)
+    }
+}

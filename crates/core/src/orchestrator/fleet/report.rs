@@ -1,0 +1,252 @@
+//! What a host script says: tab-separated lines, raw as the host found them, and how they are read.
+//!
+//! The writers are the scripts themselves; those here say the same for the simulated world.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use super::unit::{read_binding, read_probe};
+use crate::{
+    name::ReplicaName,
+    observed::{Handle, Health, HostReport, ObservedReplica, OrchestratorState, ReplicaState},
+    orchestrator::{HostError, HostErrorKind, StartOutcome, Started, fleet::quote::systemd_word},
+    script::{decode_result, encode_result},
+};
+
+/// A field that is not there.
+const NONE: &str = "-";
+
+/// The lines of a result, split into fields; a reported failure is the error.
+fn lines(output: &str) -> Result<Vec<Vec<String>>, HostError> {
+    let text = decode_result(output).map_err(HostError::Unreadable)?;
+    let lines: Vec<Vec<String>> = text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect();
+    let error = lines.iter().find_map(|line| match &line[..] {
+        [word, kind, what @ ..] if word == "error" => Some(HostError::Said { kind: read_kind(kind), what: what.join(" ") }),
+        _ => None,
+    });
+    error.map_or(Ok(lines), Err)
+}
+
+const KINDS: [(HostErrorKind, &str); 5] = [
+    (HostErrorKind::ArchiveMissing, "archive-missing"),
+    (HostErrorKind::ArchiveHash, "archive-hash"),
+    (HostErrorKind::DiskFull, "disk-full"),
+    (HostErrorKind::Pull, "pull"),
+    (HostErrorKind::Other, "other"),
+];
+
+fn read_kind(word: &str) -> HostErrorKind {
+    KINDS.iter().find(|(_, known)| *known == word).map_or(HostErrorKind::Other, |(kind, _)| *kind)
+}
+
+fn not_understood(line: &[String]) -> HostError {
+    HostError::NotUnderstood(line.join(" ").chars().take(200).collect())
+}
+
+/// Reads the answer of a script that reports nothing but success.
+pub(super) fn read_done(output: &str) -> Result<(), HostError> {
+    match lines(output)?.as_slice() {
+        [line] if line[..] == ["done"] => Ok(()),
+        other => Err(not_understood(&other.concat())),
+    }
+}
+
+/// Reads the answer to `start`.
+pub(super) fn read_started(output: &str) -> Result<Vec<Started>, HostError> {
+    let mut started: Vec<Started> = Vec::new();
+    for line in lines(output)? {
+        let fields: Vec<&str> = line.iter().map(String::as_str).collect();
+        let replica = |word: &str| word.parse::<ReplicaName>().map_err(|_| not_understood(&line));
+        let millis = |word: &str| word.parse::<u64>().map_err(|_| not_understood(&line));
+        match fields[..] {
+            ["healthy", name, handle, took] => started.push(Started {
+                replica: replica(name)?,
+                handle: Handle(handle.to_owned()),
+                outcome: StartOutcome::Healthy,
+                took_ms: millis(took)?,
+            }),
+            ["failed", name, handle, took, ref why @ ..] => started.push(Started {
+                replica: replica(name)?,
+                handle: Handle(handle.to_owned()),
+                outcome: StartOutcome::Failed { why: why.join(" "), journal: Vec::new() },
+                took_ms: millis(took)?,
+            }),
+            ["journal", handle, ref words @ ..] => {
+                let of = started.iter_mut().find(|started| started.handle.0 == handle);
+                match of.map(|started| &mut started.outcome) {
+                    Some(StartOutcome::Failed { journal, .. }) => journal.push(words.join("\t")),
+                    _ => return Err(not_understood(&line)),
+                }
+            }
+            _ => return Err(not_understood(&line)),
+        }
+    }
+    Ok(started)
+}
+
+/// One unit of the host, as far as the lines have told.
+struct Found {
+    /// systemd's active state by fleet's row of this host; `-` without a row.
+    active: String,
+    /// Whether its container runs.
+    running: bool,
+    observed: ObservedReplica,
+}
+
+/// Reads the answer to `observe`.
+pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
+    let lines = lines(output)?;
+    let mut configured = None;
+    let mut member = None;
+    let mut orchestrator = None;
+    let mut stray = Vec::new();
+    let mut units: BTreeMap<Handle, Found> = BTreeMap::new();
+    for line in &lines {
+        let fields: Vec<&str> = line.iter().map(String::as_str).collect();
+        match fields[..] {
+            ["configured", identity] => configured = (identity != NONE).then(|| identity.to_owned()),
+            ["member", word] => member = Some(word == "yes"),
+            ["fleet", "absent"] => orchestrator = Some(OrchestratorState::Absent),
+            ["fleet", "ready"] => orchestrator = Some(OrchestratorState::Ready),
+            ["fleet", "silent", ref words @ ..] => orchestrator = Some(OrchestratorState::Silent(words.join(" "))),
+            ["stray", handle] => stray.push(Handle(handle.to_owned())),
+            ["unit", handle, replica, desired_state, active] => {
+                let found = Found::new(handle, replica, desired_state, active).ok_or_else(|| not_understood(line))?;
+                units.insert(found.observed.handle.clone(), found);
+            }
+            ["text" | "container" | "health", handle, ref facts @ ..] => {
+                let unit = units.get_mut(&Handle(handle.to_owned())).ok_or_else(|| not_understood(line))?;
+                unit.learn(fields[0], facts).ok_or_else(|| not_understood(line))?;
+            }
+            _ => return Err(not_understood(line)),
+        }
+    }
+    let (Some(member), Some(orchestrator)) = (member, orchestrator) else {
+        return Err(HostError::NotUnderstood("a report without its first lines".to_owned()));
+    };
+    let replicas = units.into_values().map(Found::finish).collect();
+    Ok(HostReport { configured, member, orchestrator, replicas, stray })
+}
+
+impl Found {
+    fn new(handle: &str, replica: &str, desired_state: &str, active: &str) -> Option<Self> {
+        Some(Self {
+            observed: ObservedReplica {
+                replica: replica.parse().ok()?,
+                handle: Handle(handle.to_owned()),
+                wanted: desired_state == "launched",
+                state: ReplicaState::Waiting,
+                image: None,
+                bindings: Vec::new(),
+                probe: None,
+                health: Health::Unknown,
+                since: None,
+            },
+            active: active.to_owned(),
+            running: false,
+        })
+    }
+
+    /// Takes in the facts of one more line; nothing when they make no sense.
+    fn learn(&mut self, word: &str, facts: &[&str]) -> Option<()> {
+        match (word, facts) {
+            // What the unit file says: published ports, and the label with the probe as it stands there.
+            ("text", [publish, probe]) => {
+                let words = publish.split(' ').filter(|word| !word.is_empty() && *word != NONE);
+                self.observed.bindings = words.map(read_binding).collect::<Option<_>>()?;
+                self.observed.probe = read_probe(probe);
+            }
+            ("container", [image, status, since]) => {
+                self.running = *status == "running";
+                // A container that somebody started by another reference runs no pinned image.
+                self.observed.image = image.parse().ok();
+                self.observed.since = (*since != NONE).then(|| (*since).to_owned());
+            }
+            ("health", ["healthy"]) => self.observed.health = Health::Healthy,
+            ("health", ["unhealthy", words @ ..]) => self.observed.health = Health::Unhealthy(words.join(" ")),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// The container is believed before fleet's row, which lags behind.
+    fn finish(self) -> ObservedReplica {
+        let Self { active, running, mut observed } = self;
+        observed.state = match active.as_str() {
+            _ if running => ReplicaState::Running,
+            NONE if observed.wanted => ReplicaState::Waiting,
+            _ if !observed.wanted => ReplicaState::Stopped,
+            "active" | "activating" | "reloading" => ReplicaState::Starting,
+            // Asked to run, known to systemd, and it does not: fleet itself would leave it so.
+            _ => ReplicaState::Failed,
+        };
+        observed
+    }
+}
+
+/// What `observe` says on a host of which this is true.
+pub fn encode_report(report: &HostReport) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "configured\t{}", report.configured.as_deref().unwrap_or(NONE));
+    let _ = writeln!(text, "member\t{}", if report.member { "yes" } else { "no" });
+    let _ = match &report.orchestrator {
+        OrchestratorState::Absent => writeln!(text, "fleet\tabsent"),
+        OrchestratorState::Ready => writeln!(text, "fleet\tready"),
+        OrchestratorState::Silent(words) => writeln!(text, "fleet\tsilent\t{words}"),
+    };
+    for replica in &report.replicas {
+        let ObservedReplica { replica: name, handle, wanted, state, image, bindings, probe, health, since } = replica;
+        let desired_state = if *wanted { "launched" } else { "loaded" };
+        let active = match state {
+            ReplicaState::Running => "active",
+            ReplicaState::Starting => "activating",
+            ReplicaState::Failed => "failed",
+            ReplicaState::Stopped => "inactive",
+            ReplicaState::Waiting => NONE,
+        };
+        let _ = writeln!(text, "unit\t{handle}\t{name}\t{desired_state}\t{active}");
+        let publish: Vec<String> = bindings.iter().map(|binding| format!("{}:{}", binding.host, binding.container)).collect();
+        let probe = probe.as_ref().map_or(NONE.to_owned(), |probe| systemd_word(&format!("skipper.probe={probe}")));
+        let publish = if publish.is_empty() { NONE.to_owned() } else { publish.join(" ") };
+        let _ = writeln!(text, "text\t{handle}\t{publish}\t{probe}");
+        if *state == ReplicaState::Running || image.is_some() {
+            let image = image.as_ref().map_or(NONE.to_owned(), ToString::to_string);
+            let status = if *state == ReplicaState::Running { "running" } else { "created" };
+            let _ = writeln!(text, "container\t{handle}\t{image}\t{status}\t{}", since.as_deref().unwrap_or(NONE));
+        }
+        let _ = match health {
+            Health::Healthy => writeln!(text, "health\t{handle}\thealthy"),
+            Health::Unhealthy(words) => writeln!(text, "health\t{handle}\tunhealthy\t{words}"),
+            Health::Unknown => Ok(()),
+        };
+    }
+    for handle in &report.stray {
+        let _ = writeln!(text, "stray\t{handle}");
+    }
+    encode_result(&text)
+}
+
+/// What `start` says when this is how it ended.
+pub fn encode_started(started: &[Started]) -> String {
+    let mut text = String::new();
+    for Started { replica, handle, outcome, took_ms } in started {
+        let _ = match outcome {
+            StartOutcome::Healthy => writeln!(text, "healthy\t{replica}\t{handle}\t{took_ms}"),
+            StartOutcome::Failed { why, journal } => {
+                let _ = writeln!(text, "failed\t{replica}\t{handle}\t{took_ms}\t{why}");
+                journal.iter().try_for_each(|line| writeln!(text, "journal\t{handle}\t{line}"))
+            }
+        };
+    }
+    encode_result(&text)
+}
+
+/// What a script says that has done its work and has nothing to report.
+pub fn encode_done() -> String {
+    encode_result("done\n")
+}
+
+/// What a script says that failed.
+pub fn encode_error(kind: HostErrorKind, what: &str) -> String {
+    let word = KINDS.iter().find(|(known, _)| *known == kind).map_or("other", |(_, word)| word);
+    encode_result(&format!("error\t{word}\t{what}\n"))
+}

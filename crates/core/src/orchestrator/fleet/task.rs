@@ -1,0 +1,254 @@
+//! What a host script is told: the typed work, its header of assignments, and back.
+//!
+//! Every host gets the same text. What differs from host to host is a table of tab-separated lines that begin with the
+//! instance's id, and each host picks its own.
+
+use std::collections::BTreeMap;
+
+use super::unit::Unit;
+use crate::{
+    desired::Scope,
+    image::{PinnedImage, hex_digest},
+    name::{HostName, ReplicaName},
+    observed::{Handle, InstanceId},
+    orchestrator::{Cluster, ClusterHost, Probe},
+    script::{Script, pack, unpack},
+};
+
+/// The text of a script, with what all of them share in front.
+macro_rules! body {
+    ($name:literal) => {
+        concat!(include_str!("../scripts/lib.sh"), include_str!(concat!("../scripts/", $name, ".sh")))
+    };
+}
+
+const OBSERVE: &str = body!("observe");
+const CONFIGURE: &str = body!("configure");
+const PULL: &str = body!("pull");
+const START: &str = body!("start");
+const REMOVE: &str = body!("remove");
+
+/// Installed on hosts by `configure`: keeps containers away from etcd, through reboots and restarts of Docker.
+const FIREWALL: &str = include_str!("../scripts/firewall.sh");
+/// Installed on hosts without an etcd member: leads one connection to a member that is up.
+const ETCD_CONNECT: &str = include_str!("../scripts/etcd-connect.sh");
+
+/// What hosts are asked to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Task {
+    /// Say what they are and run.
+    Observe {
+        /// Whose replicas are asked for.
+        scope: Scope,
+        /// Every known host.
+        hosts: BTreeMap<InstanceId, HostName>,
+    },
+    /// Become a part of the cluster.
+    Configure {
+        /// The cluster.
+        cluster: Cluster,
+    },
+    /// Fetch images.
+    Pull {
+        /// By host.
+        images: BTreeMap<InstanceId, Vec<PinnedImage>>,
+    },
+    /// Start replicas and wait for them.
+    Start {
+        /// Whose replicas they are.
+        scope: Scope,
+        /// By host.
+        starts: BTreeMap<InstanceId, Vec<UnitStart>>,
+    },
+    /// Stop and forget units.
+    Remove {
+        /// Whose units they are.
+        scope: Scope,
+        /// By the host that does it.
+        handles: BTreeMap<InstanceId, Vec<Handle>>,
+    },
+}
+
+/// One replica to be started, as its host is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitStart {
+    /// Its symbolic name.
+    pub replica: ReplicaName,
+    /// The unit's name.
+    pub handle: Handle,
+    /// The unit; absent when it is registered already.
+    pub unit: Option<Unit>,
+    /// How it is probed.
+    pub probe: Probe,
+    /// What must have stopped before.
+    pub stop_before: Option<Handle>,
+}
+
+impl Task {
+    /// The script that does it.
+    pub fn script(&self) -> Script {
+        match self {
+            Self::Observe { scope, hosts } => {
+                let table = hosts.iter().map(|(instance, host)| vec![instance.0.clone(), host.to_string()]);
+                Script { name: "observe", header: vec![("SCOPE", scope_text(scope)), ("TABLE", write_table(table))], body: OBSERVE }
+            }
+            Self::Configure { cluster } => {
+                let (url, sha256) = &cluster.archive;
+                let sha256 = sha256.clone().unwrap_or_default();
+                let header = vec![
+                    ("SCOPE", scope_text(&cluster.scope)),
+                    ("TABLE", write_table(cluster_rows(cluster))),
+                    ("CONFIGURATION", configuration(cluster)),
+                    ("ARCHIVE_URL", url.clone()),
+                    ("ARCHIVE_SHA256", sha256.clone()),
+                    ("ARCHIVE_KEY", short_hash(&format!("{url}\n{sha256}"))),
+                    ("FIREWALL", FIREWALL.to_owned()),
+                    ("ETCD_CONNECT", ETCD_CONNECT.to_owned()),
+                ];
+                Script { name: "configure", header, body: CONFIGURE }
+            }
+            Self::Pull { images } => {
+                let rows = by_host(images).map(|(instance, image)| vec![instance.0.clone(), image.to_string()]);
+                Script { name: "pull", header: vec![("TABLE", write_table(rows))], body: PULL }
+            }
+            Self::Start { scope, starts } => {
+                let rows = by_host(starts).flat_map(|(instance, start)| start_rows(instance, start));
+                Script { name: "start", header: vec![("SCOPE", scope_text(scope)), ("TABLE", write_table(rows))], body: START }
+            }
+            Self::Remove { scope, handles } => {
+                let rows = by_host(handles).map(|(instance, handle)| vec![instance.0.clone(), handle.0.clone()]);
+                Script { name: "remove", header: vec![("SCOPE", scope_text(scope)), ("TABLE", write_table(rows))], body: REMOVE }
+            }
+        }
+    }
+
+    /// Reads a script that [`Task::script`] wrote; nothing for any other. For the simulated world, which carries tasks out.
+    pub fn decode(script: &Script) -> Option<Self> {
+        let rows = read_table(script.value("TABLE")?)?;
+        let scope = || read_scope(script.value("SCOPE")?);
+        Some(match script.name {
+            "observe" => Self::Observe {
+                scope: scope()?,
+                hosts: rows.iter().map(|row| Some((instance(row)?, row.get(1)?.parse().ok()?))).collect::<Option<_>>()?,
+            },
+            "configure" => {
+                let sha256 = script.value("ARCHIVE_SHA256")?;
+                let host = |row: &Vec<String>| {
+                    Some(ClusterHost { host: row.get(1)?.parse().ok()?, instance: instance(row)?, private_address: row.get(2)?.clone() })
+                };
+                let hosts: Vec<ClusterHost> = rows.iter().map(host).collect::<Option<_>>()?;
+                let is_member = |row: &&Vec<String>| row.get(3).is_some_and(|word| word == "member");
+                let members = rows.iter().filter(is_member).map(|row| row.get(1)?.parse().ok()).collect::<Option<_>>()?;
+                let archive = (script.value("ARCHIVE_URL")?.to_owned(), (!sha256.is_empty()).then(|| sha256.to_owned()));
+                Self::Configure { cluster: Cluster { scope: scope()?, hosts, members, archive } }
+            }
+            "pull" => Self::Pull { images: read_by_host(&rows, |row| row.get(1)?.parse().ok())? },
+            "start" => Self::Start { scope: scope()?, starts: read_starts(&rows)? },
+            "remove" => Self::Remove { scope: scope()?, handles: read_by_host(&rows, |row| Some(Handle(row.get(1)?.clone())))? },
+            _ => return None,
+        })
+    }
+}
+
+/// The identity of a cluster's configuration: everything that a host is given and that is the same for every host. Hosts
+/// without a member are no part of it, so that adding one leaves the others as they are; the script is, so that a release
+/// of skipper that configures hosts differently does.
+pub(super) fn configuration(cluster: &Cluster) -> String {
+    let members: String = cluster_rows(cluster).filter(|row| row[3] == "member").map(|row| format!("{} {}\n", row[1], row[2])).collect();
+    let (url, sha256) = &cluster.archive;
+    let sha256 = sha256.as_deref().unwrap_or_default();
+    short_hash(&[&scope_text(&cluster.scope), members.as_str(), url, sha256, FIREWALL, ETCD_CONNECT, CONFIGURE].join("\n"))
+}
+
+fn short_hash(text: &str) -> String {
+    hex_digest(text.as_bytes())[..12].to_owned()
+}
+
+fn cluster_rows(cluster: &Cluster) -> impl Iterator<Item = Vec<String>> {
+    cluster.hosts.iter().map(|host| {
+        let role = if cluster.members.contains(&host.host) { "member" } else { "-" };
+        vec![host.instance.0.clone(), host.host.to_string(), host.private_address.clone(), role.to_owned()]
+    })
+}
+
+/// `start`, then the unit file line by line: repeated lines compress to next to nothing.
+fn start_rows(instance: &InstanceId, start: &UnitStart) -> Vec<Vec<String>> {
+    let row = |words: &[&str]| [&[instance.0.as_str()], words].concat().into_iter().map(str::to_owned).collect();
+    let stop_before = start.stop_before.as_ref().map_or("-", |handle| handle.0.as_str());
+    let first = row(&["start", &start.replica.to_string(), &start.handle.0, stop_before, &start.probe.to_string()]);
+    let lines = start.unit.iter().flat_map(|unit| unit.text.lines());
+    std::iter::once(first).chain(lines.map(|line| row(&["unit", &start.handle.0, line]))).collect()
+}
+
+fn read_starts(rows: &[Vec<String>]) -> Option<BTreeMap<InstanceId, Vec<UnitStart>>> {
+    let mut starts: BTreeMap<InstanceId, Vec<UnitStart>> = BTreeMap::new();
+    let mut texts: BTreeMap<(InstanceId, Handle), String> = BTreeMap::new();
+    for row in rows {
+        let instance = instance(row)?;
+        let words: Vec<&str> = row.iter().skip(1).map(String::as_str).collect();
+        match words[..] {
+            ["start", replica, handle, stop_before, probe] => starts.entry(instance).or_default().push(UnitStart {
+                replica: replica.parse().ok()?,
+                handle: Handle(handle.to_owned()),
+                unit: None,
+                probe: probe.parse().ok()?,
+                stop_before: (stop_before != "-").then(|| Handle(stop_before.to_owned())),
+            }),
+            ["unit", handle, line] => {
+                let text = texts.entry((instance, Handle(handle.to_owned()))).or_default();
+                text.push_str(line);
+                text.push('\n');
+            }
+            _ => return None,
+        }
+    }
+    for (instance, starts) in &mut starts {
+        for start in starts {
+            if let Some(text) = texts.get(&(instance.clone(), start.handle.clone())) {
+                start.unit = Some(Unit::read(start.handle.clone(), text)?);
+            }
+        }
+    }
+    Some(starts)
+}
+
+fn by_host<T>(work: &BTreeMap<InstanceId, Vec<T>>) -> impl Iterator<Item = (&InstanceId, &T)> {
+    work.iter().flat_map(|(instance, items)| items.iter().map(move |item| (instance, item)))
+}
+
+fn read_by_host<T>(rows: &[Vec<String>], read: impl Fn(&[String]) -> Option<T>) -> Option<BTreeMap<InstanceId, Vec<T>>> {
+    let mut work: BTreeMap<InstanceId, Vec<T>> = BTreeMap::new();
+    for row in rows {
+        work.entry(instance(row)?).or_default().push(read(row)?);
+    }
+    Some(work)
+}
+
+fn instance(row: &[String]) -> Option<InstanceId> {
+    row.first().cloned().map(InstanceId)
+}
+
+/// `project/environment`: a spelling that has one reading, other than the stem of unit names.
+fn scope_text(scope: &Scope) -> String {
+    format!("{}/{}", scope.project, scope.environment)
+}
+
+fn read_scope(text: &str) -> Option<Scope> {
+    let (project, environment) = text.split_once('/')?;
+    Some(Scope { project: project.parse().ok()?, environment: environment.parse().ok()? })
+}
+
+fn write_table(rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = String::new();
+    for row in rows {
+        // A tab or a line break within a field would move what follows into another field.
+        let fields: Vec<String> = row.iter().map(|field| field.replace(|char: char| char.is_ascii_control(), " ")).collect();
+        table.push_str(&fields.join("\t"));
+        table.push('\n');
+    }
+    pack(&table)
+}
+
+fn read_table(packed: &str) -> Option<Vec<Vec<String>>> {
+    Some(unpack(packed)?.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect())
+}

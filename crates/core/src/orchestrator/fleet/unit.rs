@@ -1,0 +1,146 @@
+//! A replica as a fleet unit: immutable, global, and named by its contents.
+
+use super::quote::{systemd_unword, systemd_word};
+use crate::{
+    desired::{Binding, ReplicaSpec, Scope},
+    image::{PinnedImage, hex_digest},
+    name::{HostName, ReplicaName},
+    observed::Handle,
+    orchestrator::Probe,
+};
+
+/// fleet refuses unit files with a line of this many bytes or more ("line too long (max 2048 bytes)", go-systemd's `SYSTEMD_LINE_MAX`).
+const LINE_LIMIT: usize = 2048;
+
+/// Seconds that systemd waits beyond a replica's own grace before it kills what is left of it.
+const STOP_MARGIN_SECONDS: u32 = 20;
+
+/// The label that carries how a replica is probed, so that whoever finds the container can ask it the same.
+const PROBE_LABEL: &str = "skipper.probe";
+
+/// A unit file, and what can be read back from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Its name, `<project>-<environment>-<replica>-<8 hex digits of its contents>.service`.
+    pub handle: Handle,
+    /// The replica it runs.
+    pub replica: ReplicaName,
+    /// The only host that will run it.
+    pub host: HostName,
+    /// What it runs.
+    pub image: PinnedImage,
+    /// Its published ports, in the order of the file.
+    pub bindings: Vec<Binding>,
+    /// How it is probed.
+    pub probe: Probe,
+    /// The unit file.
+    pub text: String,
+}
+
+impl Unit {
+    /// Writes the unit of a replica. Equal specs give equal units; the revision is no part of it, so that an image that did
+    /// not change runs on through any number of commits.
+    pub fn new(scope: &Scope, spec: &ReplicaSpec) -> Self {
+        let probe = Probe::from(&spec.service.healthcheck);
+        let stem = format!("{}-{}", scope.stem(), spec.replica);
+        let hash = hex_digest(render(scope, spec, &probe, &stem).as_bytes());
+        let name = format!("{stem}-{}", &hash[..8]);
+        Self {
+            text: render(scope, spec, &probe, &name),
+            handle: Handle(format!("{name}.service")),
+            replica: spec.replica.clone(),
+            host: spec.host.clone(),
+            image: spec.service.image.clone(),
+            bindings: spec.bindings.clone(),
+            probe,
+        }
+    }
+
+    /// Reads a unit that [`Unit::new`] wrote; nothing for any other text.
+    pub fn read(handle: Handle, text: &str) -> Option<Self> {
+        let description = text.lines().find_map(|line| line.strip_prefix("Description="))?;
+        let (replica, rest) = description.split_once(" on ")?;
+        let (host, _) = rest.split_once(" of ")?;
+        let words = || text.lines().filter_map(|line| line.strip_prefix("  ")).map(|line| line.trim_end_matches(" \\"));
+        let bindings = words().filter_map(|word| word.strip_prefix("--publish ")).map(read_binding).collect::<Option<_>>()?;
+        let probe = words().filter_map(|word| word.strip_prefix("--label ")).find_map(read_probe)?;
+        let image = words().find(|word| !word.starts_with('-') && !word.starts_with('"'))?;
+        Some(Self {
+            handle,
+            replica: replica.parse().ok()?,
+            host: host.parse().ok()?,
+            image: image.parse().ok()?,
+            bindings,
+            probe: probe.parse().ok()?,
+            text: text.to_owned(),
+        })
+    }
+
+    /// The first line that fleet would refuse, by its beginning.
+    pub fn too_long(&self) -> Option<&str> {
+        let line = self.text.lines().find(|line| line.len() >= LINE_LIMIT)?;
+        let end = (0..=60).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
+        Some(line[..end].trim_start())
+    }
+}
+
+/// A published port, `HOST:CONTAINER`.
+pub(super) fn read_binding(word: &str) -> Option<Binding> {
+    let (host, container) = word.split_once(':')?;
+    Some(Binding { host: host.parse().ok()?, container: container.parse().ok()? })
+}
+
+/// The text of a probe from a quoted label, when it is that label.
+pub(super) fn read_probe(label: &str) -> Option<String> {
+    let label = systemd_unword(label)?;
+    Some(label.strip_prefix(PROBE_LABEL)?.strip_prefix('=')?.to_owned())
+}
+
+/// One word of the command line a line: no line gets long by the number of words, and a shell can pick one out with `sed`.
+fn render(scope: &Scope, spec: &ReplicaSpec, probe: &Probe, name: &str) -> String {
+    let ReplicaSpec { replica, host, bindings, service } = spec;
+    let grace = service.stop_grace_seconds;
+    let mut run = vec![format!("/usr/bin/docker run --rm --name {name}")];
+    let labels = [
+        ("skipper.project", scope.project.to_string()),
+        ("skipper.environment", scope.environment.to_string()),
+        ("skipper.service", replica.service.to_string()),
+        ("skipper.replica", replica.to_string()),
+        (PROBE_LABEL, probe.to_string()),
+    ];
+    run.extend(labels.iter().map(|(label, value)| format!("--label {}", systemd_word(&format!("{label}={value}")))));
+    run.extend(bindings.iter().map(|binding| format!("--publish {}:{}", binding.host, binding.container)));
+    run.extend(service.env.iter().map(|(variable, value)| format!("--env {}", systemd_word(&format!("{variable}={value}")))));
+    run.push(service.image.to_string());
+    run.extend(service.command.iter().map(|word| systemd_word(word)));
+    let run = run.join(" \\\n  ");
+    let stop_seconds = grace.saturating_add(STOP_MARGIN_SECONDS);
+    // A restarted Docker must not take the unit with it for good, so docker.service is wanted, never required.
+    // Starting is tried for ever: systemd's own limit would leave a replica dead that fleet believes to be launched.
+    // 143 is how a container that obeys SIGTERM ends.
+    format!(
+        "\
+[Unit]
+Description={replica} on {host} of {project}/{environment}
+Wants=docker.service
+After=docker.service
+StartLimitIntervalSec=0
+
+[Service]
+Restart=always
+RestartSec=2
+SuccessExitStatus=143
+TimeoutStartSec=60
+TimeoutStopSec={stop_seconds}
+ExecStartPre=-/usr/bin/docker rm -f {name}
+ExecStart={run}
+ExecStop=-/usr/bin/docker stop -t {grace} {name}
+
+[X-Fleet]
+Global=true
+MachineMetadata=host={host}
+",
+        project = scope.project,
+        environment = scope.environment,
+    )
+}
