@@ -132,6 +132,13 @@ pub enum EventKind {
         /// Milliseconds since `StepStarted`.
         took_ms: u64,
     },
+    /// The run's comment stands on a pull request.
+    Commented {
+        /// Which.
+        pull_request: u64,
+        /// Where.
+        url: String,
+    },
     /// Always last, whatever happened.
     RunFinished(RunFinished),
 }

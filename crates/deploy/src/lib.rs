@@ -6,7 +6,12 @@
 
 pub mod cancel;
 pub mod events;
+pub mod execute;
 pub mod images;
 pub mod observe;
 pub mod ports;
+pub mod report;
 pub mod retry;
+pub mod ship;
+#[cfg(feature = "sim")]
+pub mod sim;

@@ -1,0 +1,118 @@
+//! What a run has come to so far: the fold of its events, from which everything that people read is rendered.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::{
+    event::{Event, EventKind, ImageOrigin, Moment, Outcome, RunFinished, RunStarted, StateTable},
+    failure::Failure,
+    image::PinnedImage,
+    name::{HostName, ServiceName},
+    orchestrator::Started,
+    plan::{Plan, StepId},
+};
+
+/// A run so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Progress {
+    /// What it is about.
+    pub run: Option<RunStarted>,
+    /// The images, as far as they are.
+    pub images: BTreeMap<ServiceName, ImageProgress>,
+    /// The plan that is carried out.
+    pub plan: Option<Plan>,
+    /// The plan that was made afterwards.
+    pub proof: Option<Plan>,
+    /// How far each step is.
+    pub steps: BTreeMap<StepId, StepProgress>,
+    /// What ran before.
+    pub before: Option<StateTable>,
+    /// What runs now, as last observed.
+    pub after: Option<StateTable>,
+    /// What the user should know.
+    pub warnings: Vec<Failure>,
+    /// Starts of replicas, in order.
+    pub started: Vec<(HostName, Started)>,
+    /// Comments, by pull request.
+    pub comments: BTreeMap<u64, String>,
+    /// How it ended.
+    pub finished: Option<RunFinished>,
+}
+
+/// How far an image is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageProgress {
+    /// It is being made ready.
+    Started,
+    /// It is ready.
+    Ready {
+        /// The image.
+        image: PinnedImage,
+        /// Where it came from.
+        origin: ImageOrigin,
+        /// How long it took.
+        took_ms: u64,
+    },
+    /// It could not be made ready.
+    Failed(Failure),
+}
+
+/// How far a step is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepProgress {
+    /// It is under way.
+    Started,
+    /// It has ended.
+    Finished {
+        /// How.
+        outcome: Outcome,
+        /// How long it took.
+        took_ms: u64,
+    },
+}
+
+impl Progress {
+    /// Takes in one event.
+    pub fn apply(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::RunStarted(run) => self.run = Some(run.clone()),
+            EventKind::Warning { failure } => self.warnings.push(failure.clone()),
+            EventKind::ImageStarted { service } => drop(self.images.insert(service.clone(), ImageProgress::Started)),
+            EventKind::ImageReady { service, image, origin, took_ms } => {
+                let ready = ImageProgress::Ready { image: image.clone(), origin: *origin, took_ms: *took_ms };
+                self.images.insert(service.clone(), ready);
+            }
+            EventKind::ImageFailed { service, failure } => {
+                self.images.insert(service.clone(), ImageProgress::Failed(failure.clone()));
+            }
+            EventKind::Observed { state, moment: Moment::Before } => self.before = Some(state.clone()),
+            EventKind::Observed { state, moment: Moment::After } => self.after = Some(state.clone()),
+            EventKind::Planned { plan, moment: Moment::Before } => self.plan = Some(plan.clone()),
+            EventKind::Planned { plan, moment: Moment::After } => self.proof = Some(plan.clone()),
+            EventKind::StepStarted { step } => drop(self.steps.insert(*step, StepProgress::Started)),
+            EventKind::StepFinished { step, outcome, took_ms } => {
+                self.steps.insert(*step, StepProgress::Finished { outcome: outcome.clone(), took_ms: *took_ms });
+            }
+            EventKind::ReplicaStarted { host, started, .. } => self.started.push((host.clone(), started.clone())),
+            EventKind::Commented { pull_request, url } => drop(self.comments.insert(*pull_request, url.clone())),
+            EventKind::RunFinished(finished) => self.finished = Some(finished.clone()),
+            EventKind::ImageOutput { .. } | EventKind::StepOutput { .. } | EventKind::StepRetrying { .. } => {}
+        }
+    }
+
+    /// A run from its first event to its last.
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+        events.into_iter().fold(Self::default(), |mut progress, event| {
+            progress.apply(event);
+            progress
+        })
+    }
+
+    /// What runs, as last observed.
+    pub fn state(&self) -> Option<&StateTable> {
+        self.after.as_ref().or(self.before.as_ref())
+    }
+}

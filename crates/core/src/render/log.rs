@@ -1,0 +1,220 @@
+//! The run's log, line by line as events come in.
+
+use super::{table, text, words};
+use crate::{
+    event::{Event, EventKind, Leftovers, Moment, Outcome, RunStarted},
+    failure::Failure,
+    orchestrator::StartOutcome,
+    plan::{Plan, StepId},
+    progress::Progress,
+};
+
+/// For whom the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Folds the phases as a workflow's log viewer does, and marks errors and warnings for it.
+    pub workflow: bool,
+    /// Leaves out the output of builds and steps.
+    pub quiet: bool,
+}
+
+/// Writes the log of one run. Only complete lines come out, each safe to print.
+#[derive(Debug, Default)]
+pub struct Log {
+    style: Style,
+    progress: Progress,
+    /// The phase whose lines are being written.
+    group: Option<&'static str>,
+}
+
+impl Log {
+    /// A log in a style.
+    pub fn new(style: Style) -> Self {
+        Self { style, ..Self::default() }
+    }
+
+    /// The lines that an event adds.
+    pub fn lines(&mut self, event: &Event) -> Vec<String> {
+        self.progress.apply(event);
+        let mut out = Lines { at_ms: event.at_ms, lines: Vec::new() };
+        match &event.kind {
+            EventKind::RunStarted(run) => out.lines.push(headline(run)),
+            EventKind::Warning { failure } => self.warning(failure, &mut out),
+            EventKind::ImageStarted { service } => {
+                self.group("images", &mut out);
+                out.say(format!("image of `{service}`"));
+            }
+            EventKind::ImageOutput { service, line } if !self.style.quiet => out.say(format!("{service} | {line}")),
+            EventKind::ImageReady { service, image, origin, took_ms } => {
+                out.say(format!("image of `{service}` is {image}, {} ({})", words::origin(*origin), words::duration(*took_ms)));
+            }
+            EventKind::ImageFailed { service, .. } => out.say(format!("image of `{service}` failed")),
+            EventKind::Observed { state, moment } => {
+                if *moment == Moment::After || !state.replicas.is_empty() {
+                    self.group(if *moment == Moment::After { "what runs now" } else { "what runs before" }, &mut out);
+                    out.lines.extend(table::hosts(state).into_iter().map(|host| format!("host {host}")));
+                    out.lines.extend(table::plain(state).lines().map(str::to_owned));
+                    out.lines.extend(state.gaps.iter().map(|gap| text::line(&format!("not observed: {gap}"))));
+                }
+            }
+            EventKind::Planned { plan, moment: Moment::Before } => {
+                self.group("plan", &mut out);
+                out.lines.extend(plan_lines(plan));
+            }
+            EventKind::Planned { plan, moment: Moment::After } => {
+                self.end_group(&mut out);
+                if plan.is_empty() {
+                    out.say("observed again: nothing is left to do");
+                } else {
+                    out.say("observed again, and this is left:");
+                    out.lines.extend(plan_lines(plan));
+                }
+            }
+            EventKind::StepStarted { step } => {
+                self.group("execute", &mut out);
+                out.say(format!("[{step}] {}", self.action(*step)));
+            }
+            EventKind::StepOutput { step, line } if !self.style.quiet => out.say(format!("[{step}]   {line}")),
+            EventKind::StepRetrying { step, attempt, after_ms, because } => {
+                out.say(format!("[{step}]   try {attempt} failed: {because}; again in {}", words::duration(*after_ms)));
+            }
+            EventKind::ReplicaStarted { step, host, started } => {
+                let took = words::duration(started.took_ms);
+                match &started.outcome {
+                    StartOutcome::Healthy => out.say(format!("[{step}]   `{}` on `{host}` serves after {took}", started.replica)),
+                    StartOutcome::Failed { why, journal } => {
+                        out.say(format!("[{step}]   `{}` on `{host}` does not serve after {took}: {why}", started.replica));
+                        for line in journal {
+                            out.say(format!("[{step}]     {line}"));
+                        }
+                    }
+                }
+            }
+            EventKind::StepFinished { step, outcome, took_ms } => {
+                let took = words::duration(*took_ms);
+                match outcome {
+                    Outcome::Done => out.say(format!("[{step}] done in {took}")),
+                    Outcome::Failed { failure, leftovers, restored } => {
+                        out.say(format!("[{step}] failed after {took}: {failure}"));
+                        if *restored == Some(true) {
+                            out.say(format!("[{step}]   what served before serves again"));
+                        }
+                        if let Leftovers::Known(left) | Leftovers::Unknown(left) = leftovers {
+                            out.say(format!("[{step}]   left over: {}", left.join(", ")));
+                        }
+                    }
+                    Outcome::Cancelled { .. } => out.say(format!("[{step}] cancelled after {took}")),
+                }
+            }
+            EventKind::Commented { pull_request, url } => {
+                self.end_group(&mut out);
+                out.say(format!("comment on pull request {pull_request}: {url}"));
+            }
+            EventKind::RunFinished(finished) => {
+                self.end_group(&mut out);
+                if let Some(failure) = &finished.failure {
+                    out.lines.extend(self.failure("error", failure));
+                }
+                for left in &finished.leftovers {
+                    out.lines.push(text::line(&format!("left over: {left}")));
+                }
+                out.lines.push(text::line(&format!("{} ({}, exit {})", finished.summary, words::duration(finished.took_ms), finished.exit.code())));
+            }
+            EventKind::ImageOutput { .. } | EventKind::StepOutput { .. } => {}
+        }
+        out.lines
+    }
+
+    fn action(&self, step: StepId) -> String {
+        let found = self.progress.plan.iter().flat_map(|plan| &plan.steps).find(|planned| planned.id == step);
+        found.map_or_else(|| "?".to_owned(), |step| words::action(&step.action))
+    }
+
+    fn warning(&mut self, failure: &Failure, out: &mut Lines) {
+        let lines = self.failure("warning", failure);
+        out.lines.extend(lines);
+    }
+
+    /// A failure with its causes, lines and hints; for a workflow its first line is a command that marks it.
+    fn failure(&self, word: &str, failure: &Failure) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.style.workflow {
+            let mut message = failure.message.clone();
+            for cause in &failure.causes {
+                message.push_str(": ");
+                message.push_str(cause);
+            }
+            lines.push(format!("::{word}::{}", escape(&text::line(&message))));
+        }
+        lines.push(text::line(&format!("{word}: {}", failure.message)));
+        lines.extend(failure.causes.iter().map(|cause| text::line(&format!("  caused by: {cause}"))));
+        lines.extend(failure.lines.iter().map(|line| text::line(&format!("  | {line}"))));
+        lines.extend(failure.hints.iter().map(|hint| text::line(&format!("hint: {hint}"))));
+        lines
+    }
+
+    /// Begins a phase, unless it is the one that is being written.
+    fn group(&mut self, name: &'static str, out: &mut Lines) {
+        if self.group == Some(name) {
+            return;
+        }
+        self.end_group(out);
+        if self.style.workflow {
+            out.lines.push(format!("::group::{name}"));
+        } else {
+            out.lines.push(format!("{name}:"));
+        }
+        self.group = Some(name);
+    }
+
+    fn end_group(&mut self, out: &mut Lines) {
+        if self.group.take().is_some() {
+            out.lines.push(if self.style.workflow { "::endgroup::".to_owned() } else { String::new() });
+        }
+    }
+}
+
+/// The lines of one event, with its time in front where that helps.
+struct Lines {
+    at_ms: u64,
+    lines: Vec<String>,
+}
+
+impl Lines {
+    fn say(&mut self, text: impl AsRef<str>) {
+        let seconds = format!("{}.{}s", self.at_ms / 1000, self.at_ms % 1000 / 100);
+        self.lines.push(format!("{seconds:>7}  {}", text::line(text.as_ref())));
+    }
+}
+
+fn headline(run: &RunStarted) -> String {
+    let revision = run.revision.as_ref().map(|revision| format!(" {}", revision.short())).unwrap_or_default();
+    let scope = &run.scope;
+    text::line(&format!("skipper {} {}{revision}: {} in {}, {}", run.version, run.command, scope.project, scope.environment, run.region))
+}
+
+/// The plan as it is shown before it is carried out.
+pub fn plan_lines(plan: &Plan) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for step in &plan.steps {
+        lines.push(text::line(&format!("{:>4}. {}", step.id, words::step(step))));
+    }
+    for blocked in &plan.blocked {
+        lines.push(text::line(&format!("   !  {}: {}", blocked.what, blocked.why)));
+        lines.extend(blocked.hint.iter().map(|hint| text::line(&format!("      hint: {hint}"))));
+    }
+    if !plan.kept.is_empty() {
+        let names: Vec<String> = plan.kept.iter().map(|kept| format!("`{}` on `{}`", kept.placement.replica, kept.placement.host)).collect();
+        lines.push(text::line(&format!("   =  kept as they are: {}", names.join(", "))));
+    }
+    lines.extend(plan.notes.iter().map(|note| text::line(&format!("   -  {note}"))));
+    if plan.is_empty() {
+        lines.push("nothing to do: everything is as skipper.yml and the release ask for".to_owned());
+    }
+    lines
+}
+
+/// Escapes the message of a workflow command.
+fn escape(message: &str) -> String {
+    message.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}

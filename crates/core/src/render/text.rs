@@ -1,0 +1,123 @@
+//! Makes text from elsewhere harmless where it is shown: in a terminal, a workflow's log, and Markdown.
+
+/// A line that is safe to print: no control characters, and nothing a workflow runner takes for a command.
+///
+/// The runner reads `::command::` at the start of a line and the older `##[command]` anywhere in it, from stdout and stderr alike.
+pub fn line(text: &str) -> String {
+    let plain: String = strip_ansi(text).chars().map(|char| if char == '\t' { ' ' } else { char }).filter(|char| !is_unprintable(*char)).collect();
+    let plain = plain.replace("##[", "##\u{200b}[");
+    if plain.trim_start().starts_with("::") { plain.replacen("::", ":\u{200b}:", 1) } else { plain }
+}
+
+/// A text in a cell of a Markdown table or in a sentence: one line, as code, with nothing that ends the code or the cell.
+pub fn code(text: &str) -> String {
+    let text: String = line(text).replace('`', "'").replace('|', "\\|");
+    if text.trim().is_empty() { String::new() } else { format!("`{text}`") }
+}
+
+/// A text as Markdown prose that mentions nobody, links nothing and opens no HTML.
+pub fn prose(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut in_code = false;
+    for char in line(text).chars() {
+        match char {
+            '`' => in_code = !in_code,
+            '<' if !in_code => {
+                safe.push_str("&lt;");
+                continue;
+            }
+            '&' if !in_code => {
+                safe.push_str("&amp;");
+                continue;
+            }
+            // A zero-width space behind these keeps GitHub from making a mention or a reference.
+            '@' | '#' if !in_code => {
+                safe.push(char);
+                safe.push('\u{200b}');
+                continue;
+            }
+            '*' | '_' | '[' | ']' | '|' | '~' | '!' if !in_code => safe.push('\\'),
+            _ => {}
+        }
+        safe.push(char);
+    }
+    if in_code {
+        safe.push('`');
+    }
+    safe
+}
+
+/// Lines in a fence that none of them can close.
+pub fn fenced(lines: &[String]) -> String {
+    let lines: Vec<String> = lines.iter().map(|text| line(text)).collect();
+    let longest = lines.iter().map(|line| longest_run(line, '`')).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}text\n{}\n{fence}", lines.join("\n"))
+}
+
+fn longest_run(text: &str, of: char) -> usize {
+    let mut longest = 0;
+    let mut run = 0;
+    for char in text.chars() {
+        run = if char == of { run + 1 } else { 0 };
+        longest = longest.max(run);
+    }
+    longest
+}
+
+/// Control characters, and those that turn the direction of text or hide it.
+fn is_unprintable(char: char) -> bool {
+    char.is_control() || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{2028}' | '\u{2029}')
+}
+
+/// Removes escape sequences as terminals know them: `ESC [ … letter` and `ESC ] … BEL`.
+fn strip_ansi(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(char) = chars.next() {
+        if char != '\u{1b}' {
+            plain.push(char);
+            continue;
+        }
+        match chars.next() {
+            Some('[') => while chars.next().is_some_and(|char| !('\u{40}'..='\u{7e}').contains(&char)) {},
+            Some(']') => while chars.next().is_some_and(|char| char != '\u{7}') {},
+            _ => {}
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn output_from_elsewhere_gives_the_runner_no_commands() {
+        assert_eq!(line("  ::set-output name=x::y"), "  :\u{200b}:set-output name=x::y");
+        assert_eq!(line("web | ##[add-mask]e"), "web | ##\u{200b}[add-mask]e");
+        assert_eq!(line("a\rb\u{1b}[31mred\u{1b}[0m\u{1b}]0;title\u{7}!"), "abred!");
+    }
+
+    #[test]
+    fn prose_mentions_nobody_and_opens_no_html() {
+        assert_eq!(prose("ask @team about #1 <img> `@code`"), "ask @\u{200b}team about #\u{200b}1 &lt;img> `@code`");
+        assert_eq!(prose("an open ` quote"), "an open ` quote`");
+    }
+
+    #[test]
+    fn a_fence_is_longer_than_any_within() {
+        assert_eq!(fenced(&["```` hi".to_owned()]), "`````text\n```` hi\n`````");
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_ever_starts_a_command(text in ".{0,60}") {
+            let line = line(&text);
+            prop_assert!(!line.trim_start().starts_with("::") && !line.contains("##["));
+            prop_assert!(!line.chars().any(char::is_control));
+        }
+    }
+}

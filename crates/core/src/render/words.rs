@@ -1,0 +1,85 @@
+//! The words for steps, outcomes and durations: one place, so that log, comment and summary say the same.
+
+use crate::{
+    event::ImageOrigin,
+    name::HostName,
+    observed::IngressRule,
+    plan::{Action, Step},
+};
+
+/// What a step does, in a few words.
+pub fn action(action: &Action) -> String {
+    match action {
+        Action::CreateSecurityGroup { security_group } => format!("create the security group of {security_group}"),
+        Action::AuthorizeIngress { security_group, rules } => format!("authorize {} into {security_group}", list_rules(rules)),
+        Action::RevokeIngress { security_group, rules } => format!("revoke {} into {security_group}", list_rules(rules)),
+        Action::LaunchHost { host, spec } => format!("launch host `{host}` ({}, {})", spec.size, spec.image_name),
+        Action::AwaitHosts { hosts } => format!("wait until {} online", are(hosts)),
+        Action::ConfigureHosts { hosts, members } => format!("configure {} (etcd on {})", list(hosts), list(members)),
+        Action::PullImages { images } => {
+            let hosts: Vec<HostName> = images.keys().cloned().collect();
+            let distinct: std::collections::BTreeSet<_> = images.values().flatten().collect();
+            format!("pull {} to {}", count(distinct.len(), "image"), list(&hosts))
+        }
+        Action::StartReplicas { replicas } => {
+            let names: Vec<String> = replicas.iter().map(|fresh| format!("`{}` on `{}`", fresh.placement.replica, fresh.placement.host)).collect();
+            format!("start {}", names.join(", "))
+        }
+        Action::ReplaceReplicas { host, replacements } => {
+            let names: Vec<String> =
+                replacements.iter().map(|replacement| format!("`{}` ({})", replacement.new.replica, replacement.order.word())).collect();
+            format!("replace {} on host `{host}`", names.join(", "))
+        }
+        Action::RemoveReplicas { removals } => {
+            let names: Vec<String> = removals
+                .iter()
+                .flat_map(|(host, removals)| removals.iter().map(move |removal| format!("`{}` from `{host}`", removal.handle)))
+                .collect();
+            format!("remove {}", names.join(", "))
+        }
+        Action::TerminateHost { host, instance } => format!("terminate host `{host}` (`{instance}`)"),
+    }
+}
+
+/// A step in one line: what it does, and why.
+pub fn step(step: &Step) -> String {
+    format!("{}: {}", action(&step.action), step.reason)
+}
+
+/// Where an image came from.
+pub const fn origin(origin: ImageOrigin) -> &'static str {
+    match origin {
+        ImageOrigin::Built => "built and pushed",
+        ImageOrigin::TaggedAlready => "in the registry for this commit",
+        ImageOrigin::InputsUnchanged => "unchanged, tagged anew",
+        ImageOrigin::Resolved => "resolved from its tag",
+    }
+}
+
+/// Milliseconds for people: `0.4 s`, `12.3 s`, `2 min 5 s`.
+pub fn duration(ms: u64) -> String {
+    if ms < 100_000 {
+        format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+    } else {
+        format!("{} min {} s", ms / 60_000, ms % 60_000 / 1000)
+    }
+}
+
+/// `1 step`, `2 steps`.
+pub fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+fn list(hosts: &[HostName]) -> String {
+    let names: Vec<String> = hosts.iter().map(|host| format!("`{host}`")).collect();
+    names.join(", ")
+}
+
+fn are(hosts: &[HostName]) -> String {
+    format!("{} {}", list(hosts), if hosts.len() == 1 { "is" } else { "are" })
+}
+
+fn list_rules(rules: &[IngressRule]) -> String {
+    let rules: Vec<String> = rules.iter().map(ToString::to_string).collect();
+    rules.join(", ")
+}

@@ -1,0 +1,179 @@
+//! Steps that launch, await, configure and terminate hosts.
+
+use std::{
+    collections::BTreeSet,
+    time::Duration,
+};
+
+use skipper_core::{
+    event::Leftovers,
+    exit::Exit,
+    failure::Failure,
+    image::hex_digest,
+    name::HostName,
+    observed::{Agent, InstanceId, InstanceState, Launch as LaunchRecord, ObservedHost, SecurityGroup},
+    orchestrator::userdata::user_data,
+    plan::{LaunchSpec, cluster},
+};
+use tokio::time::Instant;
+
+use super::{Run, StepFailure, StepResult};
+use crate::{
+    observe::launches_path,
+    ports::{Launch, PortErrorKind},
+};
+
+/// From launch to an SSM agent that is online; Flatcar takes one to two minutes on EC2.
+const HOST_DEADLINE: Duration = Duration::from_secs(6 * 60);
+/// Between two looks at hosts on their way up.
+const HOST_POLL: Duration = Duration::from_millis(1_500);
+/// For fetching the archive, etcd's quorum, and an orchestrator that registers anew.
+const CONFIGURE_DEADLINE: Duration = Duration::from_secs(5 * 60);
+/// Tokens of dead instances that are stepped over in one run.
+const GENERATIONS: u32 = 5;
+
+impl Run<'_> {
+    pub(super) async fn launch(&self, host: &HostName, spec: &LaunchSpec) -> StepResult {
+        let security_groups = vec![
+            self.known.security_group(&SecurityGroup::Cluster)?,
+            self.known.security_group(&SecurityGroup::Group(host.group.clone()))?,
+        ];
+        let failed = |failure: Failure| failure.during(format!("launch host `{host}`"));
+        for generation in (spec.generation..).take(GENERATIONS as usize) {
+            // Recorded before the call, so that a run that dies in between finds the instance by the same token.
+            self.record(host, &LaunchRecord { generation, instance: None }).await.map_err(failed)?;
+            let scope = self.known.desired.scope.clone();
+            let launch = Launch {
+                client_token: client_token(&format!("{}/{host}/{generation}", scope.stem())),
+                scope,
+                host: host.clone(),
+                spec: LaunchSpec { generation, ..spec.clone() },
+                security_groups: security_groups.clone(),
+                user_data: user_data(),
+            };
+            let launched = self.ask(async || self.hands.compute.launch(&launch).await).await.map_err(|error| {
+                let leftovers = if error.kind == PortErrorKind::Unclear {
+                    Leftovers::Unknown(vec![format!("an instance tagged `skipper:host={host}`")])
+                } else {
+                    Leftovers::None
+                };
+                StepFailure { failure: failed(error.failure), leftovers, restored: None }
+            })?;
+            match launched {
+                (instance, Some(state)) => {
+                    self.say(format!("launched `{instance}` from {}", spec.image_name));
+                    self.known.host_is(host, launching(&instance, state, spec));
+                    // The instance carries its tag, so a lost record costs nothing but a look at a dead token later.
+                    return self.record(host, &LaunchRecord { generation, instance: Some(instance) }).await.map_err(|failure| failed(failure).into());
+                }
+                (instance, None) => self.say(format!("the token of generation {generation} belongs to `{instance}`, which is terminated; taking the next")),
+            }
+        }
+        Err(failed(Failure::new(Exit::Blocked, "every client token belongs to a terminated instance").hint("run again")).into())
+    }
+
+    async fn record(&self, host: &HostName, record: &LaunchRecord) -> Result<(), Failure> {
+        if self.known.observed.launches.get(host) == Some(record) {
+            return Ok(());
+        }
+        let path = format!("{}/{host}", launches_path(&self.known.desired.scope));
+        let value = serde_json::to_string(record)
+            .map_err(|error| Failure::new(Exit::Defect, "write the record of a launch").because_of(&error))?;
+        self.ask(async || self.hands.store.write(&path, &value).await).await.map_err(|error| error.failure)
+    }
+
+    pub(super) async fn await_hosts(&self, hosts: &[HostName]) -> StepResult {
+        let deadline = Instant::now() + HOST_DEADLINE;
+        let scope = &self.known.desired.scope;
+        let mut announced: BTreeSet<HostName> = BTreeSet::new();
+        loop {
+            let (instances, agents) = futures::join!(
+                self.ask(async || self.hands.compute.instances(scope).await),
+                self.ask(async || self.hands.remote.agents(scope).await),
+            );
+            let (instances, agents) = (instances.map_err(|error| error.failure)?, agents.map_err(|error| error.failure)?);
+            let mut missing = Vec::new();
+            for host in hosts {
+                let wanted = self.known.instance(host)?;
+                let found = instances.iter().find(|found| found.instance == wanted);
+                let agent = agents.get(&wanted).copied().unwrap_or(Agent::Absent);
+                match found {
+                    Some(found) if found.state == InstanceState::Running && agent == Agent::Online && found.private_address.is_some() => {
+                        if announced.insert(host.clone()) {
+                            self.say(format!("host `{host}` is online ({})", found.instance));
+                        }
+                        self.known.host_is(
+                            host,
+                            ObservedHost {
+                                instance: wanted,
+                                state: found.state,
+                                size: found.size.clone(),
+                                private_address: found.private_address.clone(),
+                                public_address: found.public_address.clone(),
+                                agent,
+                                report: None,
+                            },
+                        );
+                    }
+                    Some(found) => missing.push(format!("host `{host}` (`{wanted}`) is {} and its SSM agent is {}", found.state.word(), word(agent))),
+                    None => missing.push(format!("host `{host}` (`{wanted}`) is not described by EC2")),
+                }
+            }
+            if missing.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline || self.hands.cancel.is_cancelled() {
+                return Err(offline(missing).into());
+            }
+            tokio::time::sleep(HOST_POLL).await;
+        }
+    }
+
+    pub(super) async fn configure(&self, hosts: &[HostName], members: &[HostName]) -> StepResult {
+        let failed = |failure: Failure| StepFailure::from(failure.during("configure the hosts"));
+        let cluster = cluster(self.known.desired, &self.known.hosts(), members)
+            .ok_or_else(|| failed(Failure::new(Exit::Defect, "the address of an etcd member is not known")))?;
+        let script = self.hands.orchestrator.configure(&cluster);
+        self.run_done(hosts, &script, CONFIGURE_DEADLINE, "configure").await
+    }
+
+    pub(super) async fn terminate(&self, host: &HostName, instance: &InstanceId) -> StepResult {
+        self.ask(async || self.hands.compute.terminate(instance).await)
+            .await
+            .map_err(|error| error.failure.during(format!("terminate host `{host}` (`{instance}`)")).into())
+    }
+}
+
+/// Within EC2's 64 ASCII characters, and the same for the same launch of the same host.
+fn client_token(of: &str) -> String {
+    format!("skipper-{}", &hex_digest(of.as_bytes())[..40])
+}
+
+fn launching(instance: &InstanceId, state: InstanceState, spec: &LaunchSpec) -> ObservedHost {
+    ObservedHost {
+        instance: instance.clone(),
+        state,
+        size: spec.size.clone(),
+        private_address: None,
+        public_address: None,
+        agent: Agent::Absent,
+        report: None,
+    }
+}
+
+const fn word(agent: Agent) -> &'static str {
+    match agent {
+        Agent::Online => "online",
+        Agent::Lost => "lost",
+        Agent::Absent => "not registered",
+    }
+}
+
+fn offline(missing: Vec<String>) -> Failure {
+    let failure = Failure::new(Exit::Blocked, format!("hosts did not come online within {} s", HOST_DEADLINE.as_secs()));
+    missing
+        .into_iter()
+        .fold(failure, Failure::because)
+        .hint("the instance profile needs the policy `AmazonSSMManagedInstanceCore`, and the host needs a way out to `ssm`, `ssmmessages` and `ec2messages` on port 443 (a public address or a NAT gateway)")
+        .hint("running again goes on from here; terminate the instances to start anew")
+}

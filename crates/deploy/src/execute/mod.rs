@@ -1,0 +1,172 @@
+//! Carries a plan out, step by step, as many at a time as need nothing from each other; the only place that changes the world.
+
+mod hosts;
+mod known;
+mod network;
+mod replicas;
+mod scripts;
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt as _, stream::FuturesUnordered};
+use skipper_core::{
+    desired::Desired,
+    event::{EventKind, Leftovers, Outcome},
+    failure::Failure,
+    observed::Observed,
+    orchestrator::Orchestrator,
+    plan::{Action, Plan, Step, StepId},
+};
+
+use self::known::Known;
+use crate::{
+    cancel::Cancel,
+    events::Events,
+    ports::{Compute, PortResult, Remote, Store},
+    retry::retry,
+};
+
+/// What executing needs from the world.
+#[derive(Clone, Copy)]
+pub struct Hands<'a> {
+    /// Hosts and ingress rules.
+    pub compute: &'a dyn Compute,
+    /// Scripts on hosts.
+    pub remote: &'a dyn Remote,
+    /// Records.
+    pub store: &'a dyn Store,
+    /// What runs replicas.
+    pub orchestrator: &'a dyn Orchestrator,
+    /// Where everything is told.
+    pub events: &'a Events,
+    /// The wish to stop.
+    pub cancel: &'a Cancel,
+}
+
+/// How far a plan was carried out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Execution {
+    /// The first failure, when there was one.
+    pub failure: Option<Failure>,
+    /// Whether it was broken off by a wish to stop.
+    pub cancelled: bool,
+    /// Whether a step that touches replicas was begun.
+    pub touched_replicas: bool,
+    /// What steps may have left.
+    pub leftovers: Vec<String>,
+}
+
+/// Why a step failed, and what it leaves.
+pub(crate) struct StepFailure {
+    failure: Failure,
+    leftovers: Leftovers,
+    restored: Option<bool>,
+}
+
+impl From<Failure> for StepFailure {
+    fn from(failure: Failure) -> Self {
+        Self { failure, leftovers: Leftovers::None, restored: None }
+    }
+}
+
+type StepResult = Result<(), StepFailure>;
+
+/// Carries the plan out until it is done, a step fails, or a stop is asked for.
+///
+/// After a failure no new step begins; those under way are finished.
+pub async fn execute(plan: &Plan, desired: &Desired, observed: &Observed, hands: Hands<'_>) -> Execution {
+    let known = Known::new(desired, observed);
+    let mut execution = Execution::default();
+    let mut waiting: Vec<&Step> = plan.steps.iter().collect();
+    let mut done: BTreeSet<StepId> = BTreeSet::new();
+    let mut running = FuturesUnordered::new();
+    loop {
+        if hands.cancel.is_cancelled() && !waiting.is_empty() {
+            execution.cancelled = true;
+        }
+        if execution.failure.is_none() && !execution.cancelled {
+            let (ready, rest): (Vec<&Step>, Vec<&Step>) =
+                waiting.into_iter().partition(|step| step.needs.iter().all(|need| done.contains(need)));
+            waiting = rest;
+            for step in ready {
+                execution.touched_replicas |= touches_replicas(&step.action);
+                let run = Run { step, known: &known, hands };
+                running.push(async move { (step.id, run.carry_out().await) });
+            }
+        }
+        let Some((id, result)) = running.next().await else { break };
+        match result {
+            Ok(()) => drop(done.insert(id)),
+            Err(failed) => {
+                execution.leftovers.extend(match failed.leftovers {
+                    Leftovers::None => Vec::new(),
+                    Leftovers::Known(left) => left,
+                    Leftovers::Unknown(left) => left.into_iter().map(|left| format!("perhaps {left}")).collect(),
+                });
+                execution.failure.get_or_insert(failed.failure);
+            }
+        }
+    }
+    execution
+}
+
+fn touches_replicas(action: &Action) -> bool {
+    matches!(action, Action::StartReplicas { .. } | Action::ReplaceReplicas { .. } | Action::RemoveReplicas { .. })
+}
+
+/// One step being carried out.
+pub(crate) struct Run<'a> {
+    step: &'a Step,
+    known: &'a Known<'a>,
+    hands: Hands<'a>,
+}
+
+impl Run<'_> {
+    async fn carry_out(&self) -> StepResult {
+        let events = self.hands.events;
+        let id = self.step.id;
+        let started = events.elapsed_ms();
+        events.emit(EventKind::StepStarted { step: id });
+        let result = match &self.step.action {
+            Action::CreateSecurityGroup { security_group } => self.create_security_group(security_group).await,
+            Action::AuthorizeIngress { security_group, rules } => self.authorize(security_group, rules).await,
+            Action::RevokeIngress { security_group, rules } => self.revoke(security_group, rules).await,
+            Action::LaunchHost { host, spec } => self.launch(host, spec).await,
+            Action::AwaitHosts { hosts } => self.await_hosts(hosts).await,
+            Action::ConfigureHosts { hosts, members } => self.configure(hosts, members).await,
+            Action::PullImages { images } => self.pull(images).await,
+            Action::StartReplicas { replicas } => self.start(replicas).await,
+            Action::ReplaceReplicas { host, replacements } => self.replace(host, replacements).await,
+            Action::RemoveReplicas { removals } => self.remove(removals).await,
+            Action::TerminateHost { host, instance } => self.terminate(host, instance).await,
+        };
+        let outcome = match &result {
+            Ok(()) => Outcome::Done,
+            Err(failed) => Outcome::Failed {
+                failure: failed.failure.clone(),
+                leftovers: failed.leftovers.clone(),
+                restored: failed.restored,
+            },
+        };
+        let took_ms = events.elapsed_ms() - started;
+        events.emit(EventKind::StepFinished { step: id, outcome, took_ms });
+        result
+    }
+
+    /// Makes a call that may be repeated, and tells of every try that failed.
+    async fn ask<T>(&self, call: impl AsyncFnMut() -> PortResult<T>) -> PortResult<T> {
+        retry(call, |attempt, pause, error| {
+            self.hands.events.emit(EventKind::StepRetrying {
+                step: self.step.id,
+                attempt,
+                after_ms: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+                because: error.failure.message.clone(),
+            });
+        })
+        .await
+    }
+
+    fn say(&self, line: impl Into<String>) {
+        self.hands.events.emit(EventKind::StepOutput { step: self.step.id, line: line.into() });
+    }
+}

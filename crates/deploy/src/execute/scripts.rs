@@ -1,0 +1,95 @@
+//! Runs one script on several hosts and judges every answer.
+
+use std::{collections::{BTreeMap, BTreeSet}, time::Duration};
+
+use skipper_core::{
+    exit::Exit,
+    failure::Failure,
+    name::HostName,
+    observed::InstanceId,
+    orchestrator::{HostError, HostErrorKind},
+    script::Script,
+};
+
+use super::{Run, StepResult};
+use crate::ports::Invocation;
+
+impl Run<'_> {
+    /// Runs a script that reports nothing but success; the first host that failed is the failure, the others are its causes.
+    pub(super) async fn run_done(&self, hosts: &[HostName], script: &Script, deadline: Duration, verb: &str) -> StepResult {
+        let answers = self.run(hosts, script, deadline).await?;
+        let failures: Vec<Failure> = answers
+            .into_iter()
+            .filter_map(|(host, answer)| {
+                let result = answer.and_then(|output| self.hands.orchestrator.read_done(&output).map_err(|error| host_failure(&error)));
+                result.err().map(|failure| failure.during(format!("{verb} host `{host}`")))
+            })
+            .collect();
+        first(failures)
+    }
+
+    /// Runs a script and gives each host's standard output, or why there is none.
+    pub(super) async fn run(
+        &self,
+        hosts: &[HostName],
+        script: &Script,
+        deadline: Duration,
+    ) -> Result<BTreeMap<HostName, Result<String, Failure>>, Failure> {
+        let by_instance: BTreeMap<InstanceId, &HostName> =
+            hosts.iter().map(|host| Ok((self.known.instance(host)?, host))).collect::<Result<_, Failure>>()?;
+        let on: BTreeSet<InstanceId> = by_instance.keys().cloned().collect();
+        let answers = self
+            .ask(async || self.hands.remote.run(&on, script, deadline).await)
+            .await
+            .map_err(|error| error.failure.during(format!("run the script `{}` on the hosts", script.name)))?;
+        Ok(by_instance
+            .into_iter()
+            .map(|(instance, host)| {
+                let output = match answers.get(&instance) {
+                    Some(Invocation::Finished { stdout, stderr, code }) => self.judge(host, *code, stdout, stderr),
+                    Some(Invocation::Lost(status)) => Err(Failure::new(Exit::Blocked, format!("the script `{}` did not end on it: {status}", script.name))
+                        .hint("see whether the instance and its SSM agent are healthy, and run again")),
+                    None => Err(Failure::new(Exit::Blocked, format!("nothing was heard of the script `{}`", script.name))),
+                };
+                (host.clone(), output)
+            })
+            .collect())
+    }
+
+    /// A result is believed whatever the exit code says, since it is what the script itself reports; without one the code and the last words are the failure.
+    fn judge(&self, host: &HostName, code: i32, stdout: &str, stderr: &str) -> Result<String, Failure> {
+        for line in stderr.lines().filter(|line| !line.trim().is_empty()).take(20) {
+            self.say(format!("{host} | {line}"));
+        }
+        if code == 0 || skipper_core::script::decode_result(stdout).is_ok() {
+            return Ok(stdout.to_owned());
+        }
+        let words = stderr.lines().chain(stdout.lines()).filter(|line| !line.trim().is_empty()).last().unwrap_or("it said nothing");
+        Err(Failure::new(Exit::Blocked, format!("the script ended with exit code {code}")).because(words.to_owned()))
+    }
+}
+
+/// The first failure, with the others as its causes.
+pub(super) fn first(failures: Vec<Failure>) -> StepResult {
+    let mut failures = failures.into_iter();
+    let Some(first) = failures.next() else { return Ok(()) };
+    let all = failures.fold(first, |first, other| {
+        let cause = other.causes.first().map_or_else(|| other.message.clone(), |cause| format!("{}: {cause}", other.message));
+        first.because(cause)
+    });
+    Err(all.into())
+}
+
+/// What a host said went wrong, with the remedy where there is one.
+pub(super) fn host_failure(error: &HostError) -> Failure {
+    let failure = Failure::new(Exit::Blocked, error.to_string());
+    let failure = std::error::Error::source(error).map_or(failure.clone(), |source| failure.because_of(source));
+    let HostError::Said { kind, .. } = error else { return failure };
+    match kind {
+        HostErrorKind::ArchiveMissing => failure.hint("check `fleet.url` in skipper.yml: the hosts fetch the archive from there by themselves"),
+        HostErrorKind::ArchiveHash => failure.hint("if the archive is the one you want, put its SHA-256 into `fleet.sha256`; if not, it was changed on its way or at its source"),
+        HostErrorKind::DiskFull => failure.hint("give the group a larger `disk`, or remove images on the host with `docker image prune`"),
+        HostErrorKind::Pull => failure.hint("the hosts pull by themselves and without credentials: the image must be public, and its registry must be reachable from the hosts"),
+        HostErrorKind::Other => failure,
+    }
+}

@@ -1,0 +1,249 @@
+//! One host: it carries out the real scripts' tasks and answers as they do.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use skipper_core::{
+    image::PinnedImage,
+    name::HostName,
+    observed::{Handle, Health, HostReport, InstanceId, ObservedReplica, OrchestratorState, ReplicaState},
+    orchestrator::{
+        HostErrorKind, Orchestrator as _, StartOutcome, Started,
+        fleet::{Fleet, Task, Unit, UnitStart, encode_done, encode_error, encode_report, encode_started},
+    },
+    script::Script,
+};
+use tokio::time::Instant;
+
+use super::SimWorld;
+use crate::ports::Invocation;
+
+/// A replica from its start to its first answer.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// An instance with what is on it.
+#[derive(Clone, Debug)]
+pub struct SimHost {
+    /// The host it is.
+    pub host: HostName,
+    /// Its instance type.
+    pub size: String,
+    /// Its address.
+    pub address: String,
+    /// When it was launched.
+    pub launched: Instant,
+    /// Whether its instance is stopped.
+    pub stopped: bool,
+    /// Whether its instance is gone.
+    pub terminated: bool,
+    /// Whether its agent has stopped answering.
+    pub silent: bool,
+    /// The configuration that was applied.
+    pub configured: Option<String>,
+    /// Whether it carries an etcd member.
+    pub member: bool,
+    /// The images it has.
+    pub images: BTreeSet<PinnedImage>,
+    /// The units registered for it.
+    pub units: BTreeMap<Handle, SimUnit>,
+}
+
+/// A registered unit.
+#[derive(Clone, Debug)]
+pub struct SimUnit {
+    /// What it runs.
+    pub unit: Unit,
+    /// Whether it is asked to run.
+    pub wanted: bool,
+    /// Whether it runs and answers.
+    pub serves: bool,
+}
+
+impl SimHost {
+    pub(super) fn new(host: HostName, size: String, address: String, launched: Instant) -> Self {
+        Self {
+            host,
+            size,
+            address,
+            launched,
+            stopped: false,
+            terminated: false,
+            silent: false,
+            configured: None,
+            member: false,
+            images: BTreeSet::new(),
+            units: BTreeMap::new(),
+        }
+    }
+
+    /// Whether it is described at all.
+    pub fn alive(&self) -> bool {
+        !self.terminated
+    }
+
+    /// Whether another unit that runs has one of these host ports.
+    fn port_taken(&self, unit: &Unit) -> bool {
+        let taken = self.units.values().filter(|other| other.wanted && other.unit.handle != unit.handle);
+        taken.flat_map(|other| &other.unit.bindings).any(|theirs| unit.bindings.iter().any(|ours| ours.host == theirs.host))
+    }
+
+    fn report(&self, stray: Vec<Handle>) -> HostReport {
+        HostReport {
+            configured: self.configured.clone(),
+            member: self.member,
+            orchestrator: if self.configured.is_some() { OrchestratorState::Ready } else { OrchestratorState::Absent },
+            replicas: self.units.iter().map(|(handle, found)| found.observed(handle)).collect(),
+            stray,
+        }
+    }
+}
+
+impl SimUnit {
+    fn observed(&self, handle: &Handle) -> ObservedReplica {
+        ObservedReplica {
+            replica: self.unit.replica.clone(),
+            handle: handle.clone(),
+            wanted: self.wanted,
+            state: match (self.wanted, self.serves) {
+                (_, true) => ReplicaState::Running,
+                (true, false) => ReplicaState::Failed,
+                (false, false) => ReplicaState::Stopped,
+            },
+            image: self.wanted.then(|| self.unit.image.clone()),
+            bindings: self.unit.bindings.clone(),
+            probe: Some(self.unit.probe.to_string()),
+            health: if self.serves { Health::Healthy } else { Health::Unhealthy("no answer".to_owned()) },
+            since: None,
+        }
+    }
+}
+
+impl SimWorld {
+    /// Runs a script on one host, as its shell would.
+    pub(super) async fn run_on(&self, instance: &InstanceId, script: &Script) -> Invocation {
+        let reachable = self.look().hosts.get(instance).is_some_and(|host| host.alive() && !host.silent && !host.stopped);
+        if !reachable {
+            return Invocation::Lost("DeliveryTimedOut".to_owned());
+        }
+        let Some(task) = Task::decode(script) else {
+            return Invocation::Finished { code: 2, stdout: String::new(), stderr: format!("the script `{}` is not understood", script.name) };
+        };
+        let stdout = match task {
+            Task::Observe { hosts, .. } => self.observed_by(instance, &hosts),
+            Task::Configure { cluster } => {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                let identity = Fleet.configuration(&cluster);
+                self.on(instance, |host| {
+                    host.member = cluster.members.contains(&host.host);
+                    host.configured = Some(identity);
+                });
+                encode_done()
+            }
+            Task::Pull { images } => self.pull_on(instance, images.get(instance).map(Vec::as_slice).unwrap_or_default()).await,
+            Task::Start { starts, .. } => self.start_on(instance, starts.get(instance).map(Vec::as_slice).unwrap_or_default()).await,
+            Task::Remove { handles, .. } => {
+                for handle in handles.get(instance).into_iter().flatten() {
+                    let mut state = self.change();
+                    // What is stray is registered with a host that is gone; any host can make the registry forget it.
+                    state.hosts.values_mut().filter(|host| host.terminated).for_each(|host| drop(host.units.remove(handle)));
+                    drop(state);
+                    self.on(instance, |host| drop(host.units.remove(handle)));
+                }
+                encode_done()
+            }
+        };
+        Invocation::Finished { code: 0, stdout, stderr: String::new() }
+    }
+
+    fn on(&self, instance: &InstanceId, change: impl FnOnce(&mut SimHost)) {
+        let mut state = self.change();
+        if let Some(host) = state.hosts.get_mut(instance) {
+            change(host);
+        }
+        state.note_serving();
+    }
+
+    fn observed_by(&self, instance: &InstanceId, known: &BTreeMap<InstanceId, HostName>) -> String {
+        let state = self.look();
+        let names: BTreeSet<&HostName> = known.values().collect();
+        let stray = state
+            .hosts
+            .values()
+            .filter(|host| host.terminated && !names.contains(&host.host))
+            .flat_map(|host| host.units.keys().cloned())
+            .collect();
+        state.hosts.get(instance).map_or_else(String::new, |host| encode_report(&host.report(stray)))
+    }
+
+    async fn pull_on(&self, instance: &InstanceId, images: &[PinnedImage]) -> String {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        for image in images {
+            if !self.look().registry.has(image) {
+                return encode_error(HostErrorKind::Pull, &format!("pull {image}: manifest unknown"));
+            }
+            self.on(instance, |host| drop(host.images.insert(image.clone())));
+        }
+        encode_done()
+    }
+
+    async fn start_on(&self, instance: &InstanceId, starts: &[UnitStart]) -> String {
+        for stop in starts.iter().filter_map(|start| start.stop_before.as_ref()) {
+            self.on(instance, |host| {
+                if let Some(unit) = host.units.get_mut(stop) {
+                    unit.wanted = false;
+                    unit.serves = false;
+                }
+            });
+        }
+        for start in starts {
+            self.on(instance, |host| {
+                if let Some(unit) = &start.unit {
+                    // A unit that is registered keeps its contents, as with the real fleet.
+                    host.units.entry(start.handle.clone()).or_insert_with(|| SimUnit { unit: unit.clone(), wanted: false, serves: false });
+                }
+                if let Some(unit) = host.units.get_mut(&start.handle) {
+                    unit.wanted = true;
+                }
+            });
+        }
+        tokio::time::sleep(SETTLE).await;
+        let started: Vec<Started> = starts.iter().map(|start| self.settle(instance, start)).collect();
+        let waited = starts.iter().zip(&started).filter(|(_, started)| started.outcome != StartOutcome::Healthy);
+        let waited = waited.map(|(start, _)| start.probe.deadline()).max().unwrap_or_default();
+        tokio::time::sleep(waited).await;
+        encode_started(&started)
+    }
+
+    /// Whether a started replica comes to serve.
+    fn settle(&self, instance: &InstanceId, start: &UnitStart) -> Started {
+        let mut state = self.change();
+        let broken_images = state.broken_images.clone();
+        let broken_hosts = state.broken_hosts.clone();
+        let why = match state.hosts.get_mut(instance) {
+            None => Some("the host is gone".to_owned()),
+            Some(host) => {
+                let unit = host.units.get(&start.handle).map(|found| found.unit.clone());
+                let why = match unit {
+                    None => Some("it is not registered".to_owned()),
+                    Some(unit) if !host.images.contains(&unit.image) => Some("its image was not pulled before".to_owned()),
+                    Some(unit) if host.port_taken(&unit) => Some("port is already allocated".to_owned()),
+                    Some(unit) if broken_images.contains(&unit.image) => Some("connection refused".to_owned()),
+                    Some(_) if broken_hosts.contains(&host.host) && start.unit.is_some() => Some("no route to host".to_owned()),
+                    Some(_) => None,
+                };
+                if let Some(unit) = host.units.get_mut(&start.handle) {
+                    unit.serves = why.is_none();
+                }
+                why
+            }
+        };
+        state.note_serving();
+        let outcome = match why {
+            None => StartOutcome::Healthy,
+            Some(why) => StartOutcome::Failed { why, journal: vec!["a line of its journal".to_owned()] },
+        };
+        Started { replica: start.replica.clone(), handle: start.handle.clone(), outcome, took_ms: 2_000 }
+    }
+}

@@ -1,0 +1,132 @@
+//! The world in memory: hosts, registry, parameters and pull requests behind the same ports, with faults, on a paused clock.
+//!
+//! Hosts understand the real scripts of the fleet orchestrator: what is sent is decoded, carried out, and answered in the
+//! scripts' own format, so that a simulated run goes through everything but the shell.
+
+mod cloud;
+mod code_host;
+mod faults;
+mod host;
+mod images;
+
+use std::{
+    cell::{Ref, RefCell, RefMut},
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+use skipper_core::{
+    image::PinnedImage,
+    name::{HostName, ServiceName},
+    observed::{InstanceId, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
+};
+
+pub use self::{
+    faults::{Fault, FaultKind},
+    host::{SimHost, SimUnit},
+    images::SimRegistry,
+};
+
+/// The simulated world. Clones are the same world.
+#[derive(Clone)]
+pub struct SimWorld(Rc<RefCell<State>>);
+
+/// Everything there is.
+pub struct State {
+    /// The account the credentials belong to.
+    pub account: String,
+    /// Every instance that ever was, by id.
+    pub hosts: BTreeMap<InstanceId, SimHost>,
+    /// The security groups.
+    pub security_groups: BTreeMap<SecurityGroup, ObservedSecurityGroup>,
+    /// Launch facts by instance type; an image for any type that is not here.
+    pub launch_facts: BTreeMap<String, LaunchFacts>,
+    /// The parameters, by path.
+    pub parameters: BTreeMap<String, String>,
+    /// The registry.
+    pub registry: SimRegistry,
+    /// Images whose replicas never answer.
+    pub broken_images: BTreeSet<PinnedImage>,
+    /// Hosts on which images that replicas are started from never answer.
+    pub broken_hosts: BTreeSet<HostName>,
+    /// Comments: pull request, key, body, number of edits.
+    pub comments: Vec<(u64, String, String, u32)>,
+    /// The pull requests of any commit.
+    pub pull_requests: Vec<u64>,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// Calls made, by name.
+    pub calls: BTreeMap<String, u64>,
+    /// After every change to a replica: how many of each service serve.
+    pub serving: Vec<BTreeMap<ServiceName, usize>>,
+    /// Instances launched by client token.
+    tokens: BTreeMap<String, InstanceId>,
+    next: u32,
+}
+
+impl Default for SimWorld {
+    fn default() -> Self {
+        Self(Rc::new(RefCell::new(State {
+            account: "123456789012".to_owned(),
+            hosts: BTreeMap::new(),
+            security_groups: BTreeMap::new(),
+            launch_facts: BTreeMap::new(),
+            parameters: BTreeMap::new(),
+            registry: SimRegistry::default(),
+            broken_images: BTreeSet::new(),
+            broken_hosts: BTreeSet::new(),
+            comments: Vec::new(),
+            pull_requests: vec![7],
+            faults: Vec::new(),
+            calls: BTreeMap::new(),
+            serving: Vec::new(),
+            tokens: BTreeMap::new(),
+            next: 0,
+        })))
+    }
+}
+
+impl SimWorld {
+    /// Looks at the world.
+    pub fn look(&self) -> Ref<'_, State> {
+        self.0.borrow()
+    }
+
+    /// Changes the world by another hand than skipper's.
+    pub fn change(&self) -> RefMut<'_, State> {
+        self.0.borrow_mut()
+    }
+
+    /// The calls made since this was asked last, by name.
+    pub fn take_calls(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut self.change().calls)
+    }
+
+    /// What runs on a host: handles of the units that serve.
+    pub fn serving_on(&self, host: &str) -> Vec<String> {
+        let state = self.look();
+        let found = state.hosts.values().find(|found| found.alive() && found.host.to_string() == host);
+        found.into_iter().flat_map(|found| &found.units).filter(|(_, unit)| unit.serves).map(|(handle, _)| handle.0.clone()).collect()
+    }
+}
+
+impl State {
+    fn fresh_id(&mut self, prefix: &str) -> String {
+        self.next += 1;
+        format!("{prefix}-{:017x}", self.next)
+    }
+
+    /// The living instance of a host.
+    pub fn host_mut(&mut self, host: &HostName) -> Option<&mut SimHost> {
+        self.hosts.values_mut().find(|found| found.alive() && found.host == *host)
+    }
+
+    /// Notes how many replicas of each service serve now.
+    fn note_serving(&mut self) {
+        let mut serving: BTreeMap<ServiceName, usize> = BTreeMap::new();
+        for unit in self.hosts.values().filter(|host| host.alive()).flat_map(|host| host.units.values()) {
+            *serving.entry(unit.unit.replica.service.clone()).or_default() += usize::from(unit.serves);
+        }
+        self.serving.push(serving);
+    }
+}
