@@ -45,7 +45,7 @@ pub(super) fn compare(
     }
     for host in hosts.leaving.keys() {
         let wishes = all.entry(host.clone()).or_default();
-        wishes.removals.extend(found_on(observed, host).map(|replica| removal(replica, Reason::HostLeaves)));
+        wishes.removals.extend(found_on(observed, host).into_iter().map(|replica| removal(replica, Reason::HostLeaves)));
     }
     all
 }
@@ -71,8 +71,12 @@ impl Numbers {
     }
 }
 
-fn found_on<'a>(observed: &'a Observed, host: &HostName) -> impl Iterator<Item = &'a ObservedReplica> + use<'a> {
-    observed.hosts.get(host).and_then(|found| found.report.as_ref()).into_iter().flat_map(|report| &report.replicas)
+/// What a host runs, in one order whatever the order it said it in.
+fn found_on<'a>(observed: &'a Observed, host: &HostName) -> Vec<&'a ObservedReplica> {
+    let report = observed.hosts.get(host).and_then(|found| found.report.as_ref());
+    let mut found: Vec<&ObservedReplica> = report.into_iter().flat_map(|report| &report.replicas).collect();
+    found.sort_by(|a, b| (&a.replica, &a.handle).cmp(&(&b.replica, &b.handle)));
+    found
 }
 
 fn removal(replica: &ObservedReplica, reason: Reason) -> (Removal, BTreeSet<u16>) {
@@ -113,8 +117,7 @@ impl<'a> Comparison<'a> {
         host: HostName,
         draft: &'a mut Draft,
     ) -> Self {
-        let mut found: Vec<&ObservedReplica> = found_on(observed, &host).collect();
-        found.sort_by(|a, b| (&a.replica, &a.handle).cmp(&(&b.replica, &b.handle)));
+        let found = found_on(observed, &host);
         let used_ports = found.iter().flat_map(|replica| host_ports(&replica.bindings)).collect();
         Self { desired, orchestrator, draft, host, found, used_ports, wishes: Wishes::default() }
     }
@@ -161,7 +164,7 @@ impl<'a> Comparison<'a> {
         let matching = candidates.iter().find(|found| self.is_right(found, service)).copied();
         let serving = candidates.iter().filter(|found| serves(found)).find(|found| Some(**found) != matching).copied();
         let (kept, reason) = match (matching, serving) {
-            (Some(found), _) if serves(found) => {
+            (Some(found), _) if serves(found) && found.image.as_ref() == Some(&service.image) => {
                 let placement = self.placement(replica, service, found.bindings.clone());
                 self.draft.kept.push(Kept { placement });
                 (vec![found], Reason::Leftover)
@@ -215,7 +218,7 @@ impl<'a> Comparison<'a> {
     fn is_right(&self, found: &ObservedReplica, service: &DesiredService) -> bool {
         let fits = found.bindings.len() == service.ports.len()
             && service.ports.iter().zip(&found.bindings).all(|(port, binding)| {
-                port.container == binding.container && port.host.is_none_or(|host| host == binding.host)
+                port.container == binding.container && port.host.map_or_else(|| CHOSEN_PORTS.contains(&binding.host), |host| host == binding.host)
             });
         fits && self.orchestrator.handle(&self.desired.scope, &self.spec(&found.replica, service, found.bindings.clone())) == found.handle
     }
@@ -224,8 +227,12 @@ impl<'a> Comparison<'a> {
         ReplicaSpec { replica: replica.clone(), host: self.host.clone(), bindings, service: service.clone() }
     }
 
-    fn placement(&self, replica: &ReplicaName, service: &DesiredService, bindings: Vec<Binding>) -> Placement {
-        let handle = self.orchestrator.handle(&self.desired.scope, &self.spec(replica, service, bindings.clone()));
+    fn placement(&mut self, replica: &ReplicaName, service: &DesiredService, bindings: Vec<Binding>) -> Placement {
+        let spec = self.spec(replica, service, bindings.clone());
+        if let Some(why) = self.orchestrator.obstacle(&self.desired.scope, &spec) {
+            self.draft.block(format!("service `{}`", replica.service), why, "shorten it in skipper.yml");
+        }
+        let handle = self.orchestrator.handle(&self.desired.scope, &spec);
         let image: PinnedImage = service.image.clone();
         Placement { replica: replica.clone(), host: self.host.clone(), bindings, handle, image }
     }

@@ -183,7 +183,9 @@ impl SimWorld {
             if !self.look().registry.has(image) {
                 return encode_error(HostErrorKind::Pull, &format!("pull {image}: manifest unknown"));
             }
-            self.on(instance, |host| drop(host.images.insert(image.clone())));
+            self.on(instance, |host| {
+                host.images.insert(image.clone());
+            });
         }
         encode_done()
     }

@@ -1,0 +1,166 @@
+//! The laws that hold for every configuration and every world, tried on many of them.
+
+use proptest::prelude::*;
+use skipper_core::{
+    config::{Config, Port},
+    desired::{Desired, Scope},
+    exit::Exit,
+    observed::{Agent, Gap, Observed},
+    orchestrator::fleet::Fleet,
+    plan::{Action, Plan},
+};
+use skipper_deploy::{
+    events::Events,
+    observe::Eyes,
+    sim::SimWorld,
+};
+
+use crate::shop::{commit, in_time, service, ship, shop};
+
+/// A configuration with some services on fixed and chosen ports, and some hosts.
+fn configs() -> impl Strategy<Value = Config> {
+    let ports = prop_oneof![Just(None), (80_u16..90).prop_map(Some)];
+    let services = prop::collection::btree_map("[a-d]", (ports, 1_u32..3), 1..4);
+    (1_u32..6, services).prop_map(|(hosts, services)| {
+        let mut config = shop(hosts);
+        config.services.clear();
+        let mut taken = Vec::new();
+        for (name, (host, scale)) in services {
+            // A fixed port is held once a host, and by one service.
+            let host = host.filter(|port| !taken.contains(port));
+            taken.extend(host);
+            let mut spec = service(&name, Port { host, container: 5000 });
+            spec.scale = if host.is_some() { 1 } else { scale };
+            config.services.insert(name.parse().unwrap(), spec);
+        }
+        for group in config.groups.values_mut() {
+            group.services = config.services.keys().cloned().collect();
+            group.public_ports.clear();
+        }
+        config
+    })
+}
+
+/// The hosts of `to`, kept to a number that needs the same etcd members as `from`.
+fn same_members(from: &Config, to: &mut Config) {
+    let scale = |config: &Config| config.groups.values().next().unwrap().scale;
+    let wanted = if scale(from) < 3 { scale(to).min(2) } else { scale(to).max(3) };
+    to.groups.values_mut().for_each(|group| group.scale = wanted);
+}
+
+fn observe(world: &SimWorld, config: &Config) -> Observed {
+    in_time(async {
+        let events = Events::new(Vec::new());
+        let eyes = Eyes { compute: world, remote: world, store: world, orchestrator: &Fleet, events: &events };
+        eyes.observe(config, &scope(config)).await.unwrap()
+    })
+}
+
+fn scope(config: &Config) -> Scope {
+    Scope { project: config.project.clone(), environment: "production".parse().unwrap() }
+}
+
+/// What would be planned if every image of the release were the one that the registry has for the commit.
+fn plan_of(world: &SimWorld, config: &Config, observed: &Observed) -> Plan {
+    let images = config
+        .services
+        .iter()
+        .filter_map(|(name, service)| {
+            let digest = world.look().registry.tags.get(&(service.repository.clone(), commit(2).tag())).cloned()?;
+            Some((name.clone(), skipper_core::image::PinnedImage { repository: service.repository.clone(), digest }))
+        })
+        .collect();
+    let release = skipper_core::release::Release { revision: commit(2), images };
+    skipper_core::plan::plan(&Desired::new(config, scope(config).environment, &release), observed, &Fleet)
+}
+
+fn destructive(plan: &Plan) -> usize {
+    let harm = |action: &Action| match action {
+        Action::TerminateHost { .. } | Action::RevokeIngress { .. } => 1,
+        Action::RemoveReplicas { removals } => removals.values().map(Vec::len).sum(),
+        Action::ReplaceReplicas { replacements, .. } => replacements.len(),
+        _ => 0,
+    };
+    plan.steps.iter().map(|step| harm(&step.action)).sum()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Convergence, idempotence and safety: from any world that skipper made to any other.
+    #[test]
+    fn every_rollout_converges_and_keeps_enough_serving(from in configs(), mut to in configs()) {
+        same_members(&from, &mut to);
+        let world = SimWorld::default();
+        prop_assert_eq!(ship(&world, &from, &commit(1)).exit, Exit::Serves);
+        world.change().serving.clear();
+        let told = ship(&world, &to, &commit(2));
+        prop_assert_eq!(told.exit, Exit::Serves, "{:?}\n{:?}", told.steps(), told.finished());
+        // A service keeps serving on all hosts but the one whose replicas are being replaced, and those that leave.
+        let hosts = |config: &Config| config.groups.values().next().unwrap().scale;
+        for (name, service) in &to.services {
+            let Some(before) = from.services.get(name) else { continue };
+            let staying = hosts(&from).min(hosts(&to)).saturating_sub(1);
+            let least = (before.scale.min(service.scale) * staying) as usize;
+            let lowest = world.look().serving.iter().map(|serving| serving.get(name).copied().unwrap_or(0)).min();
+            prop_assert!(lowest.is_none_or(|lowest| lowest >= least), "{name} fell to {lowest:?} below {least}: {:?}", told.steps());
+        }
+        let again = ship(&world, &to, &commit(2));
+        prop_assert!(again.plan().is_empty(), "{:?}", again.steps());
+    }
+
+    /// No harm from ignorance: whatever becomes a gap, no destructive step is added.
+    #[test]
+    fn not_knowing_never_destroys(from in configs(), mut to in configs(), forgotten in 0_usize..6) {
+        same_members(&from, &mut to);
+        let world = SimWorld::default();
+        ship(&world, &from, &commit(1));
+        let mut observed = observe(&world, &to);
+        let known = plan_of(&world, &to, &observed);
+        let Some(host) = observed.hosts.keys().nth(forgotten % observed.hosts.len().max(1)).cloned() else { return Ok(()) };
+        if let Some(found) = observed.hosts.get_mut(&host) {
+            found.report = None;
+            found.agent = Agent::Lost;
+        }
+        observed.gaps.push(Gap { host: Some(host), what: "it does not answer".to_owned(), hint: None });
+        let unknown = plan_of(&world, &to, &observed);
+        prop_assert!(destructive(&unknown) <= destructive(&known));
+        prop_assert!(!unknown.blocked.is_empty());
+    }
+
+    /// Determinism, and `needs` that only look back.
+    #[test]
+    fn equal_worlds_give_equal_plans_in_a_possible_order(from in configs(), mut to in configs()) {
+        same_members(&from, &mut to);
+        let world = SimWorld::default();
+        ship(&world, &from, &commit(1));
+        let observed = observe(&world, &to);
+        let plan = plan_of(&world, &to, &observed);
+        let mut shuffled = observed.clone();
+        for report in shuffled.hosts.values_mut().filter_map(|host| host.report.as_mut()) {
+            report.replicas.reverse();
+        }
+        prop_assert_eq!(&plan, &plan_of(&world, &to, &shuffled));
+        for step in &plan.steps {
+            prop_assert!(step.needs.iter().all(|need| *need < step.id));
+        }
+    }
+
+    /// Nothing that is broken is ever reported as serving: no false green.
+    #[test]
+    fn a_broken_host_is_never_green(from in configs(), to in configs(), broken in 1_u32..6) {
+        let mut to = to;
+        same_members(&from, &mut to);
+        let world = SimWorld::default();
+        ship(&world, &from, &commit(1));
+        world.change().broken_hosts.insert(format!("app_{broken}").parse().unwrap());
+        let told = ship(&world, &to, &commit(2));
+        if told.exit == Exit::Serves {
+            for host in observe(&world, &to).hosts.values() {
+                let report = host.report.as_ref().unwrap();
+                let all_serve = report.replicas.iter().all(|replica| replica.state == skipper_core::observed::ReplicaState::Running);
+                prop_assert!(all_serve, "{:?}", report.replicas);
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Whole runs on the simulated world: stories of deployments, faults, and the laws that hold for all of them.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod costs;
+mod faults;
+mod laws;
+mod shop;
+mod stories;

@@ -1,0 +1,173 @@
+//! A small project on the simulated world, and runs over it.
+
+use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, rc::Rc, time::Duration};
+
+use skipper_core::{
+    config::{Build, Check, Config, FleetSource, Group, Healthcheck, ImageSource, InstanceType, Port, Service},
+    desired::Scope,
+    event::{Event, EventKind, RunFinished, RunStarted, check},
+    exit::Exit,
+    image::{Repository, Revision},
+    orchestrator::fleet::Fleet,
+    plan::Plan,
+};
+use skipper_deploy::{
+    cancel::Cancel,
+    events::{Events, Listener},
+    images::ImageOptions,
+    report::Reporter,
+    ship::{Runner, World},
+    sim::SimWorld,
+};
+use tokio::runtime::{Builder, Runtime};
+
+/// Two services on one group: `web` on a fixed port, `clock` on a chosen one.
+pub(crate) fn shop(hosts: u32) -> Config {
+    let group = Group {
+        size: InstanceType("t3.small".to_owned()),
+        scale: hosts,
+        public_ports: vec![80],
+        services: vec!["web".parse().unwrap(), "clock".parse().unwrap()],
+        instance_profile: "skipper-host".to_owned(),
+        subnets: Vec::new(),
+        ami: None,
+        disk: None,
+    };
+    Config {
+        project: "shop".parse().unwrap(),
+        region: "us-east-1".to_owned(),
+        account: Some("123456789012".to_owned()),
+        services: BTreeMap::from([
+            ("web".parse().unwrap(), service("web", Port { host: Some(80), container: 5000 })),
+            ("clock".parse().unwrap(), service("clock", Port { host: None, container: 9000 })),
+        ]),
+        groups: BTreeMap::from([("app".parse().unwrap(), group)]),
+        fleet: FleetSource { url: "https://fleet.example/fleet.tar.gz".to_owned(), sha256: None },
+    }
+}
+
+pub(crate) fn service(name: &str, port: Port) -> Service {
+    Service {
+        repository: Repository::new("registry.example", &format!("shop/{name}")).unwrap(),
+        source: ImageSource::Build(Build {
+            context: PathBuf::from(name),
+            dockerfile: "Dockerfile".to_owned(),
+            target: None,
+            args: BTreeMap::new(),
+            max_age: Duration::from_secs(7 * 24 * 3600),
+        }),
+        scale: 1,
+        ports: vec![port],
+        env: BTreeMap::new(),
+        command: Vec::new(),
+        healthcheck: Healthcheck {
+            check: Check::Tcp { port: port.container },
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(2),
+            retries: 5,
+            start_period: Duration::ZERO,
+        },
+        stop_grace_period: Duration::from_secs(10),
+    }
+}
+
+/// Commit `n`: the digit forty times.
+pub(crate) fn commit(n: u8) -> Revision {
+    char::from(b'0' + n).to_string().repeat(40).parse().unwrap()
+}
+
+/// What a run has told.
+pub(crate) struct Told {
+    pub(crate) exit: Exit,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Told {
+    pub(crate) fn finished(&self) -> &RunFinished {
+        match &self.events.last().unwrap().kind {
+            EventKind::RunFinished(finished) => finished,
+            other => panic!("the last event is {other:?}"),
+        }
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        self.events
+            .iter()
+            .find_map(|event| match &event.kind {
+                EventKind::Planned { plan, .. } => Some(plan),
+                _ => None,
+            })
+            .expect("there is a plan")
+    }
+
+    /// The steps of the plan, in words.
+    pub(crate) fn steps(&self) -> Vec<String> {
+        self.plan().steps.iter().map(skipper_core::render::words::step).collect()
+    }
+
+    /// Everything that is said about the failure.
+    pub(crate) fn failure(&self) -> String {
+        let failure = self.finished().failure.as_ref().expect("the run failed");
+        std::iter::once(&failure.message).chain(&failure.causes).cloned().collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Ships a commit on a paused clock, and holds the events to their guarantees.
+pub(crate) fn ship(world: &SimWorld, config: &Config, revision: &Revision) -> Told {
+    run(world, config, revision, async |runner| runner.ship(revision).await)
+}
+
+/// Plans a commit.
+pub(crate) fn plan(world: &SimWorld, config: &Config, revision: &Revision) -> Told {
+    run(world, config, revision, async |runner| runner.plan(revision).await)
+}
+
+thread_local! {
+    /// One paused clock a test, so that time goes on from one run to the next.
+    static CLOCK: Runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+}
+
+/// Waits for something on this test's clock.
+pub(crate) fn in_time<T>(work: impl Future<Output = T>) -> T {
+    CLOCK.with(|clock| clock.block_on(work))
+}
+
+fn run(world: &SimWorld, config: &Config, revision: &Revision, run: impl AsyncFnOnce(Runner<'_>) -> Exit) -> Told {
+    let told: Rc<RefCell<Vec<Event>>> = Rc::default();
+    let exit = in_time(async {
+        let (reporter, listener) = Reporter::new(Some(world), None);
+        let heard = Rc::clone(&told);
+        let hear: Listener = Box::new(move |event| heard.borrow_mut().push(event.clone()));
+        let events = Events::new(vec![listener, hear]);
+        let cancel = Cancel::default();
+        let runner = Runner {
+            config,
+            about: RunStarted {
+                command: "ship".to_owned(),
+                version: "0.0.0".to_owned(),
+                scope: Scope { project: config.project.clone(), environment: "production".parse().unwrap() },
+                region: config.region.clone(),
+                revision: Some(revision.clone()),
+                started_at: "2026-01-01T00:00:00Z".to_owned(),
+                run_url: None,
+                commit_url: None,
+                run: Some((1, 1)),
+            },
+            options: ImageOptions { root: PathBuf::new(), rebuild: false },
+            world: World { compute: world, remote: world, images: world, store: world, orchestrator: &Fleet },
+            events: &events,
+            reporter: &reporter,
+            cancel: &cancel,
+            calls: &|| world.look().calls.clone(),
+        };
+        run(runner).await
+    });
+    let events = told.borrow().clone();
+    check(&events).unwrap();
+    // Events are what `replay` reads: nothing may be lost on the way.
+    for event in &events {
+        let line = serde_json::to_string(event).unwrap();
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), *event, "{line}");
+    }
+    Told { exit, events }
+}
