@@ -1,0 +1,188 @@
+"""What the API is told to do wrong, how often each of its actions was called, and `/lab/…`, where a test asks for both."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+WRONG_KEY = "AKIAWRONG"
+UNSIGNED = {"AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"}
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+
+
+@dataclass
+class Fault:
+    """One thing that goes wrong with the next `times` calls of an action; None means until it is cleared."""
+
+    action: str
+    code: str | None = None
+    message: str = "injected by the lab"
+    status: int = 400
+    times: int | None = 1
+    delay: float = 0.0
+    never_online: bool = False
+    lose_reply: bool = False
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> Fault:
+        """Reads a fault; TypeError or ValueError where it is none."""
+        fault = cls(**given)
+        if not (fault.code or fault.delay or fault.never_online or fault.lose_reply):
+            raise ValueError("a fault needs code, delay, never_online or lose_reply")
+        if fault.never_online and "times" not in given:
+            fault.times = None
+        return fault
+
+
+@dataclass(frozen=True)
+class Call:
+    """One API call as far as it shows before moto parses it."""
+
+    service: str
+    action: str
+    key: str
+
+    @classmethod
+    def of(cls, environ: Environ, body: bytes) -> Call:
+        """Reads the action from the target header or the form, service and key from the signature."""
+        scope = re.search(r"Credential=([^/,]+)/[^/]*/[^/]*/([^/]*)/", environ.get("HTTP_AUTHORIZATION", ""))
+        key, service = scope.groups() if scope else ("", "")
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        if target:
+            return cls(service or "ssm", target.split(".")[-1], key)
+        form = parse_qs(body.decode("latin-1")) or parse_qs(environ.get("QUERY_STRING", ""))
+        return cls(service, form.get("Action", [""])[0], key)
+
+
+_guard = threading.Lock()
+_faults: list[Fault] = []
+_calls: Counter[str] = Counter()
+
+
+def never_online() -> bool:
+    """Whether no host's agent may be seen."""
+    with _guard:
+        return any(fault.never_online for fault in _faults)
+
+
+def _next(action: str) -> Fault | None:
+    """The fault that hits this call, counted."""
+    with _guard:
+        for fault in _faults:
+            if fault.action == action and not fault.never_online:
+                if fault.times is not None:
+                    fault.times -= 1
+                    if fault.times <= 0:
+                        _faults.remove(fault)
+                return fault
+    return None
+
+
+class Front:
+    """The WSGI application in front of moto."""
+
+    def __init__(self, inner: Callable[..., Iterable[bytes]], health: Callable[[], dict[str, Any]]) -> None:
+        self.inner = inner
+        self.health = health
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        if environ.get("PATH_INFO", "").startswith("/lab/"):
+            status, answer = self._lab(environ, body)
+            return _reply(start_response, status, "application/json", json.dumps(answer))
+        call = Call.of(environ, body)
+        if not call.action:
+            return self.inner(environ, start_response)
+        with _guard:
+            _calls[call.action] += 1
+        return self._answer(call, environ, start_response)
+
+    def _answer(self, call: Call, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if call.key.startswith(WRONG_KEY):
+            return _error(start_response, call, *_wrong_key(call.service))
+        if not call.key and call.action not in UNSIGNED:
+            message = "Request is missing Authentication Token"
+            return _error(start_response, call, "MissingAuthenticationToken", message, 403)
+        fault = _next(call.action)
+        if fault is None:
+            return self.inner(environ, start_response)
+        time.sleep(fault.delay)
+        if fault.code:
+            return _error(start_response, call, fault.code, fault.message, fault.status)
+        if fault.lose_reply:
+            for _ in self.inner(environ, lambda *_: None):
+                pass
+            code = "InternalServerError" if call.service == "ssm" else "InternalError"
+            return _error(start_response, call, code, "An internal error has occurred", 500)
+        return self.inner(environ, start_response)
+
+    def _lab(self, environ: Environ, body: bytes) -> tuple[int, Any]:
+        match environ["REQUEST_METHOD"], environ["PATH_INFO"]:
+            case "GET", "/lab/health":
+                health = self.health()
+                return (200 if health["ready"] else 503), health
+            case "POST", "/lab/fault":
+                try:
+                    fault = Fault.of(json.loads(body))
+                except (TypeError, ValueError) as error:
+                    return 400, {"error": str(error)}
+                with _guard:
+                    _faults.append(fault)
+                return 200, {}
+            case "GET", "/lab/fault":
+                with _guard:
+                    return 200, [vars(fault) for fault in _faults]
+            case "DELETE", "/lab/fault":
+                with _guard:
+                    _faults.clear()
+                return 200, {}
+            case "GET", "/lab/calls":
+                with _guard:
+                    return 200, dict(sorted(_calls.items()))
+            case "DELETE", "/lab/calls":
+                with _guard:
+                    _calls.clear()
+                return 200, {}
+        return 404, {"error": "the lab has /lab/health, /lab/fault and /lab/calls"}
+
+
+def _wrong_key(service: str) -> tuple[str, str, int]:
+    """How each service answers credentials that do not exist."""
+    if service == "ec2":
+        return "AuthFailure", "AWS was not able to validate the provided access credentials", 401
+    code = "UnrecognizedClientException" if service == "ssm" else "InvalidClientTokenId"
+    return code, "The security token included in the request is invalid.", 400 if service == "ssm" else 403
+
+
+def _error(start_response: StartResponse, call: Call, code: str, message: str, status: int) -> Iterable[bytes]:
+    """An error in the protocol of the service: JSON for SSM, EC2's own XML, the query protocol's for the rest."""
+    request_id = str(uuid.uuid4())
+    if call.service == "ssm":
+        answer = json.dumps({"__type": code, "message": message})
+        return _reply(start_response, status, "application/x-amz-json-1.1", answer)
+    error = f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
+    if call.service == "ec2":
+        answer = f"<Response><Errors><Error>{error}</Error></Errors><RequestID>{request_id}</RequestID></Response>"
+    else:
+        answer = (
+            f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error><RequestId>{request_id}</RequestId></ErrorResponse>"
+        )
+    return _reply(start_response, status, "text/xml", answer)
+
+
+def _reply(start_response: StartResponse, status: int, kind: str, text: str) -> Iterable[bytes]:
+    content = text.encode()
+    start_response(f"{status} Lab", [("Content-Type", kind), ("Content-Length", str(len(content)))])
+    return [content]
