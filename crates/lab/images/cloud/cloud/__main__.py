@@ -33,14 +33,6 @@ from .settings import ACCOUNT, API_PORT, ROLE, Settings
 from .ssm import LabSsm
 
 
-class QuietHandler(MotoRequestHandler):
-    """moto's own handler without a line for every poll."""
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        if str(code).startswith("5"):
-            super().log_request(code, size)
-
-
 def create_role() -> None:
     """The role that hosts run with, as `skipper iam` describes it."""
     iam: Any = iam_backends[ACCOUNT]["aws"]
@@ -61,7 +53,8 @@ def create_role() -> None:
 def main() -> None:
     """Runs the lab's cloud until it is told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("botocore").setLevel(logging.WARNING)
+    for chatty in ("botocore", "werkzeug"):  # a line for every poll
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
     settings = Settings.from_environment()
@@ -86,7 +79,7 @@ def main() -> None:
     _ = ec2_backends[ACCOUNT]["us-east-1"]
     threading.Thread(target=engine.probe, name="probe", daemon=True).start()
     threading.Thread(target=metadata.serve, name="metadata", daemon=True).start()
-    run_simple("0.0.0.0", API_PORT, Front(dispatcher, health), threaded=True, request_handler=QuietHandler)
+    run_simple("0.0.0.0", API_PORT, Front(dispatcher, health), threaded=True, request_handler=MotoRequestHandler)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from moto.core.exceptions import ServiceException
+from moto.ec2.exceptions import EC2ClientError
 from moto.core.responses import ActionResult
 from moto.ec2.models.instances import Reservation
 from moto.ec2.responses import EC2Response
@@ -33,9 +33,9 @@ FILTERS = {
 }
 
 
-def refusal(code: str, message: str) -> ServiceException:
+def refusal(code: str, message: str) -> EC2ClientError:
     """An error as EC2 answers it."""
-    return ServiceException(code, message)
+    return EC2ClientError(code, message)
 
 
 @dataclass(frozen=True)

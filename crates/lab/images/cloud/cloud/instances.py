@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import moto.ec2.models.instances as moto_instances
-from moto.core.exceptions import ServiceException
+from moto.ec2.exceptions import EC2ClientError
 from moto.core.types import Base64EncodedString
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.instances import Instance, InstanceState, StateReason
@@ -182,8 +182,8 @@ class LabInstance(Instance):
 
         threading.Thread(target=follow, name=f"{self.id}-watch", daemon=True).start()
 
-    def _wrong_state(self, verb: str) -> ServiceException:
-        return ServiceException(
+    def _wrong_state(self, verb: str) -> EC2ClientError:
+        return EC2ClientError(
             "IncorrectInstanceState",
             f"This instance '{self.id}' is not in a state from which it can be {verb}.",
         )

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any, ClassVar, TypeVar
 
-from moto.core.exceptions import ServiceException
+
 from moto.core.responses import ActionResult
+from moto.ssm.exceptions import SSMException
 from moto.ssm.responses import SimpleSystemManagerResponse
 
 from . import agents, faults, instances
@@ -23,9 +24,9 @@ DEFAULT_EXECUTION_TIMEOUT = 3600
 Row = TypeVar("Row")
 
 
-def refusal(code: str, message: str) -> ServiceException:
+def refusal(code: str, message: str) -> SSMException:
     """An error as Systems Manager answers it."""
-    return ServiceException(code, message)
+    return SSMException(code, message)
 
 
 class LabSsm(SimpleSystemManagerResponse):
