@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import os
 import signal
 import sys
 import threading
+import warnings
 from typing import Any
-
-# moto reads these when it is imported.
-os.environ["MOTO_ACCOUNT_ID"] = "123456789012"
-os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "true"
 
 import docker.errors
 import moto.ec2.models.amis as moto_amis
 import moto.ec2.urls
 import moto.ssm.urls
 import requests
-from moto.ec2 import ec2_backends
-from moto.iam import iam_backends
+from moto.core.utils import get_service_model
+from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import run_simple
 
@@ -36,10 +33,10 @@ from .ssm import LabSsm
 def create_role() -> None:
     """The role that hosts run with, as `skipper iam` describes it."""
     iam: Any = iam_backends[ACCOUNT]["aws"]
-    trust = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
+    grant = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
     iam.create_role(
         role_name=ROLE,
-        assume_role_policy_document=trust,
+        assume_role_policy_document=json.dumps({"Version": "2012-10-17", "Statement": [grant]}),
         path="/",
         permissions_boundary=None,
         description="hosts of the lab",
@@ -55,6 +52,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for chatty in ("botocore", "werkzeug"):  # a line for every poll
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # moto warns of every error code that botocore's models do not list; AWS answers many such.
+    warnings.filterwarnings("ignore", message=".*does not match an error shape.*")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
     settings = Settings.from_environment()
@@ -62,7 +61,8 @@ def main() -> None:
     instances.install(engine)
     LabSsm.commands = Commands(engine)
     moto_amis.AMIS = images()
-    moto_amis.load_resource = lambda *_: []  # the images of AWS itself: thousands, and none of them is asked for
+    # The images of AWS itself: thousands, and none of them is asked for.
+    moto_amis.load_resource = lambda *_: []  # type: ignore[attr-defined]
     moto.ec2.urls.url_paths["{0}/"] = LabEc2.dispatch
     moto.ssm.urls.url_paths["{0}/$"] = LabSsm.dispatch
     create_role()
@@ -74,12 +74,13 @@ def main() -> None:
             return {"ready": False, "error": str(error)}
         return {"ready": True, "name": settings.name}
 
-    # The first call of a service loads its models, a second each: done before the port opens, so that it opens ready.
-    dispatcher = DomainDispatcherApplication(create_backend_app)
-    _ = ec2_backends[ACCOUNT]["us-east-1"]
+    # A service's model takes up to a second to load: before the port opens, so that no first call pays for it.
+    for service in ("ec2", "ssm", "sts", "iam"):
+        get_service_model(service)
     threading.Thread(target=engine.probe, name="probe", daemon=True).start()
     threading.Thread(target=metadata.serve, name="metadata", daemon=True).start()
-    run_simple("0.0.0.0", API_PORT, Front(dispatcher, health), threaded=True, request_handler=MotoRequestHandler)
+    front = Front(DomainDispatcherApplication(create_backend_app), health)
+    run_simple("0.0.0.0", API_PORT, front, threaded=True, request_handler=MotoRequestHandler)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from .settings import AGENT_SILENCE
 
@@ -12,7 +12,7 @@ _last: dict[str, tuple[float, datetime]] = {}
 
 def report(instance_id: str) -> None:
     """An agent says that it is there."""
-    _last[instance_id] = (time.monotonic(), datetime.now(timezone.utc))
+    _last[instance_id] = (time.monotonic(), datetime.now(UTC))
 
 
 def forget(instance_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Run Command's commands: delivered to hosts, really run there, with the states, limits and delays that AWS documents."""
+"""Run Command's commands: really run on their hosts, with the states, limits and delays that AWS documents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from . import agents, instances
 from .engine import Engine, Output
@@ -25,7 +25,7 @@ FINAL = {"Success", "Failed", "TimedOut", "Cancelled"}
 
 def now() -> datetime:
     """The time of an API answer."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,10 @@ class Invocation:
         half = room // 2
         for_errors = min(len(self.stderr), max(half, room - len(self.stdout)))
         for_output = room - for_errors
-        return cut(self.stdout, for_output, "\n---Output truncated---") + title + cut(
-            self.stderr, for_errors, "\n---Error truncated----"
+        return (
+            cut(self.stdout, for_output, "\n---Output truncated---")
+            + title
+            + cut(self.stderr, for_errors, "\n---Error truncated----")
         )
 
 
@@ -152,7 +154,8 @@ class Commands:
                 threading.Thread(target=self._kill, args=(invocation,), daemon=True).start()
 
     def _kill(self, invocation: Invocation) -> None:
-        kill = 'kill -KILL -- "-$(cat "$1/group")"'
+        # dash's own `kill` takes no process groups.
+        kill = 'exec /bin/kill -s KILL -- "-$(cat "$1/group")"'
         self.engine.execute(invocation.instance_id, ["sh", "-c", kill, "kill", invocation.directory])
 
     def _carry_out(self, invocation: Invocation) -> None:

@@ -9,12 +9,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from moto.ec2.exceptions import EC2ClientError
 from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instances import Reservation
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import filter_dict_attribute_mapping, parse_user_data
-from moto.iam import iam_backends
+from moto.iam.models import iam_backends
 
 from .instances import LabInstance
 
@@ -285,7 +285,7 @@ class LabEc2(EC2Response):
         ]
         if users or referers:
             raise refusal("DependencyViolation", f"resource {group} has a dependent object")
-        return super().delete_security_group()  # type: ignore[no-any-return]
+        return super().delete_security_group()
 
 
 def _seen(instance: LabInstance) -> bool:

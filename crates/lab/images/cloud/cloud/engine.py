@@ -77,7 +77,7 @@ class Engine:
     # Addresses
 
     def promise_address(self, instance_id: str) -> str:
-        """The lowest address of the lab that no host has and no container uses; it stays the instance's until `remove`."""
+        """The lowest address that no host has and no container uses; the instance keeps it until `remove`."""
         with self._lock:
             used = set(self._promised.values()) | set(self._addresses_in_use())
             for last in range(FIRST_HOST, LAST_HOST + 1):
@@ -230,7 +230,8 @@ class Engine:
             check = ["sh", "-c", "systemctl is-active -q multi-user.target && docker version >/dev/null"]
             while time.monotonic() < deadline:
                 if not self.running(probe):
-                    return "it ended: " + self.api.logs(self.name(probe), tail=5).decode(errors="replace").strip()
+                    last_words = bytes(self.api.logs(self.name(probe), tail=5))
+                    return "it ended: " + last_words.decode(errors="replace").strip()
                 if self.execute(probe, check).code == 0:
                     return None
                 time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""What the API is told to do wrong, how often each of its actions was called, and `/lab/…`, where a test asks for both."""
+"""What the API is told to do wrong, how often its actions were called, and `/lab/…`, where a test asks for both."""
 
 from __future__ import annotations
 
@@ -176,9 +176,8 @@ def _error(start_response: StartResponse, call: Call, code: str, message: str, s
     if call.service == "ec2":
         answer = f"<Response><Errors><Error>{error}</Error></Errors><RequestID>{request_id}</RequestID></Response>"
     else:
-        answer = (
-            f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error><RequestId>{request_id}</RequestId></ErrorResponse>"
-        )
+        error = f"<Error><Type>Sender</Type>{error}</Error>"
+        answer = f"<ErrorResponse>{error}<RequestId>{request_id}</RequestId></ErrorResponse>"
     return _reply(start_response, status, "text/xml", answer)
 
 

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import moto.ec2.models.instances as moto_instances
-from moto.ec2.exceptions import EC2ClientError
 from moto.core.types import Base64EncodedString
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.instances import Instance, InstanceState, StateReason
 
@@ -119,7 +119,7 @@ class LabInstance(Instance):
 
     def start(self) -> InstanceState:
         with self._guard:
-            previous = self._state
+            previous = InstanceState(self.state, self.state_code)
             if self.state in ("pending", "running"):
                 return previous
             if self.state != "stopped":
@@ -136,7 +136,7 @@ class LabInstance(Instance):
 
     def stop(self) -> InstanceState:
         with self._guard:
-            previous = self._state
+            previous = InstanceState(self.state, self.state_code)
             if self.state in ("stopping", "stopped"):
                 return previous
             if self.state != "running":
@@ -149,7 +149,7 @@ class LabInstance(Instance):
 
     def terminate(self) -> InstanceState:
         with self._guard:
-            previous = self._state
+            previous = InstanceState(self.state, self.state_code)
             if self.state in ("shutting-down", "terminated"):
                 return previous
             super().terminate()
@@ -193,7 +193,9 @@ def every_instance() -> Iterator[LabInstance]:
     """All instances of all regions, the terminated among them."""
     for backend in list(ec2_backends[ACCOUNT].values()):
         for reservation in list(backend.reservations.values()):
-            yield from reservation.instances
+            for instance in reservation.instances:
+                assert isinstance(instance, LabInstance)
+                yield instance
 
 
 def find(instance_id: str) -> LabInstance | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -50,7 +50,7 @@ def values(instance: LabInstance) -> dict[str, str]:
     profile = instance.iam_instance_profile
     if profile:
         name = profile["Arn"].split("/")[-1]
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         found["meta-data/iam/info"] = json.dumps(
             {"Code": "Success", "InstanceProfileArn": profile["Arn"], "InstanceProfileId": profile["Id"]}
         )

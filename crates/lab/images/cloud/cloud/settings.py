@@ -1,4 +1,4 @@
-"""What the lab tells its cloud through the environment, and the few times and addresses that are the same in every lab."""
+"""What the lab tells its cloud through the environment, and the few times and names that every lab shares."""
 
 from __future__ import annotations
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
-
 
 from moto.core.responses import ActionResult
 from moto.ssm.exceptions import SSMException
@@ -51,9 +50,7 @@ class LabSsm(SimpleSystemManagerResponse):
             if instance.alive and instance.region_name == self.region
             if (ping := agents.last_ping(instance.id)) and not faults.never_online()
         ]
-        return self._page(
-            "InstanceInformationList", [row for row in rows if wanted(row)], default=10, least=5
-        )
+        return self._page("InstanceInformationList", [row for row in rows if wanted(row)], default=10, least=5)
 
     def _information(self, instance: instances.LabInstance, ping: datetime) -> dict[str, Any]:
         return {
@@ -195,7 +192,7 @@ class LabSsm(SimpleSystemManagerResponse):
         if self._get_param("PluginName", PLUGIN) != PLUGIN:
             raise refusal("InvalidPluginName", "")
         began, ended = invocation.began, invocation.ended
-        elapsed = ((ended or datetime.now(timezone.utc)) - began).total_seconds() if began else None
+        elapsed = ((ended or datetime.now(UTC)) - began).total_seconds() if began else None
         return ActionResult(
             {
                 "CommandId": command.id,
