@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from . import agents, instances
-from .engine import Engine, Output
+from .engine import KILLED, Engine, Output
 from .settings import INVOCATION_LAG
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,6 @@ PLUGIN = "aws:runShellScript"
 STDOUT_LIMIT, STDERR_LIMIT, LISTED_LIMIT = 24_000, 8_000, 2_500
 TRUNCATED = "\n--output truncated--"
 ERROR_TITLE = "\n----------ERROR-------\n"
-KILLED = 137
 FINAL = {"Success", "Failed", "TimedOut", "Cancelled"}
 
 

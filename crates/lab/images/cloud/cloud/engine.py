@@ -23,6 +23,7 @@ BOOT_LIMIT = 30.0
 FIRST_HOST, LAST_HOST = 10, 250
 # systemd's own signals as PID 1: halt and reboot.
 REBOOT_SIGNAL = "SIGRTMIN+5"
+KILLED = 137
 REBOOT_EXIT = 129  # the kernel ends a PID namespace whose init calls reboot(2) with SIGHUP
 
 
@@ -159,9 +160,9 @@ class Engine:
             return None
 
     def running(self, instance_id: str) -> bool:
-        """Whether the host's container runs."""
+        """Whether the host's container runs; a paused one does not."""
         try:
-            return bool(self.api.inspect_container(self.name(instance_id))["State"]["Running"])
+            return bool(self.api.inspect_container(self.name(instance_id))["State"]["Status"] == "running")
         except docker.errors.NotFound:
             return False
 
@@ -181,8 +182,10 @@ class Engine:
         created = self.api.exec_create(self.name(instance_id), command)
         stdout, stderr = self.api.exec_start(created["Id"], demux=True)
         code = self.api.exec_inspect(created["Id"])["ExitCode"]
-        if not self.running(instance_id):
-            code = None
+        if code == KILLED:
+            # Perhaps by the end of the whole host, which the engine notes a moment after that of its processes.
+            time.sleep(0.5)
+            code = code if self.running(instance_id) else None
         return Output(code, (stdout or b"").decode(errors="replace"), (stderr or b"").decode(errors="replace"))
 
     def _put(self, instance_id: str, path: str, content: bytes) -> None:
