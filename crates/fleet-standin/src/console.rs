@@ -12,10 +12,13 @@ impl Console {
     /// The process's own streams.
     #[must_use]
     pub fn standard() -> Self {
-        Self { out: Box::new(std::io::stdout()), err: Box::new(std::io::stderr()) }
+        Self {
+            out: Box::new(std::io::stdout()),
+            err: Box::new(std::io::stderr()),
+        }
     }
 
-    /// Writes `text` to standard output, with a newline unless it ends with one.
+    /// Writes `text` and a newline to standard output.
     pub fn out(&mut self, text: &str) {
         line(&mut *self.out, text);
     }
@@ -25,7 +28,7 @@ impl Console {
         raw(&mut *self.out, text);
     }
 
-    /// Writes `text` to standard error, with a newline unless it ends with one.
+    /// Writes `text` and a newline to standard error, also when it ends with one, as fleetctl does with etcd's errors.
     pub fn err(&mut self, text: &str) {
         line(&mut *self.err, text);
     }
@@ -38,9 +41,7 @@ impl Console {
 
 fn line(to: &mut dyn Write, text: &str) {
     raw(to, text);
-    if !text.ends_with('\n') {
-        raw(to, "\n");
-    }
+    raw(to, "\n");
 }
 
 /// A reader that went away (`fleetctl … | head -1`) is no failure of ours, and there is nobody left to tell.

@@ -22,14 +22,18 @@ pub struct Unit {
     pub options: Vec<UnitOption>,
 }
 
-/// One `Name=Value` line of a unit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One `Name=Value` line of a unit. What is empty is left out, as in everything that fleet writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct UnitOption {
     /// The part before the equals sign.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// The section that it stands in.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub section: String,
     /// The rest.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub value: String,
 }
 
@@ -103,4 +107,18 @@ pub struct RefusalReason {
     pub code: u16,
     /// Empty when fleet has nothing to say.
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Real fleetctl sends `Description=` so.
+    #[test]
+    fn an_option_without_a_value_is_read_and_written_without_one() {
+        let text = r#"{"name":"Description","section":"Unit"}"#;
+        let option: UnitOption = serde_json::from_str(text).unwrap();
+        assert_eq!(option.value, "");
+        assert_eq!(serde_json::to_string(&option).unwrap(), text);
+    }
 }

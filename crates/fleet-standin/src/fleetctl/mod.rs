@@ -21,7 +21,7 @@ const FAILED: u8 = 1;
 /// Runs `fleetctl args` and returns its exit code.
 pub async fn main(args: &[String], console: &mut Console) -> u8 {
     if args.is_empty() {
-        console.out(&usage(None));
+        console.out_raw(&usage(None));
         return 0;
     }
     if matches!(&*args[0], "--version" | "-v") {
@@ -35,35 +35,42 @@ pub async fn main(args: &[String], console: &mut Console) -> u8 {
             return 0;
         }
         Err(Mistake::Flag { command, message }) => {
-            console.out(&usage(command));
-            console.err(&format!("Error: {message}\n\ncannot execute cmdFleet: {message}"));
+            console.out_raw(&usage(command));
+            console.err(&format!(
+                "Error: {message}\n\ncannot execute cmdFleet: {message}"
+            ));
             return 0;
         }
         Err(Mistake::Help { command }) => {
-            console.out(&usage(command));
+            console.out_raw(&usage(command));
             return 0;
         }
     };
     match line.command.map(|command| command.name) {
         None => {
-            console.out(&usage(None));
+            console.out_raw(&usage(None));
             0
         }
         Some("help") => {
             let topic = line.arguments.first().map(String::as_str);
-            let known = topic.filter(|topic| flags::COMMANDS.iter().any(|command| command.name == *topic));
+            let known =
+                topic.filter(|topic| flags::COMMANDS.iter().any(|command| command.name == *topic));
             if let Some(topic) = topic.filter(|_| known.is_none()) {
                 console.err_raw(&format!("Unknown help topic [`{topic}`]."));
             }
-            console.out(&usage(known));
+            console.out_raw(&usage(known));
             0
         }
         Some("verify") => {
             console.err("Command \"verify\" is deprecated, DEPRECATED - No longer works");
-            console.err("WARNING: The signed/verified units feature is DEPRECATED and cannot be used.");
+            console.err(
+                "WARNING: The signed/verified units feature is DEPRECATED and cannot be used.",
+            );
             2
         }
-        Some(name @ ("fd-forward" | "restart" | "ssh")) => refuse(console, &format!("`fleetctl {name}`")),
+        Some(name @ ("fd-forward" | "restart" | "ssh")) => {
+            refuse(console, &format!("`fleetctl {name}`"))
+        }
         Some(name) => {
             if let Some(flag) = UNSUPPORTED.iter().find(|flag| !line.value(flag).is_empty()) {
                 return refuse(console, &format!("`--{flag}`"));
@@ -79,7 +86,9 @@ fn version(console: &mut Console) -> u8 {
 }
 
 fn refuse(console: &mut Console, what: &str) -> u8 {
-    console.err(&format!("{what}: the lab's fleet stand-in does not do that (`--fleet` takes the real one)"));
+    console.err(&format!(
+        "{what}: the lab's fleet stand-in does not do that (`--fleet` takes the real one)"
+    ));
     REFUSED
 }
 
@@ -88,7 +97,11 @@ async fn with_cluster(name: &str, line: &Parsed, console: &mut Console) -> u8 {
     let endpoint = line.value("endpoint");
     let unusable = |console: &mut Console, error: BadEndpoint| {
         console.err(&format!("Unable to initialize client: {error}"));
-        if matches!(error, BadEndpoint::Unsupported(_)) { REFUSED } else { FAILED }
+        if matches!(error, BadEndpoint::Unsupported(_)) {
+            REFUSED
+        } else {
+            FAILED
+        }
     };
     match &*line.value("driver") {
         "API" => match Endpoint::parse(endpoint.split(',').next().unwrap_or_default()) {
@@ -104,7 +117,10 @@ async fn with_cluster(name: &str, line: &Parsed, console: &mut Console) -> u8 {
                     // fleetctl first compares its own version with the cluster's, which only shows when it can't.
                     if let Err(error) = registry.machines().await {
                         let what = "error attempting to check latest fleet version in Registry";
-                        console.err(&logged("ERROR fleetctl.go:211", &format!("{what}: {error}")));
+                        console.err(&logged(
+                            "ERROR fleetctl.go:211",
+                            &format!("{what}: {error}"),
+                        ));
                     }
                     carry_out(name, line, &registry, console).await
                 }
@@ -112,7 +128,9 @@ async fn with_cluster(name: &str, line: &Parsed, console: &mut Console) -> u8 {
             }
         }
         other => {
-            console.err(&format!("Unable to initialize client: unrecognized driver {other:?}"));
+            console.err(&format!(
+                "Unable to initialize client: unrecognized driver {other:?}"
+            ));
             FAILED
         }
     }
@@ -121,7 +139,7 @@ async fn with_cluster(name: &str, line: &Parsed, console: &mut Console) -> u8 {
 /// A log line of fleetctl, which unlike fleetd puts the time before it.
 fn logged(place: &str, message: &str) -> String {
     let now = jiff::Zoned::now().strftime("%Y/%m/%d %H:%M:%S").to_string();
-    format!("{now} {place}: {message}")
+    format!("{now} {place}: {}", message.trim_end())
 }
 
 async fn carry_out(name: &str, line: &Parsed, fleet: &impl Fleet, console: &mut Console) -> u8 {
