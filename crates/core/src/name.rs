@@ -14,6 +14,9 @@ const NAME_LENGTH: usize = 32;
 
 fn check_name(name: &str) -> Result<(), NameError> {
     let inner = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
+    if name.contains('_') {
+        return Err(NameError("a name has no `_`: it parts a name from a number, as in `web_1`; write `-`".to_owned()));
+    }
     let well_formed = !name.is_empty() && name.chars().all(inner) && !name.starts_with('-') && !name.ends_with('-');
     if !well_formed {
         return Err(NameError("a name is lowercase letters, digits and inner hyphens".to_owned()));
@@ -22,6 +25,26 @@ fn check_name(name: &str) -> Result<(), NameError> {
         return Err(NameError(format!("a name has at most {NAME_LENGTH} characters")));
     }
     Ok(())
+}
+
+/// A foreign text made fit for one line of a message: characters that a terminal or a browser would act on, or
+/// hide, are escaped, and the rest is cut after 64.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 64;
+    let mut chars = text.chars();
+    let mut shown = String::new();
+    for char in chars.by_ref().take(LONGEST) {
+        if is_unprintable(char) { shown.extend(char.escape_default()) } else { shown.push(char) }
+    }
+    if chars.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Whether a terminal or a browser would act on the character, or hide it, instead of showing it.
+pub(crate) fn is_unprintable(char: char) -> bool {
+    char.is_control() || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 macro_rules! names {
@@ -104,7 +127,7 @@ macro_rules! numbered {
             type Err = NameError;
 
             fn from_str(name: &str) -> Result<Self, NameError> {
-                let wrong = || NameError(format!("`{name}` does not end in `_` and a number from 1"));
+                let wrong = || NameError(format!("`{}` does not end in `_` and a number from 1", shown(name)));
                 let (stem, digits) = name.rsplit_once('_').ok_or_else(wrong)?;
                 let number: u32 = digits.parse().map_err(|_| wrong())?;
                 // Only one spelling names a thing: no sign, no leading zero.
@@ -186,5 +209,18 @@ mod tests {
             assert!(wrong.parse::<ServiceName>().is_err(), "{wrong}");
         }
         assert!("a".parse::<ServiceName>().is_ok());
+    }
+
+    #[test]
+    fn an_underscore_is_refused_with_its_reason() {
+        let refusal = "my_web".parse::<GroupName>().unwrap_err().to_string();
+        assert_eq!(refusal, "a name has no `_`: it parts a name from a number, as in `web_1`; write `-`");
+    }
+
+    #[test]
+    fn a_message_shows_foreign_text_without_obeying_it() {
+        let refusal = "\u{1b}[2J\u{202e}web".parse::<HostName>().unwrap_err().to_string();
+        assert_eq!(refusal, r"`\u{1b}[2J\u{202e}web` does not end in `_` and a number from 1");
+        assert_eq!(shown(&"w".repeat(70)), format!("{}…", "w".repeat(64)));
     }
 }

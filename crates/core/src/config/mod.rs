@@ -1,9 +1,22 @@
 //! What `skipper.yml` says, checked: plain data that is never raw again.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+mod check;
+mod diagnostic;
+mod instance_type;
+mod raw;
+mod schema;
+mod tree;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
+pub use self::{
+    check::load,
+    diagnostic::{Diagnostic, Related, Severity, Span},
+    instance_type::{Architecture, InstanceType},
+    schema::json_schema,
+};
 use crate::{
     image::{Repository, Tag},
     name::{EnvName, GroupName, ProjectName, ServiceName},
@@ -24,6 +37,18 @@ pub struct Config {
     pub groups: BTreeMap<GroupName, Group>,
     /// Where hosts get fleet from.
     pub fleet: FleetSource,
+    /// What is allowed and probably not meant.
+    pub warnings: Vec<Diagnostic>,
+    /// Where each key stands in the file, by its path: `groups.web.scale`.
+    pub spans: BTreeMap<String, Span>,
+}
+
+impl Config {
+    /// The place of the key at `path` (`services.web`), or of the nearest one around it.
+    pub fn span(&self, path: &str) -> Option<Span> {
+        let around = std::iter::successors(Some(path), |path| path.rsplit_once('.').map(|(around, _)| around));
+        around.into_iter().find_map(|path| self.spans.get(path).copied())
+    }
 }
 
 /// A service.
@@ -137,17 +162,6 @@ pub struct Group {
     pub disk: Option<u32>,
 }
 
-/// An EC2 instance type, such as `t3.small`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct InstanceType(pub String);
-
-impl fmt::Display for InstanceType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// Where hosts get fleet from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FleetSource {
@@ -155,4 +169,13 @@ pub struct FleetSource {
     pub url: String,
     /// Its SHA-256 in hex; hosts warn when absent.
     pub sha256: Option<String>,
+}
+
+/// The release that hosts get when the file names none.
+const FLEET_RELEASE: &str = "https://github.com/coreos/fleet/releases/download/v1.0.0/fleet-v1.0.0-linux-amd64.tar.gz";
+
+impl Default for FleetSource {
+    fn default() -> Self {
+        Self { url: FLEET_RELEASE.to_owned(), sha256: None }
+    }
 }

@@ -1,0 +1,165 @@
+//! Groups: hosts, their public ports and the services they carry.
+
+use super::*;
+use crate::{
+    config::{Architecture, Group, InstanceType},
+    name::{GroupName, ServiceName},
+};
+
+impl Reader {
+    /// `known` are the services of the file; `runs_arm64` tells that the file has its own fleet.
+    pub(super) fn groups(&mut self, entry: &Entry<'_>, known: &[&str], runs_arm64: bool) -> Option<BTreeMap<GroupName, Group>> {
+        let mut groups = BTreeMap::new();
+        let mut whole = true;
+        for (key, entry) in self.entries(entry)? {
+            let name: Option<GroupName> = self.parse_text(key, entry.key, "a name for a group");
+            let group = self.group(&entry, known, runs_arm64);
+            match name.zip(group) {
+                Some((name, group)) => drop(groups.insert(name, group)),
+                None => whole = false,
+            }
+        }
+        whole.then_some(groups)
+    }
+
+    fn group(&mut self, entry: &Entry<'_>, known: &[&str], runs_arm64: bool) -> Option<Group> {
+        let section: raw::Group<'_> = self.section(entry)?;
+        let size = section.size.as_ref().and_then(|size| self.size(size, runs_arm64));
+        let scale = section.scale.as_ref().map_or(Some(1), |scale| self.integer(scale, 0..=MOST_REPLICAS));
+        let services = section.services.as_ref().map_or(Some(Vec::new()), |services| self.service_list(services, known));
+        let listed: Vec<&str> = services.iter().flatten().map(AsRef::as_ref).collect();
+        self.host_port_collisions(&listed);
+        let in_doubt = services.is_none() || listed.iter().any(|service| self.ports_in_doubt.contains(*service));
+        let public_ports = section.ports.as_ref().map_or(Some(Vec::new()), |ports| self.public_ports(ports, &listed, in_doubt));
+        let instance_profile = section.instance_profile.as_ref().map_or(Some("skipper-host"), |profile| self.instance_profile(profile));
+        let subnets = section.subnets.as_ref().map_or(Some(Vec::new()), |subnets| self.list(subnets, |reader, item| reader.resource_id(item, "subnet-")));
+        let ami = section.ami.as_ref().map_or(Some(None), |ami| self.resource_id(ami, "ami-").map(Some));
+        let disk = section.disk.as_ref().map_or(Some(None), |disk| self.integer(disk, DISK).map(Some));
+        Some(Group {
+            size: size?,
+            scale: scale?,
+            public_ports: public_ports?,
+            services: services?,
+            instance_profile: instance_profile?.to_owned(),
+            subnets: subnets?,
+            ami: ami?,
+            disk: disk?,
+        })
+    }
+
+    fn size(&mut self, entry: &Entry<'_>, runs_arm64: bool) -> Option<InstanceType> {
+        let size: InstanceType = self.parse(entry, "a size")?;
+        if size.architecture() == Architecture::Arm64 && !runs_arm64 {
+            let problem = Diagnostic::error(entry.place(), format!("`{size}` has an arm64 processor, and fleet's release is for amd64"));
+            self.report(problem.hint("choose an amd64 size such as `t3.small`, or set `fleet.url` to an arm64 build of fleet"));
+            return None;
+        }
+        Some(size)
+    }
+
+    fn service_list(&mut self, entry: &Entry<'_>, known: &[&str]) -> Option<Vec<ServiceName>> {
+        let mut seen: Vec<(&str, Span)> = Vec::new();
+        self.list(entry, |reader, item| {
+            let text = reader.text(item)?;
+            if !known.contains(&text) {
+                let problem = Diagnostic::error(item.place(), format!("there is no service `{}`", shown(text)));
+                let hint = match nearest(text, known.iter().copied()) {
+                    Some(near) => format!("did you mean `{}`?", shown(near)),
+                    None => format!("the services of this file are {}", listed(known)),
+                };
+                reader.report(problem.hint(hint));
+                return None;
+            }
+            if let Some((_, first)) = seen.iter().find(|(other, _)| *other == text) {
+                let problem = Diagnostic::error(item.place(), format!("service `{}` is there twice", shown(text)));
+                reader.report(problem.label("again").related(*first, "first").hint("its `scale` says how many replicas a host runs"));
+                return None;
+            }
+            seen.push((text, item.place()));
+            // A wrong name has been reported where the service is.
+            text.parse().ok()
+        })
+    }
+
+    /// Two services of one host cannot have the same port of it.
+    fn host_port_collisions(&mut self, services: &[&str]) {
+        let mut taken: BTreeMap<u16, (&str, Span)> = BTreeMap::new();
+        let ports: Vec<(&str, u16, Span)> = services
+            .iter()
+            .flat_map(|service| self.host_ports.get(*service).into_iter().flatten().map(|(port, place)| (*service, *port, *place)))
+            .collect();
+        for (service, port, place) in ports {
+            match taken.get(&port) {
+                Some((first, first_place)) if *first != service => {
+                    let message = format!("services `{first}` and `{service}` fix the same port {port} on the hosts of one group");
+                    let problem = Diagnostic::error(place, message).label("again").related(*first_place, "first");
+                    self.report(problem.hint("give one another host port, or put the services into different groups"));
+                }
+                Some(_) => {}
+                None => drop(taken.insert(port, (service, place))),
+            }
+        }
+    }
+
+    fn public_ports(&mut self, entry: &Entry<'_>, services: &[&str], in_doubt: bool) -> Option<Vec<u16>> {
+        let section: raw::GroupPorts<'_> = self.section(entry)?;
+        let Some(public) = &section.public else { return Some(Vec::new()) };
+        let published: Vec<u16> = services
+            .iter()
+            .flat_map(|service| self.host_ports.get(*service).into_iter().flatten().map(|(port, _)| *port))
+            .collect();
+        let mut seen: Vec<(u16, Span)> = Vec::new();
+        let mut ports = self.list(public, |reader, item| {
+            let port = reader.port(item)?;
+            let place = item.place();
+            let refuse = |why: &str| Diagnostic::error(place, format!("port {port} cannot be public")).label(why);
+            match port {
+                22 => {
+                    reader.report(refuse("hosts are reached over AWS Systems Manager, without SSH").hint("leave it out"));
+                    return None;
+                }
+                2379 | 2380 => {
+                    reader.report(refuse("it is etcd's: whoever reaches it is root on every host").hint("leave it out"));
+                    return None;
+                }
+                _ => {}
+            }
+            if let Some((_, first)) = seen.iter().find(|(other, _)| *other == port) {
+                let problem = Diagnostic::error(place, format!("port {port} is there twice"));
+                reader.report(problem.label("again").related(*first, "first").hint("keep one of them"));
+                return None;
+            }
+            seen.push((port, place));
+            if !in_doubt && !published.contains(&port) {
+                let problem = Diagnostic::error(place, format!("no service of the group publishes port {port}"));
+                reader.report(problem.hint(format!("add `ports: [\"{port}:CONTAINER\"]` to one of its services")));
+                return None;
+            }
+            Some(port)
+        })?;
+        ports.sort_unstable();
+        Some(ports)
+    }
+
+    /// The form is IAM's: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_InstanceProfile.html>.
+    fn instance_profile<'a>(&mut self, entry: &Entry<'a>) -> Option<&'a str> {
+        let name = self.text(entry)?;
+        let inner = |char: char| char.is_ascii_alphanumeric() || "_+=,.@-".contains(char);
+        if name.len() > 128 || !name.chars().all(inner) {
+            self.expected(entry, "the name of an instance profile, not its ARN");
+            return None;
+        }
+        Some(name)
+    }
+
+    /// An identifier such as `subnet-0123456789abcdef0`.
+    fn resource_id(&mut self, entry: &Entry<'_>, prefix: &str) -> Option<String> {
+        let id = self.text(entry)?;
+        let digits = id.strip_prefix(prefix).unwrap_or_default();
+        if !(8..=17).contains(&digits.len()) || !is_lower_hex(digits, digits.len()) {
+            self.expected(entry, &format!("an identifier such as `{prefix}0123456789abcdef0`"));
+            return None;
+        }
+        Some(id.to_owned())
+    }
+}

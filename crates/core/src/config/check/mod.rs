@@ -1,0 +1,343 @@
+//! From the tree of a file to a [`Config`]: every problem is collected, and none stops the reading of the rest.
+
+mod group;
+mod scalar;
+mod service;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+    str::FromStr,
+};
+
+use super::{
+    Config, FleetSource,
+    diagnostic::{Diagnostic, Severity, Span, without_mark},
+    raw::{self, Entry, Section},
+    tree::{self, Node, Value},
+};
+use crate::{
+    image::is_lower_hex,
+    name::{NameError, shown},
+};
+
+/// The most replicas of a service on a host, and the most hosts of a group: what is beyond is a typing error.
+pub(super) const MOST_REPLICAS: u32 = 100;
+/// The most tries of a health check.
+pub(super) const MOST_RETRIES: u32 = 1_000;
+/// What a root volume may have, in GiB: Flatcar's image needs the least, EBS has no larger gp3 volume.
+pub(super) const DISK: RangeInclusive<u32> = 8..=16_384;
+
+/// Reads and checks the text of a `skipper.yml`; `path` is the file as the user named it, for messages.
+///
+/// # Errors
+/// All problems of the file in the order of their places, warnings among them; at least one is an error.
+pub fn load(source: &str, path: &str) -> Result<Config, Vec<Diagnostic>> {
+    let mut reader = Reader::default();
+    let config = match tree::parse(without_mark(source)) {
+        Ok(root) => reader.file(&root),
+        Err(problem) => {
+            reader.report(problem);
+            None
+        }
+    };
+    let mut problems = reader.problems;
+    for problem in &mut problems {
+        path.clone_into(&mut problem.file);
+    }
+    problems.sort_by(|a, b| a.span.cmp(&b.span).then_with(|| a.message.cmp(&b.message)));
+    // A value that is used twice, by an alias, has its problem once.
+    problems.dedup();
+    match config {
+        Some(config) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
+            Ok(Config { warnings: problems, spans: reader.spans, ..config })
+        }
+        _ => Err(problems),
+    }
+}
+
+/// Collects what is read of a file, and what is wrong with it. Its methods return nothing for what they have reported.
+#[derive(Default)]
+struct Reader {
+    problems: Vec<Diagnostic>,
+    spans: BTreeMap<String, Span>,
+    /// The host ports that each service fixes, with their places.
+    host_ports: BTreeMap<String, Vec<(u16, Span)>>,
+    /// Services some of whose ports could not be read.
+    ports_in_doubt: BTreeSet<String>,
+}
+
+impl Reader {
+    fn report(&mut self, problem: Diagnostic) {
+        self.problems.push(problem);
+    }
+
+    /// Reports that a value is not of the kind its key asks for.
+    fn expected(&mut self, entry: &Entry<'_>, kind: &str) {
+        let message = format!("`{}` must be {kind}", shown(&entry.path));
+        self.report(Diagnostic::error(entry.place(), message).label(format!("found {}", entry.value.found())));
+    }
+
+    fn file(&mut self, root: &Node) -> Option<Config> {
+        const SMALLEST: &str = "write at least `name`, `services` and `groups`";
+        match &root.value {
+            Value::Map(_) => {}
+            Value::Null => {
+                self.report(Diagnostic::error(root.span, "the file is empty").hint(SMALLEST));
+                return None;
+            }
+            _ => {
+                let problem = Diagnostic::error(root.span, "the file must be a map of keys and values");
+                self.report(problem.label(format!("found {}", root.found())).hint(SMALLEST));
+                return None;
+            }
+        }
+        self.interpolations(root, false);
+        let start = Span { line: 1, column: 1, length: 0 };
+        let root = Entry { path: String::new(), key: start, value: root };
+        let file: raw::File<'_> = self.section(&root)?;
+
+        let project = file.name.as_ref().and_then(|name| self.parse(name, "a name"));
+        let region = match &file.region {
+            Some(region) => self.region(region),
+            None => Some("us-east-1".to_owned()),
+        };
+        let account = file.account.as_ref().and_then(|account| self.account(account));
+        if let Some(orchestrator) = &file.orchestrator {
+            self.orchestrator(orchestrator);
+        }
+        let env = file.env.as_ref().map(|env| self.env(env)).unwrap_or_default();
+        let fleet = file.fleet.as_ref().map_or_else(|| Some(FleetSource::default()), |fleet| self.fleet(fleet));
+        let services = file.services.as_ref().and_then(|services| self.services(services, &env));
+        let names: Vec<&str> = file.services.as_ref().map(|services| keys_of(services.value)).unwrap_or_default();
+        let runs_arm64 = file.fleet.as_ref().is_some_and(|fleet| keys_of(fleet.value).contains(&"url"));
+        let groups = match &file.groups {
+            Some(groups) => self.groups(groups, &names, runs_arm64),
+            None => Some(BTreeMap::new()),
+        };
+        self.unlisted(file.services.as_ref(), file.groups.as_ref());
+        Some(Config {
+            project: project?,
+            region: region?,
+            account,
+            services: services?,
+            groups: groups?,
+            fleet: fleet?,
+            warnings: Vec::new(),
+            spans: BTreeMap::new(),
+        })
+    }
+
+    /// The entries of a map, each key once.
+    fn entries<'a>(&mut self, entry: &Entry<'a>) -> Option<Vec<(&'a str, Entry<'a>)>> {
+        let Value::Map(map) = &entry.value.value else {
+            self.expected(entry, "a map");
+            return None;
+        };
+        let mut entries: Vec<(&str, Entry<'_>)> = Vec::new();
+        for (key, value) in map {
+            let Some(name) = key.spelling().filter(|_| !matches!(key.value, Value::Null)) else {
+                self.report(Diagnostic::error(key.span, "a key must be a word").label(format!("found {}", key.found())));
+                continue;
+            };
+            let path = if entry.path.is_empty() { name.to_owned() } else { format!("{}.{name}", entry.path) };
+            if let Some((_, first)) = entries.iter().find(|(known, _)| *known == name) {
+                let problem = Diagnostic::error(key.span, format!("`{}` is there twice", shown(&path)));
+                self.report(problem.label("again").related(first.key, "first").hint("keep one of them"));
+                continue;
+            }
+            self.spans.insert(path.clone(), key.span);
+            entries.push((name, Entry { path, key: key.span, value }));
+        }
+        Some(entries)
+    }
+
+    /// A map whose keys are known.
+    fn section<'a, S: Section<'a>>(&mut self, entry: &Entry<'a>) -> Option<S> {
+        let mut section = S::default();
+        for (key, value) in self.entries(entry)? {
+            if key.starts_with("x-") {
+                continue;
+            }
+            match section.slot(key) {
+                Some(slot) => *slot = Some(value),
+                None => self.unknown::<S>(key, &value),
+            }
+        }
+        for (key, example) in S::REQUIRED {
+            if section.slot(key).is_some_and(|value| value.is_none()) {
+                let path = if entry.path.is_empty() { (*key).to_owned() } else { format!("{}.{key}", entry.path) };
+                self.report(Diagnostic::error(entry.key, format!("`{}` is missing", shown(&path))).hint(*example));
+            }
+        }
+        Some(section)
+    }
+
+    fn unknown<'a, S: Section<'a>>(&mut self, key: &str, entry: &Entry<'_>) {
+        let find = |table: &'static [(&'static str, &'static str)]| table.iter().find(|(known, _)| *known == key).map(|(_, text)| *text);
+        let path = shown(&entry.path);
+        if let Some(instead) = find(S::LATER) {
+            self.report(Diagnostic::error(entry.key, format!("`{path}` is not built yet")).hint(instead));
+            return;
+        }
+        let problem = Diagnostic::error(entry.key, format!("`{path}` is not a key of skipper"));
+        let known = S::KEYS.iter().copied();
+        let hint = match (find(S::FOREIGN), nearest(key, known)) {
+            (Some(ours), _) => ours.to_owned(),
+            (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, None) => format!("the keys here are {}; keys that begin with `x-` are left alone", listed(S::KEYS)),
+        };
+        self.report(problem.hint(hint));
+    }
+
+    /// `${VAR}`, which other tools would fill in. Left alone, it would reach the container as it stands.
+    fn interpolations(&mut self, node: &Node, in_command: bool) {
+        match &node.value {
+            Value::Map(entries) => {
+                for (key, value) in entries {
+                    let key = key.spelling().unwrap_or_default();
+                    if !key.starts_with("x-") {
+                        self.interpolations(value, in_command || key == "command");
+                    }
+                }
+            }
+            Value::List(items) => items.iter().for_each(|item| self.interpolations(item, in_command)),
+            Value::Text(text) if text.split("${").skip(1).any(|rest| rest.contains('}')) => {
+                // A shell in the container may well be meant to see it.
+                let problem = if in_command {
+                    Diagnostic::warning(node.span, "`${…}` is not filled in by skipper").hint("nothing to do if a shell in the container is to read it")
+                } else {
+                    Diagnostic::error(node.span, "`${…}` is not filled in by skipper").hint("write the value itself")
+                };
+                self.report(problem.label("this would reach the container as it stands"));
+            }
+            _ => {}
+        }
+    }
+
+    fn region(&mut self, entry: &Entry<'_>) -> Option<String> {
+        let text = self.text(entry)?;
+        let parts: Vec<&str> = text.split('-').collect();
+        let is_word = |part: &&str| !part.is_empty() && part.chars().all(|char| char.is_ascii_lowercase());
+        let is_number = |part: &str| matches!(part.len(), 1 | 2) && part.chars().all(|char| char.is_ascii_digit());
+        match parts.split_last() {
+            Some((number, words)) if is_number(number) && matches!(words.len(), 2 | 3) && words.iter().all(is_word) => Some(text.to_owned()),
+            _ => {
+                self.expected(entry, "an AWS region such as `us-east-1`");
+                None
+            }
+        }
+    }
+
+    fn account(&mut self, entry: &Entry<'_>) -> Option<String> {
+        let spelling = entry.value.spelling().unwrap_or_default();
+        let is_account = spelling.len() == 12 && spelling.chars().all(|char| char.is_ascii_digit());
+        match &entry.value.value {
+            Value::Text(text) if is_account => Some(text.clone()),
+            Value::Integer(..) | Value::Number(_) if is_account => {
+                let problem = Diagnostic::error(entry.place(), "`account` must be in quotes").label("as a number it would lose leading zeros");
+                self.report(problem.hint(format!("write `account: \"{spelling}\"`")));
+                None
+            }
+            _ => {
+                self.expected(entry, "the 12 digits of an AWS account, in quotes");
+                None
+            }
+        }
+    }
+
+    fn orchestrator(&mut self, entry: &Entry<'_>) {
+        let Some(text) = self.text(entry) else { return };
+        match text {
+            "fleet" => {}
+            "swarm" => {
+                let problem = Diagnostic::error(entry.place(), "`orchestrator: swarm` is not built yet");
+                self.report(problem.hint("write `orchestrator: fleet`, or leave it out"));
+            }
+            _ => self.expected(entry, "`fleet`"),
+        }
+    }
+
+    fn fleet(&mut self, entry: &Entry<'_>) -> Option<FleetSource> {
+        let section: raw::Fleet<'_> = self.section(entry)?;
+        let default = FleetSource::default();
+        let url = match &section.url {
+            Some(entry) => {
+                let url = self.text(entry)?;
+                let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
+                if rest.is_empty() || !rest.chars().all(|char| char.is_ascii_graphic()) {
+                    self.expected(entry, "an address that begins with `https://`");
+                    return None;
+                }
+                url.to_owned()
+            }
+            None => default.url,
+        };
+        let sha256 = match &section.sha256 {
+            Some(entry) => {
+                let hash = self.text(entry)?;
+                if !is_lower_hex(hash, 64) {
+                    self.expected(entry, "64 lowercase hexadecimal digits");
+                    return None;
+                }
+                Some(hash.to_owned())
+            }
+            None => None,
+        };
+        Some(FleetSource { url, sha256 })
+    }
+
+    /// Warns of services that run nowhere.
+    fn unlisted(&mut self, services: Option<&Entry<'_>>, groups: Option<&Entry<'_>>) {
+        let Some(Value::Map(services)) = services.map(|services| &services.value.value) else { return };
+        let listed: BTreeSet<&str> = groups.map(|groups| services_of(groups.value)).unwrap_or_default();
+        for (key, _) in services {
+            if let Some(name) = key.spelling().filter(|name| !listed.contains(name)) {
+                let problem = Diagnostic::warning(key.span, format!("service `{}` runs nowhere", shown(name))).label("no group lists it");
+                self.report(problem.hint(format!("add it to the `services` of a group: `services: [{}]`", shown(name))));
+            }
+        }
+    }
+}
+
+/// The keys of a map, as they are spelt.
+fn keys_of(node: &Node) -> Vec<&str> {
+    match &node.value {
+        Value::Map(entries) => entries.iter().filter_map(|(key, _)| key.spelling()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The services that any group lists.
+fn services_of(groups: &Node) -> BTreeSet<&str> {
+    fn values<'a>(node: &'a Node, wanted: &'a str) -> impl Iterator<Item = &'a Node> {
+        let entries = if let Value::Map(entries) = &node.value { entries.as_slice() } else { &[] };
+        entries.iter().filter(move |(key, _)| key.spelling() == Some(wanted)).map(|(_, value)| value)
+    }
+    let groups = if let Value::Map(groups) = &groups.value { groups.as_slice() } else { &[] };
+    let lists = groups.iter().flat_map(|(_, group)| values(group, "services"));
+    let items = lists.flat_map(|list| if let Value::List(items) = &list.value { items.as_slice() } else { &[] });
+    items.filter_map(Node::spelling).collect()
+}
+
+/// The candidate that a misspelt word was probably meant to be.
+fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // A file may be hostile, and the distance takes the product of both lengths.
+    let word: String = word.chars().take(64).collect();
+    let allowed = (word.chars().count() / 3).max(1);
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// `a`, `b` and `c`, each in backticks.
+fn listed(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{}`", shown(word))).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => "none".to_owned(),
+    }
+}
