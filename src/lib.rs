@@ -1,1 +1,3 @@
 //! skipper
+
+pub mod aws;

@@ -1,0 +1,211 @@
+//! Turns the SDK's errors into the few kinds that something depends on, by their code.
+//!
+//! Texts of AWS are shown as causes, shortened and on one line; those that quote the request's signature are not shown at all.
+
+use std::{error::Error, fmt::Display, io};
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_ec2::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
+};
+use skipper_deploy::ports::{PortError, PortErrorKind};
+
+/// Characters of a text of AWS that are shown.
+const SHOWN: usize = 300;
+
+const SET_CREDENTIALS: &str = "set `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, for temporary credentials, `AWS_SESSION_TOKEN`; in a workflow the action `aws-actions/configure-aws-credentials` does it";
+
+/// What was asked of AWS, for the message when it fails.
+pub(super) struct Asked<'a> {
+    region: &'a str,
+    /// The IAM action that allows it, such as `ec2:RunInstances`.
+    action: &'static str,
+    /// What it was about, as it reads after "for".
+    object: String,
+    /// Whether a lost reply leaves open what happened.
+    changes: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// A question that changes nothing.
+    pub(super) fn reads(region: &'a str, action: &'static str, object: impl Display) -> Self {
+        Self { region, action, object: object.to_string(), changes: false }
+    }
+
+    /// A request that changes something.
+    pub(super) fn changes(region: &'a str, action: &'static str, object: impl Display) -> Self {
+        Self { region, action, object: object.to_string(), changes: true }
+    }
+
+    /// A refusal of our own, before or instead of AWS's.
+    pub(super) fn refused(&self, kind: PortErrorKind, why: impl Display) -> PortError {
+        self.error(kind, "failed").because(why.to_string())
+    }
+
+    /// The one mapping of everything that the SDK reports.
+    pub(super) fn failed<E>(&self, error: &SdkError<E, HttpResponse>) -> PortError
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        let code = error.meta().code().unwrap_or_default();
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let mapped = match error {
+            _ if find::<CredentialsError>(error).is_some() => return no_credentials(error),
+            SdkError::ServiceError(_) | SdkError::ResponseError(_) => {
+                let text = error.meta().message().unwrap_or_default();
+                self.answered(meaning(code, status.unwrap_or_default()), code, text, status)
+            }
+            SdkError::ConstructionFailure(_) => chain(self.error(PortErrorKind::Invalid, "could not be written"), error),
+            // Timeouts and lost connections: only a connection that was never made is certain to have changed nothing.
+            _ if self.changes && !never_sent(error) => {
+                chain(self.error(PortErrorKind::Unclear, "got no answer, and may have been carried out"), error)
+            }
+            _ => chain(self.error(PortErrorKind::Transient, "got no answer"), error),
+        };
+        match error.request_id() {
+            Some(id) => mapped.because(format!("request `{}`", shown(id))),
+            None => mapped,
+        }
+    }
+
+    fn answered(&self, meaning: Meaning, code: &str, text: &str, status: Option<u16>) -> PortError {
+        let cause = match (code, shown(text)) {
+            ("", _) => format!("HTTP status {}", status.unwrap_or_default()),
+            (code, _) if QUOTE_THE_REQUEST.contains(&code) => code.to_owned(),
+            (code, text) if text.is_empty() => shown(code),
+            (code, text) => format!("{}: {text}", shown(code)),
+        };
+        match meaning {
+            Meaning::Credentials => {
+                let message = format!("AWS does not accept the credentials (`{}` in `{}`)", self.action, self.region);
+                let hint = match code {
+                    "ExpiredToken" | "ExpiredTokenException" => "the credentials have expired: get new ones, and let them live longer than a deployment takes",
+                    "RequestExpired" | "RequestTimeTooSkewed" => "the machine's clock is wrong, or the credentials have expired",
+                    _ => SET_CREDENTIALS,
+                };
+                PortError::new(PortErrorKind::Denied, message).because(cause).hint(hint)
+            }
+            Meaning::Denied => {
+                let action = refused_action(text).unwrap_or(self.action);
+                let message = format!("AWS denied `{}` for {} in `{}`", self.action, self.object, self.region);
+                PortError::new(PortErrorKind::Denied, message)
+                    .because(cause)
+                    .hint(format!("allow `{action}` for the role or user whose credentials the run has"))
+            }
+            Meaning::Throttled => self.error(PortErrorKind::Transient, "was throttled").because(cause).hint("run again in a minute"),
+            Meaning::Trouble if self.changes => {
+                self.error(PortErrorKind::Unclear, "met trouble inside AWS, and may have been carried out").because(cause)
+            }
+            Meaning::Trouble => self.error(PortErrorKind::Transient, "met trouble inside AWS").because(cause),
+            Meaning::NoCapacity => self
+                .error(PortErrorKind::Capacity, "failed: AWS has no capacity for it")
+                .because(cause)
+                .hint("run again later, or choose another `size` or a subnet in another availability zone"),
+            Meaning::Quota => self
+                .error(PortErrorKind::Capacity, "failed: a quota of the account is used up")
+                .because(cause)
+                .hint("ask AWS for a higher quota (Service Quotas in the console), or free some of it"),
+            Meaning::Kind(kind) => self.error(kind, "failed").because(cause),
+        }
+    }
+
+    fn error(&self, kind: PortErrorKind, how: &str) -> PortError {
+        PortError::new(kind, format!("`{}` for {} in `{}` {how}", self.action, self.object, self.region))
+    }
+}
+
+/// What an error code means for us.
+#[derive(Clone, Copy)]
+enum Meaning {
+    Credentials,
+    Denied,
+    Throttled,
+    /// Something broke inside AWS; a change may have been made.
+    Trouble,
+    NoCapacity,
+    Quota,
+    Kind(PortErrorKind),
+}
+
+/// Codes whose text repeats what was signed, session token included.
+const QUOTE_THE_REQUEST: [&str; 4] =
+    ["SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature", "IncompleteSignatureException"];
+
+/// The meaning of an error code, or of the HTTP status where there is no code.
+/// The codes: "Error codes for the Amazon EC2 API", "Common errors" of Systems Manager, IAM and STS.
+fn meaning(code: &str, status: u16) -> Meaning {
+    match code {
+        "AuthFailure" | "InvalidClientTokenId" | "UnrecognizedClientException" | "InvalidAccessKeyId" | "ExpiredToken"
+        | "ExpiredTokenException" | "RequestExpired" | "RequestTimeTooSkewed" | "SignatureDoesNotMatch" | "InvalidSignatureException"
+        | "IncompleteSignature" | "IncompleteSignatureException" | "MissingAuthenticationToken" | "MissingAuthenticationTokenException"
+        | "InvalidIdentityToken" => Meaning::Credentials,
+        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" | "NotAuthorized" | "OperationNotPermitted" | "Blocked" => {
+            Meaning::Denied
+        }
+        "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "ThrottledException" | "RequestThrottled"
+        | "RequestThrottledException" | "TooManyRequestsException" | "EC2ThrottledException" | "BandwidthLimitExceeded"
+        | "PriorRequestNotComplete" | "TooManyUpdates" | "ServiceUnavailable" | "Unavailable" => Meaning::Throttled,
+        "InternalError" | "InternalFailure" | "InternalServerError" | "InternalServiceError" | "ServiceFailure" => Meaning::Trouble,
+        "Unsupported" => Meaning::NoCapacity,
+        "NoSuchEntity" | "InvalidInstanceId" | "ParameterNotFound" | "InvalidDocument" | "InvocationDoesNotExist"
+        | "InvalidAMIID.Unavailable" => Meaning::Kind(PortErrorKind::Missing),
+        "IdempotentParameterMismatch" | "ValidationException" | "ValidationError" | "UnknownParameter" | "VPCIdNotSpecified"
+        | "OptInRequired" => Meaning::Kind(PortErrorKind::Invalid),
+        code if code.ends_with("NotFound") => Meaning::Kind(PortErrorKind::Missing),
+        code if code.starts_with("Insufficient") => Meaning::NoCapacity,
+        code if code.ends_with("LimitExceeded") => Meaning::Quota,
+        code if code.starts_with("Invalid") || code.starts_with("Missing") => Meaning::Kind(PortErrorKind::Invalid),
+        _ => match status {
+            401 | 403 => Meaning::Denied,
+            429 => Meaning::Throttled,
+            500.. => Meaning::Trouble,
+            _ => Meaning::Kind(PortErrorKind::Other),
+        },
+    }
+}
+
+fn no_credentials(error: &(dyn Error + 'static)) -> PortError {
+    let found = PortError::new(PortErrorKind::Denied, "no usable AWS credentials were found").hint(SET_CREDENTIALS);
+    chain(found, error)
+}
+
+/// The action that AWS names in its refusal; launching needs `iam:PassRole` and `ec2:CreateTags` besides its own.
+fn refused_action(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("to perform: ")?;
+    let action = rest.split([' ', ',']).next()?;
+    let word = |part: &str| !part.is_empty() && part.len() <= 64 && part.chars().all(|char| char.is_ascii_alphanumeric() || char == '-');
+    let (service, verb) = action.split_once(':')?;
+    (word(service) && word(verb)).then_some(action)
+}
+
+/// One line, without control characters, of bearable length, and without the part that only AWS can decode.
+pub(super) fn shown(text: &str) -> String {
+    let text = text.split("Encoded authorization failure message").next().unwrap_or_default();
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut chars = line.chars().filter(|char| !char.is_control());
+    let shown: String = chars.by_ref().take(SHOWN).collect();
+    if chars.next().is_some() { format!("{shown}…") } else { shown.trim_end_matches('.').to_owned() }
+}
+
+/// Adds the sources below the SDK's own envelope as causes.
+fn chain(mapped: PortError, error: &(dyn Error + 'static)) -> PortError {
+    sources(error).skip(1).fold(mapped, |mapped, source| mapped.because(shown(&source.to_string())))
+}
+
+fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    sources(error).find_map(|source| source.downcast_ref())
+}
+
+/// Whether the connection itself failed, so that nothing can have happened.
+fn never_sent(error: &(dyn Error + 'static)) -> bool {
+    find::<io::Error>(error).is_some_and(|error| {
+        use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+        matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
+    })
+}

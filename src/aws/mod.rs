@@ -1,0 +1,87 @@
+//! Hosts, their scripts and the records, on AWS: the ports of `skipper-deploy` over the official SDK.
+//!
+//! No type of the SDK leaves this folder. Endpoints and credentials come from where every AWS tool looks:
+//! `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_EC2`, `AWS_ACCESS_KEY_ID` and so on.
+
+mod ec2;
+mod error;
+mod ssm;
+
+use std::time::Duration;
+
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use skipper_core::desired::Scope;
+
+pub use self::{
+    ec2::Ec2,
+    ssm::{ParameterStore, RunCommand},
+};
+
+/// For opening a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For one request and its answer.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
+/// For one operation with all its tries.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
+/// Tries of one operation, the first included.
+const ATTEMPTS: u32 = 5;
+
+/// The tag that says whose project something is.
+const TAG_PROJECT: &str = "skipper:project";
+/// The tag that says which environment of the project.
+const TAG_ENVIRONMENT: &str = "skipper:environment";
+
+/// The ownership of everything in a scope, as tags.
+fn ownership(scope: &Scope) -> [(&'static str, String); 2] {
+    [(TAG_PROJECT, scope.project.to_string()), (TAG_ENVIRONMENT, scope.environment.to_string())]
+}
+
+/// One region of one account: where the adapters of the ports come from.
+#[derive(Clone)]
+pub struct Aws {
+    config: SdkConfig,
+    region: String,
+}
+
+impl Aws {
+    /// Reads the environment and the shared files once. Makes no call: wrong credentials show with the first one.
+    pub async fn connect(region: &str) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT)
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .region(Region::new(region.to_owned()))
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+        if let Ok(name) = AppName::new("skipper") {
+            loader = loader.app_name(name);
+        }
+        Self::new(loader.load().await, region)
+    }
+
+    fn new(config: SdkConfig, region: &str) -> Self {
+        Self { config, region: region.to_owned() }
+    }
+
+    /// Hosts and ingress rules.
+    pub fn compute(&self) -> Ec2 {
+        Ec2 {
+            ec2: aws_sdk_ec2::Client::new(&self.config),
+            iam: aws_sdk_iam::Client::new(&self.config),
+            sts: aws_sdk_sts::Client::new(&self.config),
+            region: self.region.clone(),
+        }
+    }
+
+    /// Scripts on hosts.
+    pub fn remote(&self) -> RunCommand {
+        RunCommand { ssm: aws_sdk_ssm::Client::new(&self.config), region: self.region.clone() }
+    }
+
+    /// Records.
+    pub fn store(&self) -> ParameterStore {
+        ParameterStore { ssm: aws_sdk_ssm::Client::new(&self.config), region: self.region.clone() }
+    }
+}

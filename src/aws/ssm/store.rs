@@ -1,0 +1,52 @@
+//! Records in Parameter Store.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use aws_sdk_ssm::types::{ParameterTier, ParameterType};
+use skipper_deploy::ports::{PortResult, Store};
+
+use crate::aws::error::Asked;
+
+/// Parameters a page; the most that Parameter Store takes.
+const PAGE: i32 = 10;
+
+/// The `Store` port: Parameter Store, one parameter a value, under absolute paths such as `/skipper/demo/production/launches`.
+pub struct ParameterStore {
+    pub(in crate::aws) ssm: aws_sdk_ssm::Client,
+    pub(in crate::aws) region: String,
+}
+
+#[async_trait(?Send)]
+impl Store for ParameterStore {
+    async fn read(&self, path: &str) -> PortResult<BTreeMap<String, String>> {
+        let asked = Asked::reads(&self.region, "ssm:GetParametersByPath", format!("`{path}`"));
+        let mut pages = self.ssm.get_parameters_by_path().path(path).recursive(true).into_paginator().page_size(PAGE).send();
+        let mut values = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            for parameter in page.map_err(|error| asked.failed(&error))?.parameters() {
+                if let (Some(name), Some(value)) = (parameter.name(), parameter.value()) {
+                    let key = name.strip_prefix(path).unwrap_or(name).trim_start_matches('/');
+                    values.insert(key.to_owned(), value.to_owned());
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    async fn write(&self, path: &str, value: &str) -> PortResult<()> {
+        let asked = Asked::changes(&self.region, "ssm:PutParameter", format!("`{path}`"));
+        // Intelligent tiering pays for the advanced tier only when a value is over its 4 KB limit.
+        self.ssm
+            .put_parameter()
+            .name(path)
+            .value(value)
+            .r#type(ParameterType::String)
+            .overwrite(true)
+            .tier(ParameterTier::IntelligentTiering)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| asked.failed(&error))
+    }
+}
