@@ -14,7 +14,7 @@ use crate::{
 pub struct Style {
     /// Folds the phases as a workflow's log viewer does, and marks errors and warnings for it.
     pub workflow: bool,
-    /// Leaves out the output of builds and steps.
+    /// Nothing but warnings and errors.
     pub quiet: bool,
 }
 
@@ -38,13 +38,17 @@ impl Log {
         self.progress.apply(event);
         let mut out = Lines { at_ms: event.at_ms, lines: Vec::new() };
         match &event.kind {
+            EventKind::RunFinished(finished) if self.style.quiet => {
+                out.lines.extend(finished.failure.iter().flat_map(|failure| failure_lines("error", failure, self.style.workflow)));
+            }
+            EventKind::Warning { failure } => out.lines.extend(failure_lines("warning", failure, self.style.workflow)),
+            _ if self.style.quiet => {}
             EventKind::RunStarted(run) => out.lines.push(headline(run)),
-            EventKind::Warning { failure } => self.warning(failure, &mut out),
             EventKind::ImageStarted { service } => {
                 self.group("images", &mut out);
                 out.say(format!("image of `{service}`"));
             }
-            EventKind::ImageOutput { service, line } if !self.style.quiet => out.say(format!("{service} | {line}")),
+            EventKind::ImageOutput { service, line } => out.say(format!("{service} | {line}")),
             EventKind::ImageReady { service, image, origin, took_ms } => {
                 out.say(format!("image of `{service}` is {image}, {} ({})", words::origin(*origin), words::duration(*took_ms)));
             }
@@ -74,7 +78,7 @@ impl Log {
                 self.group("execute", &mut out);
                 out.say(format!("[{step}] {}", self.action(*step)));
             }
-            EventKind::StepOutput { step, line } if !self.style.quiet => out.say(format!("[{step}]   {line}")),
+            EventKind::StepOutput { step, line } => out.say(format!("[{step}]   {line}")),
             EventKind::StepRetrying { step, attempt, after_ms, because } => {
                 out.say(format!("[{step}]   try {attempt} failed: {because}; again in {}", words::duration(*after_ms)));
             }
@@ -113,14 +117,13 @@ impl Log {
             EventKind::RunFinished(finished) => {
                 self.end_group(&mut out);
                 if let Some(failure) = &finished.failure {
-                    out.lines.extend(self.failure("error", failure));
+                    out.lines.extend(failure_lines("error", failure, self.style.workflow));
                 }
                 for left in &finished.leftovers {
                     out.lines.push(text::line(&format!("left over: {left}")));
                 }
                 out.lines.push(text::line(&format!("{} ({}, exit {})", finished.summary, words::duration(finished.took_ms), finished.exit.code())));
             }
-            EventKind::ImageOutput { .. } | EventKind::StepOutput { .. } => {}
         }
         out.lines
     }
@@ -128,29 +131,6 @@ impl Log {
     fn action(&self, step: StepId) -> String {
         let found = self.progress.plan.iter().flat_map(|plan| &plan.steps).find(|planned| planned.id == step);
         found.map_or_else(|| "?".to_owned(), |step| words::action(&step.action))
-    }
-
-    fn warning(&mut self, failure: &Failure, out: &mut Lines) {
-        let lines = self.failure("warning", failure);
-        out.lines.extend(lines);
-    }
-
-    /// A failure with its causes, lines and hints; for a workflow its first line is a command that marks it.
-    fn failure(&self, word: &str, failure: &Failure) -> Vec<String> {
-        let mut lines = Vec::new();
-        if self.style.workflow {
-            let mut message = failure.message.clone();
-            for cause in &failure.causes {
-                message.push_str(": ");
-                message.push_str(cause);
-            }
-            lines.push(format!("::{word}::{}", escape(&text::line(&message))));
-        }
-        lines.push(text::line(&format!("{word}: {}", failure.message)));
-        lines.extend(failure.causes.iter().map(|cause| text::line(&format!("  caused by: {cause}"))));
-        lines.extend(failure.lines.iter().map(|line| text::line(&format!("  | {line}"))));
-        lines.extend(failure.hints.iter().map(|hint| text::line(&format!("hint: {hint}"))));
-        lines
     }
 
     /// Begins a phase, unless it is the one that is being written.
@@ -191,6 +171,20 @@ fn headline(run: &RunStarted) -> String {
     let revision = run.revision.as_ref().map(|revision| format!(" {}", revision.short())).unwrap_or_default();
     let scope = &run.scope;
     text::line(&format!("skipper {} {}{revision}: {} in {}, {}", run.version, run.command, scope.project, scope.environment, run.region))
+}
+
+/// A failure with its causes, lines and hints, after a word for its gravity; for a workflow a command that marks it comes first.
+pub fn failure_lines(word: &str, failure: &Failure, workflow: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    if workflow {
+        let chain: Vec<&str> = std::iter::once(&failure.message).chain(&failure.causes).map(String::as_str).collect();
+        lines.push(format!("::{word}::{}", escape(&text::line(&chain.join(": ")))));
+    }
+    lines.push(text::line(&format!("{word}: {}", failure.message)));
+    lines.extend(failure.causes.iter().map(|cause| text::line(&format!("  caused by: {cause}"))));
+    lines.extend(failure.lines.iter().map(|line| text::line(&format!("  | {line}"))));
+    lines.extend(failure.hints.iter().map(|hint| text::line(&format!("hint: {hint}"))));
+    lines
 }
 
 /// The plan as it is shown before it is carried out.

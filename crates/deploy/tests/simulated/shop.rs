@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, rc::Rc, time::Duration};
 
 use skipper_core::{
-    config::{Build, Check, Config, FleetSource, Group, Healthcheck, ImageSource, InstanceType, Port, Service},
+    config::{Build, Check, Config, FleetSource, Group, Healthcheck, ImageSource, Port, Service},
     desired::Scope,
     event::{Event, EventKind, RunFinished, RunStarted, check},
     exit::Exit,
@@ -24,7 +24,7 @@ use tokio::runtime::{Builder, Runtime};
 /// Two services on one group: `web` on a fixed port, `clock` on a chosen one.
 pub(crate) fn shop(hosts: u32) -> Config {
     let group = Group {
-        size: InstanceType("t3.small".to_owned()),
+        size: "t3.small".parse().unwrap(),
         scale: hosts,
         public_ports: vec![80],
         services: vec!["web".parse().unwrap(), "clock".parse().unwrap()],
@@ -43,6 +43,8 @@ pub(crate) fn shop(hosts: u32) -> Config {
         ]),
         groups: BTreeMap::from([("app".parse().unwrap(), group)]),
         fleet: FleetSource { url: "https://fleet.example/fleet.tar.gz".to_owned(), sha256: None },
+        warnings: Vec::new(),
+        spans: BTreeMap::new(),
     }
 }
 
