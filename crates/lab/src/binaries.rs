@@ -1,0 +1,88 @@
+//! The workspace's own programs, fresh from the compiler.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+/// Where the programs are.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    /// `skipper`.
+    pub skipper: PathBuf,
+    /// The lab's fleet, one program with two names.
+    pub fleet: PathBuf,
+    /// This program.
+    pub lab: PathBuf,
+}
+
+/// The line of cargo's output that this module reads; `cargo build --message-format=json` documents it.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    target: Option<Target>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+impl Binaries {
+    /// Has cargo build what is not fresh, its progress shown.
+    ///
+    /// # Errors
+    /// When cargo fails; it has said why.
+    pub fn build() -> Result<Self> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let output = Command::new(cargo)
+            .args(["build", "--quiet", "--bins"])
+            .args([
+                "-p",
+                "skipper",
+                "-p",
+                "skipper-fleet-standin",
+                "-p",
+                "skipper-lab",
+            ])
+            .arg("--message-format=json-render-diagnostics")
+            .current_dir(workspace())
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .context("starting `cargo build`")?;
+        if !output.status.success() {
+            bail!("`cargo build` failed");
+        }
+        let mut built: BTreeMap<String, PathBuf> = String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+            .filter(|message| message.reason == "compiler-artifact")
+            .filter_map(|message| Some((message.target?.name, message.executable?)))
+            .collect();
+        let mut take = |name: &str| {
+            built
+                .remove(name)
+                .with_context(|| format!("`cargo build` named no program `{name}`"))
+        };
+        Ok(Self {
+            skipper: take("skipper")?,
+            fleet: take("fleet-standin")?,
+            lab: take("skipper-lab")?,
+        })
+    }
+}
+
+/// The root of the workspace this was compiled from.
+pub(crate) fn workspace() -> &'static Path {
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
+    lab.ancestors().nth(2).unwrap_or(lab)
+}
+
+/// Where cargo, and so the lab, puts what can be made again.
+pub(crate) fn target_folder() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}

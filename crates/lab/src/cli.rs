@@ -1,0 +1,149 @@
+//! The commands of `cargo lab`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use skipper_lab::{Clock, Lab, Name, Options, Part, demo, down, github, guard, remove_images};
+
+/// The lab: EC2, SSM, a registry, hosts and GitHub on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "cargo lab", bin_name = "cargo lab")]
+pub(crate) struct Arguments {
+    /// Which lab: several can be up side by side
+    #[arg(long, global = true, default_value = "dev", env = "SKIPPER_LAB")]
+    name: String,
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Start the lab, building what is missing
+    Up {
+        /// A fleet archive, by path or address, in place of the stand-in
+        #[arg(long, value_name = "PATH|URL")]
+        fleet: Option<String>,
+    },
+    /// Remove everything that the lab has made
+    Down {
+        /// Remove the images that labs are started from, too
+        #[arg(long)]
+        images: bool,
+    },
+    /// Show the lab's parts and hosts
+    Status,
+    /// Show the log of a part, or the journal of a host
+    Logs {
+        /// `cloud`, `registry`, `github`, or a host by name, instance id or address
+        #[arg(default_value = "cloud")]
+        part: String,
+    },
+    /// Open a shell on a host
+    Shell {
+        /// By name, instance id or address
+        host: String,
+    },
+    /// Ship two commits of `examples/hello` and show what happens
+    Demo {
+        /// A fleet archive, by path or address, in place of the stand-in
+        #[arg(long, value_name = "PATH|URL")]
+        fleet: Option<String>,
+    },
+    /// Be GitHub
+    #[command(hide = true)]
+    ServeGithub {
+        #[arg(long)]
+        listen: String,
+        #[arg(long)]
+        files: Option<PathBuf>,
+    },
+    /// Take the lab down when standard input closes
+    #[command(hide = true)]
+    Guard,
+}
+
+/// Carries out a command; the code is the one of a program that it ran for the user.
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
+    let name = &arguments.name;
+    match arguments.command {
+        Action::Up { fleet } => {
+            let lab = Lab::up(&Options::lasting(name)?.fleet(fleet), &Clock::start())?;
+            status(&lab)?;
+        }
+        Action::Down { images } => {
+            let clock = Clock::start();
+            clock.measure(&format!("removing the lab `{name}`"), || {
+                down(&Name::new(name)?)
+            })?;
+            if images {
+                clock.measure("removing the lab's images", remove_images)?;
+            }
+            clock.say("done");
+        }
+        Action::Status => status(&Lab::find(name)?)?,
+        Action::Logs { part } => {
+            let lab = Lab::find(name)?;
+            return hand_over(
+                match Part::ALL.into_iter().find(|known| known.name() == part) {
+                    Some(part) => lab.logs(part),
+                    None => lab.host(&part)?.journal(),
+                },
+            );
+        }
+        Action::Shell { host } => return hand_over(Lab::find(name)?.host(&host)?.shell()),
+        Action::Demo { fleet } => demo::run(&Options::lasting(name)?.fleet(fleet))?,
+        Action::ServeGithub { listen, files } => github::serve(&listen, files)?,
+        Action::Guard => {
+            let name = Name::new(name)?;
+            guard::wait()?;
+            down(&name)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows what the lab consists of.
+fn status(lab: &Lab) -> Result<()> {
+    let topology = lab.topology();
+    let mut shown = format!("lab {}\n", topology.name);
+    for (part, address) in [
+        (Part::Cloud, topology.cloud_url()),
+        (Part::Registry, format!("http://{}", topology.registry())),
+        (Part::GitHub, topology.github_url()),
+    ] {
+        shown.push_str(&format!("  {:<10} {address}\n", part.name()));
+    }
+    for host in lab.hosts()? {
+        shown.push_str(&format!(
+            "  {:<10} {:<16} {} {}\n",
+            host.name.as_deref().unwrap_or("host"),
+            host.address,
+            host.instance,
+            host.state
+        ));
+    }
+    shown.push_str("skipper meets it with\n");
+    for (name, value) in lab.environment() {
+        shown.push_str(&format!("  {name}={value}\n"));
+    }
+    std::io::stdout()
+        .write_all(shown.as_bytes())
+        .context("writing to standard output")
+}
+
+/// Lets `command` speak to the user, and ends as it does.
+fn hand_over(mut command: Command) -> Result<ExitCode> {
+    let status = command.status().context("starting `docker`")?;
+    match status.code().map(u8::try_from) {
+        Some(Ok(code)) => Ok(ExitCode::from(code)),
+        _ => bail!("`docker` ended with {status}"),
+    }
+}
+
+/// Tells the user what went wrong, outermost first. Nobody listening is no reason to fail again.
+pub(crate) fn explain(error: &anyhow::Error) {
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+}

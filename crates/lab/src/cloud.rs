@@ -1,0 +1,120 @@
+//! The lab's cloud from outside: faults, counts of calls, and which instance is which host.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::http::Http;
+
+/// The signature is not checked; the credential scope tells which of AWS's services is meant.
+const SCOPE: &str = "AWS4-HMAC-SHA256 Credential=lab/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=lab";
+
+/// Speaks to the `/lab/` paths of the cloud.
+#[derive(Debug, Clone)]
+pub struct Cloud {
+    http: Arc<Http>,
+    url: String,
+}
+
+impl Cloud {
+    pub(crate) fn new(http: Arc<Http>, url: String) -> Self {
+        Self { http, url }
+    }
+
+    /// What to give as `AWS_ENDPOINT_URL`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Lets a fault meet calls of one action; its keys are in `crates/lab/images/cloud/README.md`.
+    ///
+    /// # Errors
+    /// When the cloud does not answer, or refuses the fault.
+    pub fn fault(&self, fault: &impl Serialize) -> Result<()> {
+        self.http
+            .post(&format!("{}/lab/fault", self.url), fault)?
+            .success()
+            .context("setting a fault of the cloud")?;
+        Ok(())
+    }
+
+    /// Ends all faults.
+    ///
+    /// # Errors
+    /// When the cloud does not answer.
+    pub fn clear_faults(&self) -> Result<()> {
+        self.http
+            .delete(&format!("{}/lab/fault", self.url))?
+            .success()
+            .context("clearing the faults of the cloud")?;
+        Ok(())
+    }
+
+    /// How often each AWS action was called since the counts were last cleared.
+    ///
+    /// # Errors
+    /// When the cloud does not answer.
+    pub fn calls(&self) -> Result<BTreeMap<String, u64>> {
+        self.http
+            .get(&format!("{}/lab/calls", self.url))?
+            .success()
+            .context("reading the calls to the cloud")?
+            .json()
+    }
+
+    /// Starts the counts of calls anew.
+    ///
+    /// # Errors
+    /// When the cloud does not answer.
+    pub fn clear_calls(&self) -> Result<()> {
+        self.http
+            .delete(&format!("{}/lab/calls", self.url))?
+            .success()
+            .context("clearing the counts of calls")?;
+        Ok(())
+    }
+
+    /// The names that skipper has given to instances, by instance id.
+    pub(crate) fn host_names(&self) -> Result<BTreeMap<String, String>> {
+        let query = "Action=DescribeTags&Version=2016-11-15&Filter.1.Name=key&Filter.1.Value.1=skipper:host";
+        let answer = self
+            .http
+            .get_with(&format!("{}/?{query}", self.url), "authorization", SCOPE)?
+            .success()
+            .context("reading the names of the hosts")?;
+        Ok(tags(&answer.body))
+    }
+}
+
+/// Resource and value of every tag in an answer to DescribeTags. Ids and host names hold nothing that XML escapes.
+fn tags(xml: &str) -> BTreeMap<String, String> {
+    let text = |item: &str, element: &str| {
+        let (_, rest) = item.split_once(&format!("<{element}>"))?;
+        let (text, _) = rest.split_once(&format!("</{element}>"))?;
+        Some(text.trim().to_owned())
+    };
+    xml.split("<item>")
+        .skip(1)
+        .filter_map(|item| Some((text(item, "resourceId")?, text(item, "value")?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_names_are_read_from_tags() {
+        let answer = "<DescribeTagsResponse><tagSet>\
+            <item><resourceId>i-1</resourceId><resourceType>instance</resourceType><key>skipper:host</key><value>web_1</value></item>\
+            <item>\n <resourceId>i-2</resourceId> <key>skipper:host</key> <value>web_2</value></item>\
+            </tagSet></DescribeTagsResponse>";
+        let names = tags(answer);
+        assert_eq!(names["i-1"], "web_1");
+        assert_eq!(names["i-2"], "web_2");
+        assert_eq!(tags("<tagSet/>"), BTreeMap::new());
+    }
+}
