@@ -8,14 +8,14 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 /// Where the programs are.
-#[derive(Debug, Clone)]
-pub struct Binaries {
-    /// `skipper`.
-    pub skipper: PathBuf,
+#[derive(Debug)]
+pub(crate) struct Binaries {
     /// The lab's fleet, one program with two names.
-    pub fleet: PathBuf,
-    /// This program.
-    pub lab: PathBuf,
+    pub(crate) fleet: PathBuf,
+    /// The lab's own: GitHub, and the guard.
+    pub(crate) lab: PathBuf,
+    /// skipper itself, for those who asked for it.
+    pub(crate) skipper: Option<PathBuf>,
 }
 
 /// The line of cargo's output that this module reads; `cargo build --message-format=json` documents it.
@@ -32,22 +32,18 @@ struct Target {
 }
 
 impl Binaries {
-    /// Has cargo build what is not fresh, its progress shown.
-    ///
-    /// # Errors
-    /// When cargo fails; it has said why.
-    pub fn build() -> Result<Self> {
+    /// Has cargo build what is not fresh, its progress shown. No package is named: with all default members selected,
+    /// features are unified as in `cargo test`, and the large crates are compiled once for both.
+    pub(crate) fn build(with_skipper: bool) -> Result<Self> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let output = Command::new(cargo)
-            .args(["build", "--quiet", "--bins"])
-            .args([
-                "-p",
-                "skipper",
-                "-p",
-                "skipper-fleet-standin",
-                "-p",
-                "skipper-lab",
-            ])
+            .args(["build", "--bin", "skipper-lab", "--bin", "fleet-standin"])
+            .args(
+                with_skipper
+                    .then_some(["--bin", "skipper"])
+                    .into_iter()
+                    .flatten(),
+            )
             .arg("--message-format=json-render-diagnostics")
             .current_dir(workspace())
             .stdin(Stdio::null())
@@ -69,9 +65,9 @@ impl Binaries {
                 .with_context(|| format!("`cargo build` named no program `{name}`"))
         };
         Ok(Self {
-            skipper: take("skipper")?,
             fleet: take("fleet-standin")?,
             lab: take("skipper-lab")?,
+            skipper: with_skipper.then(|| take("skipper")).transpose()?,
         })
     }
 }

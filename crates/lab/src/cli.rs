@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
             );
         }
         Action::Shell { host } => return hand_over(Lab::find(name)?.host(&host)?.shell()),
-        Action::Demo { fleet } => demo::run(&Options::lasting(name)?.fleet(fleet))?,
+        Action::Demo { fleet } => demo::run(&Options::lasting(name)?.fleet(fleet).with_skipper())?,
         Action::ServeGithub { listen, files } => github::serve(&listen, files)?,
         Action::Guard => {
             let name = Name::new(name)?;

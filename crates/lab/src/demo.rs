@@ -137,9 +137,7 @@ impl Demo<'_> {
 
     /// Runs skipper as the action would, and expects it to end well.
     fn skipper(&self, job: &Job, arguments: &[&str]) -> Result<Outcome> {
-        let outcome = job
-            .start(&self.lab.binaries()?.skipper, arguments)?
-            .wait(PATIENCE)?;
+        let outcome = job.start(self.lab.skipper()?, arguments)?.wait(PATIENCE)?;
         if outcome.code != Some(0) {
             bail!(
                 "`skipper {}` ended with {}\n{}\nhint: `cargo lab logs`, `cargo lab logs web_1`",

@@ -1,6 +1,6 @@
 //! A lab: started, looked at, used and taken down.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::thread::sleep;
@@ -35,6 +35,7 @@ pub struct Options {
     name: Name,
     fleet: Option<String>,
     ephemeral: bool,
+    with_skipper: bool,
 }
 
 impl Options {
@@ -47,6 +48,7 @@ impl Options {
             name: Name::new(name)?,
             fleet: None,
             ephemeral: false,
+            with_skipper: false,
         })
     }
 
@@ -60,6 +62,15 @@ impl Options {
             ephemeral: true,
             ..Self::lasting(name)?
         })
+    }
+
+    /// With a freshly compiled skipper, which takes minutes the first time.
+    #[must_use]
+    pub fn with_skipper(self) -> Self {
+        Self {
+            with_skipper: true,
+            ..self
+        }
     }
 
     /// The fleet archive at a path or an http(s) address, in place of the stand-in.
@@ -77,7 +88,7 @@ impl Options {
 pub struct Lab {
     topology: Topology,
     http: Arc<Http>,
-    binaries: Option<Binaries>,
+    skipper: Option<PathBuf>,
     fleet_sha256: String,
     /// Last, so that everything else is gone when it is told.
     _guard: Option<Guard>,
@@ -92,10 +103,12 @@ impl Lab {
         docker::check()?;
         let (binaries, images) = std::thread::scope(|scope| {
             let images = scope.spawn(|| Images::build(clock));
-            let binaries = clock.measure(
-                "compiling skipper, the fleet stand-in and the lab",
-                Binaries::build,
-            );
+            let what = if options.with_skipper {
+                "compiling skipper, the fleet stand-in and the lab"
+            } else {
+                "compiling the fleet stand-in and the lab"
+            };
+            let binaries = clock.measure(what, || Binaries::build(options.with_skipper));
             match images.join() {
                 Ok(images) => (binaries, images),
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -129,7 +142,7 @@ impl Lab {
                 return Ok(Self {
                     topology,
                     http,
-                    binaries: Some(binaries),
+                    skipper: binaries.skipper,
                     fleet_sha256: archive.sha256,
                     _guard: guard,
                 });
@@ -146,7 +159,7 @@ impl Lab {
         let lab = Self {
             topology,
             http,
-            binaries: Some(binaries),
+            skipper: binaries.skipper,
             fleet_sha256: archive.sha256.clone(),
             _guard: guard,
         };
@@ -183,7 +196,7 @@ impl Lab {
         Ok(Self {
             topology,
             http: Arc::new(Http::new()?),
-            binaries: None,
+            skipper: None,
             fleet_sha256: recipe.rsplit(' ').next().unwrap_or_default().to_owned(),
             _guard: None,
         })
@@ -195,14 +208,14 @@ impl Lab {
         &self.topology
     }
 
-    /// The programs that were built for it.
+    /// The fresh skipper, where [`Options::with_skipper`] asked for it.
     ///
     /// # Errors
-    /// When this lab was found, and not started.
-    pub fn binaries(&self) -> Result<&Binaries> {
-        self.binaries
-            .as_ref()
-            .context("this lab was found running, so nothing was compiled for it")
+    /// Where it did not.
+    pub fn skipper(&self) -> Result<&Path> {
+        self.skipper
+            .as_deref()
+            .context("skipper was not compiled for this lab")
     }
 
     /// The fleet archive, as `skipper.yml` names it: its address, and its SHA-256 in hexadecimal.

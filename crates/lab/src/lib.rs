@@ -17,7 +17,6 @@ mod job;
 mod lab;
 mod topology;
 
-pub use binaries::Binaries;
 pub use clock::Clock;
 pub use cloud::Cloud;
 pub use host::{Host, Ran};
