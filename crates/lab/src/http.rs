@@ -6,6 +6,8 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// The longest wait for a connection: what is there accepts at once.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest wait for one answer. Everything is on this machine.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -38,6 +40,7 @@ impl Http {
             .context("starting an asynchronous runtime")?;
         let client = reqwest::Client::builder()
             .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
             .user_agent("skipper-lab")
             .build()

@@ -106,6 +106,8 @@ pub(crate) fn import(clock: &Clock, program: &Path) -> Result<String> {
     }
     clock.measure("making the image of GitHub", || {
         let mut root = tar::Builder::new(Vec::new());
+        // Docker does not read GNU's entries for sparse files, and a program can be one.
+        root.sparse(false);
         root.append_path_with_name(program, "skipper-lab")
             .and_then(|()| root.append_dir("files", "."))
             .context("packing the image of GitHub")?;
