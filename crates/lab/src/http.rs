@@ -13,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client whose calls block, for tests and commands that are not asynchronous themselves.
 #[derive(Debug)]
-pub struct Http {
+pub(crate) struct Http {
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
 }
@@ -29,10 +29,7 @@ pub struct Answer {
 
 impl Http {
     /// A client that goes to the lab directly, whatever proxy the machine has.
-    ///
-    /// # Errors
-    /// When the runtime or the client cannot be made.
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -49,33 +46,21 @@ impl Http {
     }
 
     /// GET.
-    ///
-    /// # Errors
-    /// When there is no answer.
-    pub fn get(&self, url: &str) -> Result<Answer> {
+    pub(crate) fn get(&self, url: &str) -> Result<Answer> {
         self.send(url, self.client.get(url))
     }
 
     /// POST of `body` as JSON.
-    ///
-    /// # Errors
-    /// When there is no answer.
-    pub fn post(&self, url: &str, body: &(impl Serialize + ?Sized)) -> Result<Answer> {
+    pub(crate) fn post(&self, url: &str, body: &(impl Serialize + ?Sized)) -> Result<Answer> {
         self.send(url, self.client.post(url).json(body))
     }
 
     /// DELETE.
-    ///
-    /// # Errors
-    /// When there is no answer.
-    pub fn delete(&self, url: &str) -> Result<Answer> {
+    pub(crate) fn delete(&self, url: &str) -> Result<Answer> {
         self.send(url, self.client.delete(url))
     }
 
     /// GET with one more header.
-    ///
-    /// # Errors
-    /// When there is no answer.
     pub(crate) fn get_with(&self, url: &str, name: &str, value: &str) -> Result<Answer> {
         self.send(url, self.client.get(url).header(name, value))
     }

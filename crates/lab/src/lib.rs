@@ -20,7 +20,7 @@ mod topology;
 pub use clock::Clock;
 pub use cloud::Cloud;
 pub use host::{Host, Ran};
-pub use http::{Answer, Http};
+pub use http::Answer;
 pub use images::remove_all as remove_images;
 pub use job::{Job, Outcome, Running};
 pub use lab::{ACCOUNT, Lab, Options, REGION, down};

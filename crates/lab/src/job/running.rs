@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct Running {
     process: Child,
     files: RunnerFiles,
-    readers: [Option<JoinHandle<String>>; 2],
+    readers: Vec<JoinHandle<()>>,
     log: Log,
 }
 
@@ -52,48 +52,47 @@ impl Outcome {
     }
 }
 
-/// The lines of both streams as they arrive.
+/// The two streams of a step, by their places in [`Printed`].
+const STDOUT: usize = 0;
+const STDERR: usize = 1;
+
+/// What a step has printed so far.
 #[derive(Debug, Clone, Default)]
+struct Printed {
+    /// The lines of both streams as they arrived.
+    log: String,
+    streams: [String; 2],
+}
+
+/// Reads what a step prints, on threads of its own.
+#[derive(Debug, Clone)]
 struct Log {
-    text: Arc<Mutex<String>>,
+    printed: Arc<Mutex<Printed>>,
     echo: bool,
 }
 
 impl Log {
-    fn line(&self, line: &str) {
-        if self.echo {
-            say(&format!("  | {}", line.trim_end_matches('\n')));
-        }
-        self.text
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_str(line);
+    fn printed(&self) -> MutexGuard<'_, Printed> {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self) -> String {
-        self.text
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn follow(&self, stream: Option<impl Read + Send + 'static>) -> Option<JoinHandle<String>> {
+    fn follow(&self, stream: usize, pipe: impl Read + Send + 'static) -> JoinHandle<()> {
         let log = self.clone();
-        let mut stream = BufReader::new(stream?);
-        Some(std::thread::spawn(move || {
-            let mut all = String::new();
+        std::thread::spawn(move || {
+            let mut pipe = BufReader::new(pipe);
             let mut line = Vec::new();
-            while stream
-                .read_until(b'\n', &mut line)
-                .is_ok_and(|read| read > 0)
-            {
+            while pipe.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
                 let text = String::from_utf8_lossy(&line);
-                log.line(&text);
-                all.push_str(&text);
+                if log.echo {
+                    say(&format!("  | {}", text.trim_end_matches('\n')));
+                }
+                let mut printed = log.printed();
+                printed.log.push_str(&text);
+                printed.streams[stream].push_str(&text);
+                drop(printed);
                 line.clear();
             }
-            all
-        }))
+        })
     }
 }
 
@@ -101,8 +100,8 @@ impl Running {
     /// Starts `command`; every line is shown at once when `echo` says so.
     pub(super) fn start(mut command: Command, files: RunnerFiles, echo: bool) -> Result<Self> {
         let log = Log {
+            printed: Arc::default(),
             echo,
-            ..Log::default()
         };
         let mut process = command
             .stdin(Stdio::null())
@@ -110,14 +109,12 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting `{}`", command.get_program().display()))?;
-        let readers = [
-            log.follow(process.stdout.take()),
-            log.follow(process.stderr.take()),
-        ];
+        let stdout = process.stdout.take().map(|pipe| log.follow(STDOUT, pipe));
+        let stderr = process.stderr.take().map(|pipe| log.follow(STDERR, pipe));
         Ok(Self {
             process,
             files,
-            readers,
+            readers: stdout.into_iter().chain(stderr).collect(),
             log,
         })
     }
@@ -125,7 +122,7 @@ impl Running {
     /// What it has printed so far, both streams.
     #[must_use]
     pub fn log(&self) -> String {
-        self.log.read()
+        self.log.printed().log.clone()
     }
 
     /// Sends it a signal by name, such as `INT`, as a runner does to cancel a step.
@@ -149,14 +146,20 @@ impl Running {
     /// When it ends, or `timeout` passes, before that.
     pub fn wait_for(&mut self, text: &str, timeout: Duration) -> Result<()> {
         let began = Instant::now();
-        while !self.log().contains(text) {
+        loop {
+            // In this order: what it said before it ended counts.
             let ended = self.process.try_wait().context("looking at the step")?;
+            if ended.is_some() {
+                self.finish_reading();
+            }
+            if self.log().contains(text) {
+                return Ok(());
+            }
             if ended.is_some() || began.elapsed() > timeout {
                 bail!("the step never said `{text}`; it said:\n{}", self.log());
             }
             sleep(PAUSE);
         }
-        Ok(())
     }
 
     /// Waits until it ends.
@@ -179,20 +182,28 @@ impl Running {
             }
             sleep(PAUSE);
         };
-        let [stdout, stderr] = std::mem::take(&mut self.readers).map(|reader| {
-            reader
-                .and_then(|reader| reader.join().ok())
-                .unwrap_or_default()
-        });
+        self.finish_reading();
+        let Printed {
+            log,
+            streams: [stdout, stderr],
+        } = self.log.printed().clone();
         Ok(Outcome {
             code: status.code(),
             stdout,
             stderr,
-            log: self.log(),
+            log,
             outputs: self.files.outputs()?,
             summary: self.files.summary()?,
             files: self.files.clone(),
         })
+    }
+
+    /// Waits until everything is read that it has printed.
+    fn finish_reading(&mut self) {
+        for reader in self.readers.drain(..) {
+            // A reader that panicked has read what it has.
+            let _ = reader.join();
+        }
     }
 
     /// Ends it, and a container that it may have become.
@@ -209,5 +220,69 @@ impl Drop for Running {
         if matches!(self.process.try_wait(), Ok(None)) {
             self.kill();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A step that is a shell script.
+    fn step(script: &str) -> Running {
+        let files = RunnerFiles::make(&json!({"ref": "refs/heads/main"})).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).envs(files.variables());
+        Running::start(command, files, false).unwrap()
+    }
+
+    #[test]
+    fn everything_a_step_leaves_is_found() {
+        let outcome = step(
+            "echo out; echo err >&2; echo 'status=shipped' >> $GITHUB_OUTPUT
+             echo '# done' >> $GITHUB_STEP_SUMMARY; cat $GITHUB_EVENT_PATH; touch $RUNNER_TEMP/kept; exit 6",
+        )
+        .wait(PATIENCE)
+        .unwrap();
+        assert_eq!(outcome.code, Some(6));
+        assert_eq!(outcome.stdout, "out\n{\"ref\":\"refs/heads/main\"}");
+        assert_eq!(outcome.stderr, "err\n");
+        assert_eq!(
+            outcome.log.len(),
+            outcome.stdout.len() + outcome.stderr.len()
+        );
+        assert_eq!(outcome.outputs["status"], "shipped");
+        assert_eq!(outcome.summary, "# done\n");
+        assert!(outcome.temporary().join("kept").exists());
+    }
+
+    #[test]
+    fn a_step_can_be_cancelled_at_a_line_of_its_log() {
+        let mut step =
+            step("trap 'echo cancelled; exit 8' INT; echo ready; while :; do sleep 0.05; done");
+        step.wait_for("ready", PATIENCE).unwrap();
+        step.signal("INT").unwrap();
+        let outcome = step.wait(PATIENCE).unwrap();
+        assert_eq!(outcome.code, Some(8));
+        assert_eq!(outcome.stdout, "ready\ncancelled\n");
+    }
+
+    #[test]
+    fn waiting_for_a_line_ends_with_the_step() {
+        let mut step = step("echo something else");
+        let error = step.wait_for("ready", PATIENCE).unwrap_err();
+        assert!(error.to_string().contains("something else"), "{error}");
+    }
+
+    #[test]
+    fn a_step_that_takes_too_long_is_killed() {
+        let step = step("echo begun; exec sleep 60");
+        let id = step.process.id();
+        let error = step.wait(Duration::from_millis(300)).unwrap_err();
+        assert!(error.to_string().contains("begun"), "{error}");
+        assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
     }
 }
