@@ -1,6 +1,7 @@
 //! The hosts that the cloud has started: containers that are machines to skipper.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -72,10 +73,15 @@ impl Host {
         })
     }
 
-    /// A command that opens a shell on the host.
+    /// A command that opens a shell on the host, or runs what standard input says where that is no terminal.
     #[must_use]
     pub fn shell(&self) -> Command {
-        command(&["exec", "-it", &self.container, "bash", "-l"])
+        let mode = if std::io::stdin().is_terminal() {
+            "-it"
+        } else {
+            "-i"
+        };
+        command(&["exec", mode, &self.container, "bash", "-l"])
     }
 
     /// A command that shows the host's journal.
