@@ -29,7 +29,7 @@ impl Cloud {
         &self.url
     }
 
-    /// Lets a fault meet calls of one action; its keys are in `crates/lab/images/cloud/README.md`.
+    /// Lets a fault meet calls of one action; its keys are in `crates/lab/images/README.md`.
     ///
     /// # Errors
     /// When the cloud does not answer, or refuses the fault.
