@@ -1,1 +1,265 @@
-# lib
+# shellcheck shell=sh
+# What every host script begins with: places, the result, the host's own lines of the table, fleet, Docker, probes.
+#
+# In front of this text stand the assignments of this run (SCOPE, TABLE, ...). It runs as root under a POSIX shell, may be
+# delivered twice, and prints its result before anything else: `skipper-result:<base64 of gzip>:end`.
+# shellcheck disable=SC2034 # some of what is here is for one script only
+set -u
+umask 022
+LC_ALL=C
+export LC_ALL
+
+# Below another root only where the scripts are tried without a host.
+ROOT=${SKIPPER_ROOT:-}
+PATH=$ROOT/opt/bin:$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+STATE=$ROOT/etc/skipper
+UNITS=$ROOT/var/lib/skipper/units
+RUN=$ROOT/run/skipper
+METADATA=http://169.254.169.254/latest
+TAB=$(printf '\t')
+
+# Bytes that one page of invocations carries of a script's output.
+RESULT_LIMIT=2400
+
+mkdir -p "$RUN" || exit 1
+WORK=$(mktemp -d "$RUN/work.XXXXXX") || exit 1
+# What commands print goes to a log; the real output is for the result.
+exec 3>&1 >"$WORK/log" 2>&1
+trap 'finish' EXIT
+trap 'exit 143' HUP INT TERM
+
+finish() {
+  if [ ! -e "$WORK/sent" ]; then
+    printf 'error\tother\tthe script ended early: %s\n' "$(last_words "$WORK/log")" >"$WORK/result"
+    send "$WORK/result"
+  fi
+  rm -rf "$WORK"
+}
+
+# encode FILE: as the result is printed.
+encode() {
+  printf 'skipper-result:%s:end\n' "$(gzip -9 -n -c "$1" | base64 | tr -d '\n')"
+}
+
+# fits FILE: whether it gets through as a result.
+fits() {
+  [ "$(encode "$1" | wc -c)" -le "$RESULT_LIMIT" ]
+}
+
+# send FILE: prints the result and, after it, the end of the log for whoever looks closer.
+send() {
+  encode "$1" >&3
+  : >"$WORK/sent"
+  tail -c 4000 "$WORK/log" >&3
+}
+
+# succeed: ends the script with nothing to report.
+succeed() {
+  printf 'done\n' >"$WORK/result"
+  send "$WORK/result"
+  exit 0
+}
+
+# fail KIND WORDS: ends the script with the reason.
+fail() {
+  printf 'error\t%s\t%s\n' "$1" "$(printf '%s' "$2" | one_line)" >"$WORK/result"
+  send "$WORK/result"
+  exit 1
+}
+
+one_line() {
+  tr -s '\t\r\n' ' ' | cut -c1-400 | sed 's/ *$//'
+}
+
+# first_words FILE, last_words FILE: the beginning and the end of what a command said, in one line.
+first_words() {
+  grep -v '^[[:space:]]*$' "$1" | head -n 1 | one_line
+}
+
+last_words() {
+  grep -v '^[[:space:]]*$' "$1" | tail -n 2 | one_line
+}
+
+# now: milliseconds.
+now() {
+  date +%s%3N
+}
+
+# pause MILLISECONDS
+pause() {
+  sleep "$(seconds "$1")"
+}
+
+seconds() {
+  printf '%d.%03d' "$(($1 / 1000))" "$(($1 % 1000))"
+}
+
+# exclusive: one script at a time changes a host; a second delivery waits and then finds the work done.
+exclusive() {
+  exec 9>"$ROOT/run/skipper.lock"
+  flock -w 900 9 || fail other 'another skipper script has held the lock of this host for 15 minutes'
+}
+
+# instance: the id of this instance, by which it finds its own lines.
+instance() {
+  if [ ! -s "$RUN/instance" ]; then
+    metadata instance-id >"$WORK/instance" || fail other "the metadata service did not tell the instance's id: $(last_words "$WORK/log")"
+    mv "$WORK/instance" "$RUN/instance"
+  fi
+  INSTANCE=$(cat "$RUN/instance")
+}
+
+metadata() {
+  token=$(curl -fsS --noproxy '*' --max-time 5 --retry 3 -X PUT "$METADATA/api/token" -H 'X-aws-ec2-metadata-token-ttl-seconds: 60') || return 1
+  curl -fsS --noproxy '*' --max-time 5 --retry 3 -H "X-aws-ec2-metadata-token: $token" "$METADATA/meta-data/$1"
+}
+
+# read_table: the whole table in $WORK/table, this host's lines without their first field in $WORK/own.
+read_table() {
+  instance
+  printf '%s' "$TABLE" | base64 -d | gzip -d -c >"$WORK/table" || fail other 'the table of this run cannot be read'
+  awk -F '\t' -v own="$INSTANCE" '$1 == own { sub(/^[^\t]*\t/, ""); print }' "$WORK/table" >"$WORK/own"
+}
+
+# put FILE [MODE]: replaces a file by what comes on standard input, all at once; true when it was another before.
+put() {
+  mkdir -p "${1%/*}"
+  cat >"$1.new"
+  chmod "${2:-644}" "$1.new"
+  if cmp -s "$1.new" "$1"; then
+    rm -f "$1.new"
+    return 1
+  fi
+  mv -f "$1.new" "$1"
+}
+
+# fleet ARGUMENTS: fleetctl, which has no timeout of its own against the API.
+fleet() {
+  timeout 20 fleetctl "$@"
+}
+
+# asked FILE ARGUMENTS: an answer of fleetctl in FILE. It exits 0 on an argument that it does not know, and prints its usage.
+asked() {
+  file=$1
+  shift
+  fleet "$@" >"$file" 2>"$file.err" || {
+    [ -s "$file.err" ] || echo 'fleetctl got no answer' >"$file.err"
+    return 1
+  }
+  ! grep -q -e '^Error' -e 'unknown' "$file.err"
+}
+
+# registry FILE: what is registered, as lines of unit, desired state, description. Columns come apart by one or more tabs;
+# a line with fewer than four is not what was asked for.
+registry() {
+  asked "$1.raw" list-unit-files --no-legend --full --fields=unit,dstate,global,desc || {
+    mv "$1.raw.err" "$1.err"
+    return 1
+  }
+  awk -F '\t+' 'NF < 4 { print "fleetctl list-unit-files: " $0 > "/dev/stderr"; exit 1 } { print $1 "\t" $2 "\t" $4 }' "$1.raw" >"$1" 2>"$1.err"
+}
+
+# desired UNIT: `launched`, `loaded`, `inactive`, or nothing where it is not registered; false where fleet does not answer.
+desired() {
+  registry "$WORK/desired.$1" || return 1
+  awk -F '\t' -v unit="$1" '$1 == unit { print $2 }' "$WORK/desired.$1"
+}
+
+# container UNIT: the name of its container.
+container() {
+  printf '%s' "${1%.service}"
+}
+
+# property NAME UNIT: what systemd says of a unit.
+property() {
+  systemctl show -p "$1" --value "$2" 2>/dev/null
+}
+
+# runs_here UNIT: whether systemd or Docker has anything of it on this host.
+runs_here() {
+  case $(property ActiveState "$1") in
+    active | activating | reloading | deactivating) return 0 ;;
+  esac
+  docker inspect --type container --format x "$(container "$1")" >/dev/null 2>&1
+}
+
+# grace UNIT: seconds that its unit file gives it to stop.
+grace() {
+  sed -n 's|^ExecStop=-/usr/bin/docker stop -t \([0-9]*\) .*|\1|p' "$UNITS/$1" "$ROOT/run/fleet/units/$1" 2>/dev/null | head -n 1
+}
+
+# halt UNIT: has fleet stop it and waits until nothing of it is left on this host. `fleetctl stop` tells nothing by its exit
+# code, so what counts is what systemd and Docker have. fleetd looks every five seconds; once it no longer wants the unit,
+# systemd is asked directly, since with stop-first nothing serves in the meantime.
+halt() {
+  state=$(desired "$1") || return 1
+  if [ "$state" = launched ]; then
+    fleet stop "$1"
+    state=$(desired "$1") || return 1
+  fi
+  if [ "$state" != launched ]; then
+    systemctl stop --no-block "$1" 2>/dev/null
+  fi
+  patience=$(grace "$1")
+  end=$(($(now) + (${patience:-10} + 30) * 1000))
+  while runs_here "$1"; do
+    if [ "$(now)" -gt "$end" ]; then
+      return 1
+    fi
+    pause 300
+  done
+}
+
+# inspect UNIT: sets CONTAINER_ID, CONTAINER_STATUS, CONTAINER_ADDRESS, CONTAINER_SINCE, CONTAINER_IMAGE and PROBE; false without a container.
+inspect() {
+  facts=$(docker inspect --type container --format '{{.Id}}|{{.State.Status}}|{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}|{{.State.StartedAt}}|{{.Config.Image}}|{{index .Config.Labels "skipper.probe"}}' "$(container "$1")" 2>/dev/null) || return 1
+  IFS='|' read -r CONTAINER_ID CONTAINER_STATUS CONTAINER_ADDRESS CONTAINER_SINCE CONTAINER_IMAGE PROBE <<FACTS
+$facts
+FACTS
+  CONTAINER_ADDRESS=${CONTAINER_ADDRESS%% *}
+}
+
+# read_probe PROBE: sets INTERVAL, TIMEOUT, RETRIES, START_PERIOD (milliseconds, tries), CHECK, PORT and PROBE_PATH.
+read_probe() {
+  read -r INTERVAL TIMEOUT RETRIES START_PERIOD CHECK PORT PROBE_PATH <<PROBE
+$1
+PROBE
+}
+
+# probe: one try of what read_probe read at the container's own address, where Docker's proxy does not answer in its place.
+# Prints what came back; true when it is what a healthy replica says.
+probe() {
+  case $CHECK in
+    http)
+      code=$(curl -sS --noproxy '*' --globoff --path-as-is --max-time "$(seconds "$TIMEOUT")" -o /dev/null -w '%{http_code}' "http://$CONTAINER_ADDRESS:$PORT$PROBE_PATH" 2>"$WORK/probe.$CONTAINER_ID") || {
+        printf 'GET %s on port %s: %s' "$PROBE_PATH" "$PORT" "$(sed 's/^curl: ([0-9]*) //' "$WORK/probe.$CONTAINER_ID" | one_line)"
+        return 1
+      }
+      printf 'GET %s on port %s answered %s' "$PROBE_PATH" "$PORT" "$code"
+      case $code in
+        2?? | 3??) return 0 ;;
+      esac
+      return 1
+      ;;
+    tcp)
+      if timeout "$(seconds "$TIMEOUT")" socat -u OPEN:/dev/null "TCP4:$CONTAINER_ADDRESS:$PORT" 2>/dev/null; then
+        printf 'port %s takes connections' "$PORT"
+        return 0
+      fi
+      printf 'port %s takes no connection' "$PORT"
+      return 1
+      ;;
+    running)
+      # Younger than one interval, it may be between two restarts.
+      age=$(($(now) - $(date -d "$CONTAINER_SINCE" +%s%3N)))
+      printf 'its container has been running for %s s' "$((age / 1000))"
+      [ "$age" -ge "$INTERVAL" ]
+      ;;
+    *)
+      printf 'it does not say how it is probed'
+      return 1
+      ;;
+  esac
+}
+

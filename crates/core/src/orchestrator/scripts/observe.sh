@@ -1,1 +1,98 @@
-# observe
+# shellcheck shell=sh
+# Says what this host is and what runs on it. Changes nothing and waits for no lock.
+read_table
+HOST=$(cat "$WORK/own")
+[ -n "$HOST" ] || fail other "this instance, $INSTANCE, is not among the hosts of this run"
+
+# report WORDS: one line of the result, its fields given as arguments.
+report() {
+  line=$1
+  shift
+  for field in "$@"; do
+    line=$line$TAB$field
+  done
+  printf '%s\n' "$line" >>"$WORK/report"
+}
+
+# finish_report: the result, whatever was found.
+finish_report() {
+  send "$WORK/report"
+  exit 0
+}
+
+silent() {
+  report fleet silent "$(printf '%s' "$1" | one_line)"
+  finish_report
+}
+
+# shellcheck disable=SC2153 # STATE is a folder, of lib.sh
+configured=$(cat "$STATE/configuration" 2>/dev/null)
+report configured "${configured:--}"
+if [ -e "$STATE/member" ]; then report member yes; else report member no; fi
+
+if [ ! -x "$ROOT/opt/bin/fleetctl" ]; then
+  report fleet absent
+  finish_report
+fi
+
+machine=$(cat "$ROOT/etc/machine-id")
+registry "$WORK/files" || silent "$(first_words "$WORK/files.err")"
+asked "$WORK/rows" list-units --no-legend --full --fields=unit,machine,active,sub || silent "$(first_words "$WORK/rows.err")"
+asked "$WORK/machines" list-machines --no-legend --full --fields=machine,metadata || silent "$(first_words "$WORK/machines.err")"
+grep -q "^$machine$TAB" "$WORK/machines" || silent "this host is not among fleet's machines"
+
+# This scope's units, as lines of unit, replica, host, desired state: the description says whose they are.
+awk -F '\t' -v scope="$SCOPE" '{ split($3, d, " ") } d[2] == "on" && d[4] == "of" && d[5] == scope { print $1 "\t" d[1] "\t" d[3] "\t" $2 }' "$WORK/files" >"$WORK/scope"
+
+# A registry that lost everything looks like one that never had anything. What this host has on record tells the two apart:
+# taken for an empty one, it would be deployed into while the containers it has forgotten are being stopped.
+if [ ! -s "$WORK/scope" ] && grep -q -s "^Description=.* of $SCOPE\$" "$UNITS"/*.service; then
+  silent "the registry is empty, and this host has units on record in $UNITS; etcd has lost its data (delete that folder on every host to begin again from nothing)"
+fi
+report fleet ready
+
+# Only what has a row on this machine has been taken up here; a row's columns come apart by one or more tabs.
+awk -F '\t+' -v machine="$machine" '{ split($2, m, "/") } m[1] == machine { print $1 "\t" $3 }' "$WORK/rows" >"$WORK/active"
+awk -F '\t' -v host="$HOST" '$3 == host { print $1 "\t" $2 "\t" $4 }' "$WORK/scope" >"$WORK/units"
+
+# text UNIT: its unit file; fleet is asked only where this host has none on record.
+text() {
+  cat "$UNITS/$1" 2>/dev/null || cat "$ROOT/run/fleet/units/$1" 2>/dev/null || fleet cat "$1" 2>/dev/null
+}
+
+# One file of lines a unit, written side by side: a probe may take its whole timeout.
+while IFS=$TAB read -r unit replica state; do
+  (
+    active=$(awk -F '\t' -v unit="$unit" '$1 == unit { print $2; exit }' "$WORK/active")
+    printf 'unit\t%s\t%s\t%s\t%s\n' "$unit" "$replica" "$state" "${active:--}"
+    text "$unit" >"$WORK/text.$unit"
+    publish=$(sed -n 's/^  --publish \([0-9:]*\) \\$/\1/p' "$WORK/text.$unit" | tr '\n' ' ')
+    label=$(sed -n 's/^  --label \("skipper.probe=.*"\) \\$/\1/p' "$WORK/text.$unit")
+    printf 'text\t%s\t%s\t%s\n' "$unit" "${publish:--}" "${label:--}"
+    if inspect "$unit"; then
+      printf 'container\t%s\t%s\t%s\t%s\n' "$unit" "$CONTAINER_IMAGE" "$CONTAINER_STATUS" "$CONTAINER_SINCE"
+      if [ "$CONTAINER_STATUS" = running ]; then
+        read_probe "$PROBE"
+        if answer=$(probe); then
+          printf 'health\t%s\thealthy\n' "$unit"
+        else
+          printf 'health\t%s\tunhealthy\t%s\n' "$unit" "$(printf '%s' "$answer" | one_line)"
+        fi
+      fi
+    fi
+  ) >"$WORK/report.$unit" &
+done <"$WORK/units"
+wait
+while IFS=$TAB read -r unit _; do
+  cat "$WORK/report.$unit" >>"$WORK/report"
+done <"$WORK/units"
+
+# Units of hosts that do not exist any more.
+awk -F '\t' 'NR == FNR { known[$2]; next } !($3 in known) { print "stray\t" $1 }' "$WORK/table" "$WORK/scope" >>"$WORK/report"
+
+# What does not get through whole loses its words, not its units.
+fits "$WORK/report" || {
+  awk -F '\t' -v OFS='\t' '$1 == "health" && $3 == "unhealthy" { $4 = substr($4, 1, 60) } { print }' "$WORK/report" >"$WORK/short"
+  mv "$WORK/short" "$WORK/report"
+}
+finish_report

@@ -1,1 +1,38 @@
-# remove
+# shellcheck shell=sh
+# Stops and forgets units: stop, wait until nothing of them is left, destroy, and read the registry to see that they are gone.
+read_table
+exclusive
+registry "$WORK/registry" || fail other "fleet does not answer: $(first_words "$WORK/registry.err")"
+
+# remove UNIT: prints why where it fails.
+remove() {
+  halt "$1" || {
+    printf 'unit %s does not stop\n' "$1"
+    return
+  }
+  docker rm -f "$(container "$1")" >/dev/null 2>&1
+  # The record goes before the registration: a unit without a record is read from fleet, while a record without its unit
+  # would look like a registry that lost its data.
+  rm -f "$UNITS/$1"
+  end=$(($(now) + 20000))
+  while state=$(desired "$1") && [ -n "$state" ]; do
+    if [ "$(now)" -gt "$end" ]; then
+      printf 'unit %s is still registered after it was destroyed\n' "$1"
+      return
+    fi
+    fleet destroy "$1" >/dev/null 2>&1
+    pause 300
+  done
+  registry "$WORK/after.$1" || printf 'fleet does not answer: %s\n' "$(first_words "$WORK/after.$1.err")"
+}
+
+while read -r unit; do
+  remove "$unit" >"$WORK/removed.$unit" 2>>"$WORK/log" &
+done <"$WORK/own"
+wait
+
+cat "$WORK"/removed.* >"$WORK/problems" 2>/dev/null
+if [ -s "$WORK/problems" ]; then
+  fail other "$(paste -s -d ';' "$WORK/problems")"
+fi
+succeed
