@@ -271,6 +271,7 @@ pub(crate) fn is_lower_hex(text: &str, length: usize) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 mod tests {
     use super::*;
 

@@ -184,6 +184,7 @@ impl fmt::Display for EnvName {
 as_string!(EnvName);
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 mod tests {
     use super::*;
 

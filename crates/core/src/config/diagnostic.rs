@@ -1,11 +1,9 @@
 //! A problem in `skipper.yml`: its place, what is wrong and what to write instead; for people and for GitHub.
 
-use std::fmt::Write as _;
-
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
 
-use crate::name::is_unprintable;
+use crate::name::{is_unprintable, shown};
 
 /// A place in the file: part of one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -90,19 +88,19 @@ impl Diagnostic {
     /// line break at the end. Colour is for terminals and logs that take ANSI sequences.
     pub fn render(&self, source: &str, colour: bool) -> String {
         let lines = Lines::new(source);
-        let shown = lines.shown();
+        let text = lines.printable();
         let primary = AnnotationKind::Primary.span(lines.bytes(self.span));
         let primary = if self.label.is_empty() { primary } else { primary.label(&self.label) };
         let related = self
             .related
             .iter()
             .map(|related| AnnotationKind::Context.span(lines.bytes(related.span)).label(&related.label));
-        let file = printable(&self.file);
+        let file = shown(&self.file);
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let snippet = Snippet::source(&shown).path(&file).annotation(primary).annotations(related);
+        let snippet = Snippet::source(&text).path(&file).annotation(primary).annotations(related);
         let mut group = level.primary_title(&self.message).element(snippet);
         if let Some(hint) = &self.hint {
             group = group.element(Level::HELP.with_name("hint").message(hint));
@@ -118,17 +116,12 @@ impl Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        let Span { line, column, length } = self.span;
-        let mut text = format!("::{command} file={},line={line},col={column}", escape_property(&self.file));
-        if length > 0 {
-            // GitHub counts the last column in.
-            let _ = write!(text, ",endColumn={}", column + length - 1);
-        }
+        let Span { line, column, .. } = self.span;
         let mut details: Vec<&str> = [self.label.as_str()].into_iter().filter(|label| !label.is_empty()).collect();
         details.extend(self.hint.as_deref());
         let body = if details.is_empty() { self.message.clone() } else { details.join("\n") };
-        let _ = write!(text, ",title={}::{}", escape_property(&self.message), escape_data(&body));
-        text
+        let (file, title) = (escape_property(&self.file), escape_property(&self.message));
+        format!("::{command} file={file},line={line},col={column},title={title}::{}", escape_data(&body))
     }
 }
 
@@ -142,9 +135,10 @@ fn escape_property(text: &str) -> String {
     escape_data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
-/// Every character as itself or, where a terminal would act on it, as one that shows its place.
+/// Every character as itself or, where a terminal would act on it, as one that shows its place. Tabs are left to the
+/// renderer, which draws them as spaces.
 fn printable(text: &str) -> String {
-    text.chars().map(|char| if is_unprintable(char) { '\u{fffd}' } else { char }).collect()
+    text.chars().map(|char| if is_unprintable(char) && char != '\t' { '\u{fffd}' } else { char }).collect()
 }
 
 /// The lines of a file as YAML breaks them: at `\n`, `\r\n` and `\r`.
@@ -172,12 +166,12 @@ impl<'a> Lines<'a> {
     }
 
     /// The text with nothing in it that a terminal would act on, and as many characters in every line.
-    fn shown(&self) -> String {
+    fn printable(&self) -> String {
         let lines: Vec<String> = self.0.iter().map(|line| printable(line)).collect();
         lines.join("\n")
     }
 
-    /// The bytes of a span within [`Self::shown`].
+    /// The bytes of a span within [`Self::printable`].
     fn bytes(&self, span: Span) -> std::ops::Range<usize> {
         let span = self.clamp(span);
         let before: usize = self.0[..span.line - 1].iter().map(|line| printable(line).len() + 1).sum();
@@ -205,7 +199,7 @@ mod tests {
     fn a_workflow_command_is_escaped_so_that_it_stays_one_command() {
         assert_eq!(
             problem().annotation(),
-            "::error file=a%2Cb%3A c.yml,line=2,col=4,endColumn=6,title=100%25 wrong%3A no::this%0Awrite `b`%0Aor not"
+            "::error file=a%2Cb%3A c.yml,line=2,col=4,title=100%25 wrong%3A no::this%0Awrite `b`%0Aor not"
         );
     }
 

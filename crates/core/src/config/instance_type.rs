@@ -63,6 +63,7 @@ impl fmt::Display for InstanceType {
 as_string!(InstanceType);
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 mod tests {
     use super::*;
 

@@ -57,7 +57,7 @@ impl Node {
 }
 
 /// Reads one YAML document. An empty one is a [`Value::Null`].
-pub(super) fn parse(source: &str) -> Result<Node, Diagnostic> {
+pub(super) fn parse(source: &str) -> Result<Node, Box<Diagnostic>> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         // YAML 1.2: `yes` and `off` are texts.
@@ -67,7 +67,7 @@ pub(super) fn parse(source: &str) -> Result<Node, Diagnostic> {
     let lines = Lines::new(source);
     serde_saphyr::from_str_with_options::<Spanned<Parsed>>(source, options)
         .map(|root| place(root, source, &lines))
-        .map_err(|error| not_yaml(error.without_snippet(), &lines))
+        .map_err(|error| Box::new(not_yaml(error.without_snippet(), &lines)))
 }
 
 /// A [`Node`] before it has its place and spelling, which only [`Spanned`] around it knows.
@@ -77,8 +77,8 @@ enum Parsed {
     Integer(i64),
     Number,
     Text(String),
-    List(Vec<Spanned<Parsed>>),
-    Map(Vec<(Spanned<Parsed>, Spanned<Parsed>)>),
+    List(Vec<Spanned<Self>>),
+    Map(Vec<(Spanned<Self>, Spanned<Self>)>),
 }
 
 impl<'de> Deserialize<'de> for Parsed {

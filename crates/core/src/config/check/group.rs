@@ -27,9 +27,10 @@ impl Reader {
         let size = section.size.as_ref().and_then(|size| self.size(size, runs_arm64));
         let scale = section.scale.as_ref().map_or(Some(1), |scale| self.integer(scale, 0..=MOST_REPLICAS));
         let services = section.services.as_ref().map_or(Some(Vec::new()), |services| self.service_list(services, known));
-        let listed: Vec<&str> = services.iter().flatten().map(AsRef::as_ref).collect();
+        // What is wrong with the list hides nothing of the ports of those on it.
+        let listed: Vec<&str> = section.services.as_ref().map(|services| texts_of(services.value)).unwrap_or_default();
         self.host_port_collisions(&listed);
-        let in_doubt = services.is_none() || listed.iter().any(|service| self.ports_in_doubt.contains(*service));
+        let in_doubt = listed.iter().any(|service| !known.contains(service) || self.ports_in_doubt.contains(*service));
         let public_ports = section.ports.as_ref().map_or(Some(Vec::new()), |ports| self.public_ports(ports, &listed, in_doubt));
         let instance_profile = section.instance_profile.as_ref().map_or(Some("skipper-host"), |profile| self.instance_profile(profile));
         let subnets = section.subnets.as_ref().map_or(Some(Vec::new()), |subnets| self.list(subnets, |reader, item| reader.resource_id(item, "subnet-")));
@@ -162,4 +163,15 @@ impl Reader {
         }
         Some(id.to_owned())
     }
+}
+
+/// The texts of a list, each once.
+fn texts_of(list: &Node) -> Vec<&str> {
+    let items = if let Value::List(items) = &list.value { items.as_slice() } else { &[] };
+    items.iter().filter_map(Node::spelling).fold(Vec::new(), |mut texts, text| {
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+        texts
+    })
 }

@@ -28,16 +28,24 @@ pub(super) const MOST_RETRIES: u32 = 1_000;
 /// What a root volume may have, in GiB: Flatcar's image needs the least, EBS has no larger gp3 volume.
 pub(super) const DISK: RangeInclusive<u32> = 8..=16_384;
 
+/// In bytes; a file may be hostile, and its reading should end.
+const LARGEST_FILE: usize = 256 * 1024;
+
+/// Said of a value with `${VAR}` in it.
+const UNFILLED: &str = "`${…}` is not filled in by skipper";
+
+const START: Span = Span { line: 1, column: 1, length: 0 };
+
 /// Reads and checks the text of a `skipper.yml`; `path` is the file as the user named it, for messages.
 ///
 /// # Errors
 /// All problems of the file in the order of their places, warnings among them; at least one is an error.
 pub fn load(source: &str, path: &str) -> Result<Config, Vec<Diagnostic>> {
     let mut reader = Reader::default();
-    let config = match tree::parse(without_mark(source)) {
+    let config = match document(source) {
         Ok(root) => reader.file(&root),
         Err(problem) => {
-            reader.report(problem);
+            reader.report(*problem);
             None
         }
     };
@@ -48,12 +56,22 @@ pub fn load(source: &str, path: &str) -> Result<Config, Vec<Diagnostic>> {
     problems.sort_by(|a, b| a.span.cmp(&b.span).then_with(|| a.message.cmp(&b.message)));
     // A value that is used twice, by an alias, has its problem once.
     problems.dedup();
+    // What else is wrong with a text that was to be filled in, is not known.
+    problems.retain(|problem| !reader.unfilled.contains(&problem.span) || problem.message == UNFILLED);
     match config {
         Some(config) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
             Ok(Config { warnings: problems, spans: reader.spans, ..config })
         }
         _ => Err(problems),
     }
+}
+
+fn document(source: &str) -> Result<Node, Box<Diagnostic>> {
+    if source.len() > LARGEST_FILE {
+        let problem = Diagnostic::error(START, format!("the file is larger than {} KiB", LARGEST_FILE / 1024));
+        return Err(Box::new(problem.hint("is it the right file?")));
+    }
+    tree::parse(without_mark(source))
 }
 
 /// Collects what is read of a file, and what is wrong with it. Its methods return nothing for what they have reported.
@@ -63,6 +81,8 @@ struct Reader {
     spans: BTreeMap<String, Span>,
     /// The host ports that each service fixes, with their places.
     host_ports: BTreeMap<String, Vec<(u16, Span)>>,
+    /// Places of texts that were refused because they hold `${VAR}`.
+    unfilled: BTreeSet<Span>,
     /// Services some of whose ports could not be read.
     ports_in_doubt: BTreeSet<String>,
 }
@@ -83,7 +103,7 @@ impl Reader {
         match &root.value {
             Value::Map(_) => {}
             Value::Null => {
-                self.report(Diagnostic::error(root.span, "the file is empty").hint(SMALLEST));
+                self.report(Diagnostic::error(START, "the file is empty").hint(SMALLEST));
                 return None;
             }
             _ => {
@@ -93,8 +113,7 @@ impl Reader {
             }
         }
         self.interpolations(root, false);
-        let start = Span { line: 1, column: 1, length: 0 };
-        let root = Entry { path: String::new(), key: start, value: root };
+        let root = Entry { path: String::new(), key: START, value: root };
         let file: raw::File<'_> = self.section(&root)?;
 
         let project = file.name.as_ref().and_then(|name| self.parse(name, "a name"));
@@ -115,7 +134,9 @@ impl Reader {
             Some(groups) => self.groups(groups, &names, runs_arm64),
             None => Some(BTreeMap::new()),
         };
-        self.unlisted(file.services.as_ref(), file.groups.as_ref());
+        if groups.is_some() {
+            self.unlisted(file.services.as_ref(), file.groups.as_ref());
+        }
         Some(Config {
             project: project?,
             region: region?,
@@ -135,17 +156,19 @@ impl Reader {
             return None;
         };
         let mut entries: Vec<(&str, Entry<'_>)> = Vec::new();
+        let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
         for (key, value) in map {
             let Some(name) = key.spelling().filter(|_| !matches!(key.value, Value::Null)) else {
                 self.report(Diagnostic::error(key.span, "a key must be a word").label(format!("found {}", key.found())));
                 continue;
             };
             let path = if entry.path.is_empty() { name.to_owned() } else { format!("{}.{name}", entry.path) };
-            if let Some((_, first)) = entries.iter().find(|(known, _)| *known == name) {
+            if let Some(first) = seen.get(name) {
                 let problem = Diagnostic::error(key.span, format!("`{}` is there twice", shown(&path)));
-                self.report(problem.label("again").related(first.key, "first").hint("keep one of them"));
+                self.report(problem.label("again").related(*first, "first").hint("keep one of them"));
                 continue;
             }
+            seen.insert(name, key.span);
             self.spans.insert(path.clone(), key.span);
             entries.push((name, Entry { path, key: key.span, value }));
         }
@@ -205,9 +228,10 @@ impl Reader {
             Value::Text(text) if text.split("${").skip(1).any(|rest| rest.contains('}')) => {
                 // A shell in the container may well be meant to see it.
                 let problem = if in_command {
-                    Diagnostic::warning(node.span, "`${…}` is not filled in by skipper").hint("nothing to do if a shell in the container is to read it")
+                    Diagnostic::warning(node.span, UNFILLED).hint("nothing to do if a shell in the container is to read it")
                 } else {
-                    Diagnostic::error(node.span, "`${…}` is not filled in by skipper").hint("write the value itself")
+                    self.unfilled.insert(node.span);
+                    Diagnostic::error(node.span, UNFILLED).hint("write the value itself")
                 };
                 self.report(problem.label("this would reach the container as it stands"));
             }
@@ -261,30 +285,28 @@ impl Reader {
     fn fleet(&mut self, entry: &Entry<'_>) -> Option<FleetSource> {
         let section: raw::Fleet<'_> = self.section(entry)?;
         let default = FleetSource::default();
-        let url = match &section.url {
-            Some(entry) => {
-                let url = self.text(entry)?;
-                let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
-                if rest.is_empty() || !rest.chars().all(|char| char.is_ascii_graphic()) {
-                    self.expected(entry, "an address that begins with `https://`");
-                    return None;
-                }
-                url.to_owned()
-            }
-            None => default.url,
-        };
-        let sha256 = match &section.sha256 {
-            Some(entry) => {
-                let hash = self.text(entry)?;
-                if !is_lower_hex(hash, 64) {
-                    self.expected(entry, "64 lowercase hexadecimal digits");
-                    return None;
-                }
-                Some(hash.to_owned())
-            }
-            None => None,
-        };
-        Some(FleetSource { url, sha256 })
+        let url = section.url.as_ref().map_or(Some(default.url), |url| self.address(url));
+        let sha256 = section.sha256.as_ref().map_or(Some(default.sha256), |hash| self.sha256(hash).map(Some));
+        Some(FleetSource { url: url?, sha256: sha256? })
+    }
+
+    fn address(&mut self, entry: &Entry<'_>) -> Option<String> {
+        let url = self.text(entry)?;
+        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
+        if rest.is_empty() || !rest.chars().all(|char| char.is_ascii_graphic()) {
+            self.expected(entry, "an address that begins with `https://`");
+            return None;
+        }
+        Some(url.to_owned())
+    }
+
+    fn sha256(&mut self, entry: &Entry<'_>) -> Option<String> {
+        let hash = self.text(entry)?;
+        if !is_lower_hex(hash, 64) {
+            self.expected(entry, "64 lowercase hexadecimal digits");
+            return None;
+        }
+        Some(hash.to_owned())
     }
 
     /// Warns of services that run nowhere.

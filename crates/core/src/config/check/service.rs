@@ -97,20 +97,18 @@ impl Reader {
             return None;
         }
         let section: raw::Repo<'_> = self.section(entry)?;
-        let registry = section.registry.as_ref().map_or(Some(DEFAULT_REGISTRY), |registry| self.text(registry));
-        let tag = match &section.tag {
-            Some(tag) => self.text(tag).and_then(|text| self.image_part(tag.place(), text.parse())).map(|parsed: Tag| Some((parsed, tag.place()))),
-            None => Some(None),
-        };
-        let name_entry = section.name?;
-        let name = self.text(&name_entry)?;
-        let registry = registry?;
-        // Which of the two is wrong, is known by trying each with one that is right.
-        let place = match (&section.registry, Repository::new(registry, "a")) {
-            (Some(entry), Err(_)) => entry.place(),
-            _ => name_entry.place(),
-        };
-        let repository = self.image_part(place, Repository::new(registry, name))?;
+        let registry = section.registry.as_ref().map_or(Some(DEFAULT_REGISTRY), |registry| {
+            let text = self.text(registry)?;
+            // With a name that is right, whatever is wrong is the registry.
+            self.image_part(registry.place(), Repository::new(text, "a")).map(|_| text)
+        });
+        let tag = section.tag.as_ref().map_or(Some(None), |tag| {
+            let parsed: Tag = self.text(tag).and_then(|text| self.image_part(tag.place(), text.parse()))?;
+            Some(Some((parsed, tag.place())))
+        });
+        let name = section.name?;
+        let text = self.text(&name)?;
+        let repository = self.image_part(name.place(), Repository::new(registry?, text))?;
         Some((repository, tag?))
     }
 
