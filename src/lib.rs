@@ -1,3 +1,4 @@
 //! skipper
 
 pub mod aws;
+pub mod github;
