@@ -1,0 +1,139 @@
+//! Why the surroundings of a run make no sense, each with its remedy.
+
+use std::{io, path::PathBuf};
+
+use skipper_core::{exit::Exit, failure::Failure, image::ImageError, name::NameError};
+
+use super::{Command, git::GitError};
+
+/// Why a run cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The working folder is gone.
+    #[error("find the working folder")]
+    NoWorkingFolder(#[source] io::Error),
+    /// A variable holds bytes that are no text.
+    #[error("`{0}` is not text")]
+    NotText(String),
+    /// A variable that GitHub Actions always sets is not there.
+    #[error("`{0}` is not set, though this runs in GitHub Actions")]
+    Missing(&'static str),
+    /// A variable should hold a number.
+    #[error("`{name}` is `{text}`, which is not a number")]
+    NotANumber {
+        /// Which.
+        name: &'static str,
+        /// What it holds.
+        text: String,
+    },
+    /// An input should be true or false.
+    #[error("the input `{input}` is `{text}`, not `true` or `false`")]
+    NotABoolean {
+        /// Which.
+        input: &'static str,
+        /// What it holds.
+        text: String,
+    },
+    /// There is no such command.
+    #[error("there is no command `{0}`")]
+    Command(String),
+    /// The environment's name is none.
+    #[error("`{name}` is not an environment's name")]
+    Environment {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        source: NameError,
+    },
+    /// `--revision` is no commit.
+    #[error("the revision makes no sense")]
+    Revision(#[source] ImageError),
+    /// `GITHUB_SHA` is no commit.
+    #[error("`GITHUB_SHA` makes no sense")]
+    Sha(#[source] ImageError),
+    /// A user name without a password, or the other way round.
+    #[error("the input `{given}` is given without `{missing}`")]
+    HalfALogin {
+        /// The input that is there.
+        given: &'static str,
+        /// The one that is not.
+        missing: &'static str,
+    },
+    /// The repository is not `owner/name`.
+    #[error("`GITHUB_REPOSITORY` is `{0}`, which is not `owner/name`")]
+    Repository(String),
+    /// An address that is none.
+    #[error("`{name}` is `{url}`, which is not an address beginning with `http://` or `https://`")]
+    Url {
+        /// Which variable.
+        name: &'static str,
+        /// What it holds.
+        url: String,
+    },
+    /// An endpoint of a registry is written otherwise.
+    #[error("`SKIPPER_REGISTRY_ENDPOINT` has `{0}`, which is not `REGISTRY=http://HOST:PORT`")]
+    Endpoint(String),
+    /// The event file cannot be read.
+    #[error("read the event file `{}`", path.display())]
+    EventFile {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why it cannot be read.
+        source: io::Error,
+    },
+    /// The event file is not JSON of the right shape.
+    #[error("understand the event file `{}`", path.display())]
+    EventShape {
+        /// Where it is.
+        path: PathBuf,
+        /// Why it is not understood.
+        source: serde_json::Error,
+    },
+    /// The event file names a head commit that is none.
+    #[error("understand the head commit in the event file `{}`", path.display())]
+    EventHead {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with the commit.
+        source: ImageError,
+    },
+    /// The event would run a stranger's file with this repository's secrets.
+    #[error("`pull_request_target` from a fork would deploy what a stranger wrote with this repository's secrets (pull request {0})")]
+    ForkWithSecrets(u64),
+    /// Outside Actions the commit could not be found.
+    #[error("find the commit to act on")]
+    NoRevision(#[source] GitError),
+}
+
+impl SettingsError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoWorkingFolder(_) => "run skipper in a folder that exists".to_owned(),
+            Self::NotText(name) => format!("set `{name}` to UTF-8 text"),
+            Self::Missing(name) => format!("GitHub's runner sets `{name}`: pass it on, or unset `GITHUB_ACTIONS` where this is not a workflow"),
+            Self::NotANumber { name, .. } | Self::Url { name, .. } => format!("leave `{name}` as GitHub's runner sets it"),
+            Self::NotABoolean { input, .. } => format!("write `{input}: true` or `{input}: false` below `with:`"),
+            Self::Command(_) => format!("it is one of {}", Command::ALL.map(|command| format!("`{}`", command.as_str())).join(", ")),
+            Self::Environment { .. } => "correct `environment` in the workflow's `with:`, or the flag `--environment`".to_owned(),
+            Self::Revision(_) => "give the full SHA with `--revision`, as `git rev-parse HEAD` prints it".to_owned(),
+            Self::Sha(_) | Self::Repository(_) => "leave the variables that begin with `GITHUB_` as GitHub's runner sets them".to_owned(),
+            Self::HalfALogin { missing, .. } => format!("give `{missing}` too, from a secret, or neither"),
+            Self::Endpoint(_) => "write `registry.example:5000=http://10.0.0.2:5000`, several with commas between them".to_owned(),
+            Self::EventFile { .. } | Self::EventShape { .. } | Self::EventHead { .. } => {
+                "`GITHUB_EVENT_PATH` has to name the event's payload as GitHub's runner writes it; outside a workflow unset `GITHUB_ACTIONS` and give `--revision`".to_owned()
+            }
+            Self::ForkWithSecrets(_) => "run it on `pull_request`, where forks get no secrets, or after the merge on `push`".to_owned(),
+            Self::NoRevision(_) => "give the full SHA with `--revision`".to_owned(),
+        }
+    }
+
+    /// As it is shown: exit 2, since nothing was touched.
+    pub fn failure(&self) -> Failure {
+        let failure = Failure::new(Exit::BadInput, self.to_string()).hint(self.hint());
+        match std::error::Error::source(self) {
+            Some(source) => failure.because_of(source),
+            None => failure,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Everything that the run is told by its surroundings, read once and checked: inputs, variables, the event.
+//!
+//! ```text
+//! flags, inputs, variables -> Raw (empty counts as absent) -> Settings (checked, never raw again)
+//! ```
+//!
+//! A flag stands above the input of the same name, an input above its default. The variables and their meanings:
+//! <https://docs.github.com/en/actions/reference/workflows-and-actions/variables>.
+
+mod error;
+mod git;
+mod inputs;
+mod trigger;
+mod workflow;
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use skipper_core::{image::Revision, name::EnvironmentName, secret::Secret};
+
+use self::inputs::Inputs;
+pub use self::{
+    error::SettingsError,
+    inputs::{Command, INPUTS, Input},
+    trigger::{EventKind, PullRequest, Trigger},
+    workflow::Workflow,
+};
+use crate::github::Access;
+
+/// What the command line says; each stands above the input of the same name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// The command; the input `command` (so `ship`) when the command line names none.
+    pub command: Option<Command>,
+    /// Where `skipper.yml` is.
+    pub config: Option<PathBuf>,
+    /// The environment to act on.
+    pub environment: Option<String>,
+    /// The commit, in full.
+    pub revision: Option<String>,
+    /// Where the run's events are written.
+    pub events: Option<PathBuf>,
+    /// Builds even what the registry has.
+    pub rebuild: bool,
+}
+
+/// What the run is told, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What to do.
+    pub command: Command,
+    /// Where `skipper.yml` is.
+    pub config: PathBuf,
+    /// The environment to act on.
+    pub environment: EnvironmentName,
+    /// Builds even what the registry has.
+    pub rebuild: bool,
+    /// Where the run's events are written; nowhere when absent.
+    pub events: Option<PathBuf>,
+    /// The user name and password (or token) for the registries of `skipper.yml`.
+    pub registry_login: Option<(String, Secret)>,
+    /// What caused the run; absent for commands that are about no commit.
+    pub trigger: Option<Trigger>,
+    /// The code host's API, where repository and token are known.
+    pub code_host: Option<Access>,
+    /// The workflow that this run is a step of; absent outside GitHub Actions, and then neither workflow commands nor runner files are written.
+    pub workflow: Option<Workflow>,
+    /// The region that the surroundings name; `skipper.yml` has its own and decides.
+    pub aws_region: Option<String>,
+    /// The Docker engine's address.
+    pub docker_host: Option<String>,
+    /// The folder of Docker's configuration: `DOCKER_CONFIG`, else `.docker` at home.
+    pub docker_config: Option<PathBuf>,
+    /// The address by which this process reaches a registry, by the registry's name, where its name leads elsewhere from here.
+    pub registry_endpoints: BTreeMap<String, String>,
+    /// Whether the log may be coloured.
+    pub colour: bool,
+    /// Whether diagnosis was asked for, as by re-running a job with debug logging.
+    pub debug: bool,
+}
+
+impl Settings {
+    /// Reads the process's environment and the event file.
+    ///
+    /// # Errors
+    /// When something that the run needs is missing or makes no sense: exit 2.
+    pub fn read(flags: Flags) -> Result<Self, SettingsError> {
+        let here = env::current_dir().map_err(SettingsError::NoWorkingFolder)?;
+        Self::from_lookup(flags, &here, |name| env::var_os(name))
+    }
+
+    /// The same with the variables that `lookup` knows, for a process that runs in the folder `here`.
+    ///
+    /// # Errors
+    /// As [`Settings::read`].
+    pub fn from_lookup(flags: Flags, here: &Path, lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingsError> {
+        let raw = Raw(&lookup);
+        let workflow = Workflow::read(&raw)?;
+        let inputs = Inputs::read(&raw)?;
+        let command = flags.command.unwrap_or(inputs.command);
+        let environment = flags.environment.unwrap_or(inputs.environment);
+        let environment = environment
+            .parse()
+            .map_err(|source| SettingsError::Environment { name: environment, source })?;
+        let trigger = if command.is_about_a_commit() {
+            let revision = flags.revision.map(|revision| revision.parse::<Revision>()).transpose().map_err(SettingsError::Revision)?;
+            Some(Trigger::read(&raw, workflow.as_ref(), revision, here)?)
+        } else {
+            None
+        };
+        let token = inputs.github_token.or(raw.secret("GITHUB_TOKEN")?);
+        let code_host = match (raw.text("GITHUB_REPOSITORY")?, token) {
+            (Some(repository), Some(token)) => Some(workflow::code_host(&raw, repository, token)?),
+            _ => None,
+        };
+        Ok(Self {
+            command,
+            config: flags.config.unwrap_or(inputs.config),
+            environment,
+            rebuild: flags.rebuild || inputs.rebuild,
+            events: flags.events.or(inputs.events).or_else(|| workflow.as_ref().and_then(Workflow::default_events)),
+            registry_login: inputs.registry_login,
+            trigger,
+            code_host,
+            aws_region: raw.text("AWS_REGION")?.or(raw.text("AWS_DEFAULT_REGION")?),
+            docker_host: raw.text("DOCKER_HOST")?,
+            docker_config: match raw.path("DOCKER_CONFIG") {
+                Some(folder) => Some(folder),
+                None => raw.path("HOME").map(|home| home.join(".docker")),
+            },
+            registry_endpoints: endpoints(raw.text("SKIPPER_REGISTRY_ENDPOINT")?)?,
+            // The log viewer of a workflow shows colours, though there is no terminal.
+            colour: workflow.is_some() && raw.text("NO_COLOR")?.is_none(),
+            debug: raw.text("RUNNER_DEBUG")?.is_some_and(|value| value == "1"),
+            workflow,
+        })
+    }
+}
+
+/// `REGISTRY=http://HOST:PORT`, several with a comma between them.
+fn endpoints(text: Option<String>) -> Result<BTreeMap<String, String>, SettingsError> {
+    let Some(text) = text else { return Ok(BTreeMap::new()) };
+    text.split(',')
+        .map(|part| match part.trim().split_once('=') {
+            Some((registry, url)) if !registry.is_empty() && (url.starts_with("http://") || url.starts_with("https://")) => {
+                Ok((registry.to_owned(), url.to_owned()))
+            }
+            _ => Err(SettingsError::Endpoint(part.trim().to_owned())),
+        })
+        .collect()
+}
+
+/// The variables as they are. An empty one counts as absent: that is how the runner passes an input that was not given.
+struct Raw<'a>(&'a dyn Fn(&str) -> Option<OsString>);
+
+impl Raw<'_> {
+    fn os(&self, name: &str) -> Option<OsString> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.os(name).map(PathBuf::from)
+    }
+
+    /// A text without the blanks around it, which YAML's block scalars leave.
+    fn text(&self, name: &str) -> Result<Option<String>, SettingsError> {
+        let Some(value) = self.os(name) else { return Ok(None) };
+        let text = value.into_string().map_err(|_| SettingsError::NotText(name.to_owned()))?;
+        Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
+    }
+
+    fn secret(&self, name: &str) -> Result<Option<Secret>, SettingsError> {
+        Ok(self.text(name)?.map(Secret::new))
+    }
+
+    fn required(&self, name: &'static str) -> Result<String, SettingsError> {
+        self.text(name)?.ok_or(SettingsError::Missing(name))
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &'static str) -> Result<Option<T>, SettingsError> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| SettingsError::NotANumber { name, text })
+    }
+}

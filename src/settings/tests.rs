@@ -1,0 +1,272 @@
+//! What runs are told, as the runner and people tell it.
+
+use std::{collections::BTreeMap, fs};
+
+use serde::Deserialize;
+use skipper_core::exit::Exit;
+use tempfile::TempDir;
+
+use super::*;
+use crate::github::runner::Output;
+
+const SHA: &str = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00";
+const HEAD: &str = "1eaf000000000000000000000000000000000000";
+
+/// A process with variables and a folder of its own.
+struct Process {
+    variables: BTreeMap<String, String>,
+    folder: TempDir,
+}
+
+impl Process {
+    /// One outside a workflow.
+    fn by_hand() -> Self {
+        Self { variables: BTreeMap::new(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A step of a workflow that runs on `event` with the payload `payload`.
+    fn step(event: &str, payload: &str) -> Self {
+        let process = Self::by_hand();
+        let path = process.folder.path().join("event.json");
+        fs::write(&path, payload).unwrap();
+        process
+            .with("GITHUB_ACTIONS", "true")
+            .with("GITHUB_EVENT_NAME", event)
+            .with("GITHUB_EVENT_PATH", path.to_str().unwrap())
+            .with("GITHUB_REPOSITORY", "acme/hello")
+            .with("GITHUB_RUN_ATTEMPT", "2")
+            .with("GITHUB_RUN_ID", "77")
+            .with("GITHUB_SHA", SHA)
+            .with("INPUT_GITHUB-TOKEN", "ghs_workflow")
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn read_with(&self, flags: Flags) -> Result<Settings, SettingsError> {
+        Settings::from_lookup(flags, self.folder.path(), |name| self.variables.get(name).map(Into::into))
+    }
+
+    fn read(&self) -> Settings {
+        self.read_with(Flags::default()).unwrap()
+    }
+
+    /// How it fails, as people read it.
+    fn failure(&self) -> String {
+        let failure = self.read_with(Flags::default()).unwrap_err().failure();
+        assert_eq!(failure.exit, Exit::BadInput);
+        assert!(failure.hints.iter().all(|hint| !hint.is_empty()));
+        std::iter::once(failure.message).chain(failure.causes).collect::<Vec<_>>().join(": ")
+    }
+}
+
+fn pull_request(head_repository: &str) -> String {
+    format!(r#"{{"action": "synchronize", "number": 12, "pull_request": {{"number": 12, "head": {{"sha": "{HEAD}", "repo": {head_repository}}}}}}}"#)
+}
+
+#[test]
+fn a_push_ships_its_commit_to_production() {
+    let settings = Process::step("push", "{}").with("INPUT_COMMAND", "").with("INPUT_CONFIG", "").read();
+    assert_eq!(settings.command, Command::Ship);
+    assert_eq!(settings.config, Path::new("skipper.yml"));
+    assert_eq!(settings.environment.as_ref(), "production");
+    assert_eq!(settings.trigger, Some(Trigger { event: EventKind::Push, revision: SHA.parse().unwrap(), pull_request: None }));
+    let workflow = settings.workflow.unwrap();
+    assert_eq!(workflow.run(), (77, 2));
+    assert_eq!(workflow.run_url(), "https://github.com/acme/hello/actions/runs/77/attempts/2");
+    let code_host = settings.code_host.unwrap();
+    assert_eq!((code_host.api_url.as_str(), code_host.graphql_url.as_str()), ("https://api.github.com", "https://api.github.com/graphql"));
+}
+
+#[test]
+fn a_pull_request_is_about_its_head_and_not_about_the_merge_that_github_tries() {
+    let settings = Process::step("pull_request", &pull_request(r#"{"full_name": "Acme/hello"}"#)).read();
+    let trigger = settings.trigger.unwrap();
+    assert_eq!(trigger.revision.to_string(), HEAD);
+    assert_eq!(trigger.pull_request, Some(PullRequest { number: 12, from_fork: false }));
+}
+
+#[test]
+fn a_pull_request_from_a_fork_is_known_as_one_even_when_the_fork_is_gone() {
+    for repository in [r#"{"full_name": "mallory/hello"}"#, "null"] {
+        let trigger = Process::step("pull_request", &pull_request(repository)).read().trigger.unwrap();
+        assert_eq!(trigger.pull_request, Some(PullRequest { number: 12, from_fork: true }));
+        let refused = Process::step("pull_request_target", &pull_request(repository)).failure();
+        assert!(refused.contains("what a stranger wrote"), "{refused}");
+    }
+}
+
+#[test]
+fn an_event_file_that_is_missing_or_odd_is_named() {
+    let missing = Process::step("push", "{}").with("GITHUB_EVENT_PATH", "/nowhere/event.json").failure();
+    assert!(missing.starts_with("read the event file `/nowhere/event.json`: "), "{missing}");
+    for (event, payload) in [("push", ""), ("push", "[]"), ("pull_request", "{}"), ("pull_request", r#"{"pull_request": {"number": "12"}}"#)] {
+        let odd = Process::step(event, payload).failure();
+        assert!(odd.starts_with("understand the event file `"), "{odd}");
+    }
+    let head = pull_request("null").replace(HEAD, "main");
+    let odd = Process::step("pull_request", &head).failure();
+    assert!(odd.contains("`main` is not a commit SHA"), "{odd}");
+}
+
+#[test]
+fn commands_about_no_commit_need_none() {
+    for command in [Command::Ps, Command::Check] {
+        let settings = Process::by_hand().read_with(Flags { command: Some(command), ..Flags::default() }).unwrap();
+        assert_eq!((settings.command, settings.trigger), (command, None));
+    }
+    assert!(Process::by_hand().failure().starts_with("find the commit to act on: neither `"));
+}
+
+#[test]
+fn flags_stand_above_inputs() {
+    let flags = Flags {
+        command: Some(Command::Plan),
+        config: Some("deploy/skipper.yml".into()),
+        environment: Some("staging".to_owned()),
+        revision: Some(HEAD.to_owned()),
+        events: Some("events.jsonl".into()),
+        rebuild: true,
+    };
+    let step = Process::step("push", "{}").with("INPUT_COMMAND", "ps").with("INPUT_CONFIG", "other.yml").with("INPUT_ENVIRONMENT", "production");
+    let settings = step.read_with(flags).unwrap();
+    assert_eq!((settings.command, settings.config.to_str(), settings.environment.as_ref()), (Command::Plan, Some("deploy/skipper.yml"), "staging"));
+    assert_eq!(settings.trigger.unwrap().revision.to_string(), HEAD);
+    assert!(settings.rebuild);
+}
+
+#[test]
+fn inputs_that_make_no_sense_are_refused_with_what_would() {
+    let refused = |name: &str, value: &str| Process::step("push", "{}").with(name, value).failure();
+    assert_eq!(refused("INPUT_COMMAND", "shop"), "there is no command `shop`");
+    assert_eq!(refused("INPUT_REBUILD", "yes"), "the input `rebuild` is `yes`, not `true` or `false`");
+    assert!(refused("INPUT_ENVIRONMENT", "Prod!").starts_with("`Prod!` is not an environment's name: "));
+    assert_eq!(refused("INPUT_REGISTRY-USERNAME", "acme"), "the input `registry-username` is given without `registry-password`");
+    assert_eq!(refused("GITHUB_REPOSITORY", "../x"), "`GITHUB_REPOSITORY` is `../x`, which is not `owner/name`");
+    assert_eq!(refused("GITHUB_RUN_ID", "x"), "`GITHUB_RUN_ID` is `x`, which is not a number");
+    assert_eq!(refused("GITHUB_API_URL", "api"), "`GITHUB_API_URL` is `api`, which is not an address beginning with `http://` or `https://`");
+    assert!(refused("GITHUB_SHA", "main").starts_with("`GITHUB_SHA` makes no sense: "));
+    assert!(refused("GITHUB_SHA", "").starts_with("`GITHUB_SHA` is not set"));
+    assert!(refused("SKIPPER_REGISTRY_ENDPOINT", "registry:5000").contains("`registry:5000`"));
+}
+
+#[test]
+fn an_enterprise_server_has_its_two_apis_side_by_side() {
+    let settings = Process::step("push", "{}").with("GITHUB_API_URL", "https://git.acme.test/api/v3/").read();
+    let code_host = settings.code_host.unwrap();
+    assert_eq!((code_host.api_url.as_str(), code_host.graphql_url.as_str()), ("https://git.acme.test/api/v3", "https://git.acme.test/api/graphql"));
+}
+
+#[test]
+fn secrets_are_not_shown_with_the_settings() {
+    let settings = Process::step("push", "{}").with("INPUT_REGISTRY-USERNAME", "acme").with("INPUT_REGISTRY-PASSWORD", "hunter2").read();
+    assert_eq!(settings.registry_login.as_ref().map(|(_, password)| password.expose()), Some("hunter2"));
+    let shown = format!("{settings:?}");
+    assert!(!shown.contains("hunter2") && !shown.contains("ghs_workflow"), "{shown}");
+}
+
+#[test]
+fn events_go_to_the_runners_temporary_folder_where_there_is_one() {
+    let step = Process::step("push", "{}");
+    let folder = step.folder.path().to_str().unwrap().to_owned();
+    assert_eq!(step.with("RUNNER_TEMP", &folder).read().events, Some(Path::new(&folder).join("events.jsonl")));
+    assert_eq!(Process::step("push", "{}").with("RUNNER_TEMP", "/nowhere").read().events, None);
+}
+
+#[test]
+fn what_points_elsewhere_is_passed_on() {
+    let settings = Process::step("push", "{}")
+        .with("DOCKER_HOST", "tcp://engine:2375")
+        .with("HOME", "/github/home")
+        .with("AWS_DEFAULT_REGION", "eu-west-1")
+        .with("SKIPPER_REGISTRY_ENDPOINT", "127.213.7.1:5000=http://10.213.7.3:5000, other=https://other.test")
+        .with("RUNNER_DEBUG", "1")
+        .read();
+    assert_eq!(settings.docker_host.as_deref(), Some("tcp://engine:2375"));
+    assert_eq!(settings.docker_config.as_deref(), Some(Path::new("/github/home/.docker")));
+    assert_eq!(settings.aws_region.as_deref(), Some("eu-west-1"));
+    assert_eq!(settings.registry_endpoints["127.213.7.1:5000"], "http://10.213.7.3:5000");
+    assert_eq!(settings.registry_endpoints.len(), 2);
+    assert!(settings.debug && settings.colour);
+}
+
+/// A repository of files, as git leaves them.
+fn repository(files: &[(&str, &str)]) -> Process {
+    let process = Process::by_hand();
+    for (path, text) in files {
+        let path = process.folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    process
+}
+
+#[test]
+fn outside_a_workflow_the_commit_is_the_one_that_is_checked_out() {
+    let branch = [(".git/HEAD", "ref: refs/heads/main\n"), (".git/refs/heads/main", &format!("{SHA}\n"))];
+    let packed = format!("# pack-refs with: peeled fully-peeled sorted\n{HEAD} refs/heads/other\n{SHA} refs/heads/main\n^{HEAD}\n");
+    let packed = [(".git/HEAD", "ref: refs/heads/main\n"), (".git/packed-refs", &packed)];
+    let detached = [(".git/HEAD", SHA)];
+    let worktree = [
+        (".git", "gitdir: main/.git/worktrees/linked\n"),
+        ("main/.git/worktrees/linked/HEAD", "ref: refs/heads/linked\n"),
+        ("main/.git/worktrees/linked/commondir", "../..\n"),
+        ("main/.git/refs/heads/linked", SHA),
+    ];
+    for files in [&branch[..], &packed, &detached, &worktree] {
+        let process = repository(files);
+        let trigger = process.read().trigger.unwrap();
+        assert_eq!((trigger.event, trigger.revision.to_string().as_str()), (EventKind::ByHand, SHA), "{files:?}");
+
+        let below = process.folder.path().join("services/web");
+        fs::create_dir_all(&below).unwrap();
+        assert_eq!(Settings::from_lookup(Flags::default(), &below, |_| None).unwrap().trigger.unwrap().revision.to_string(), SHA);
+    }
+}
+
+#[test]
+fn a_checkout_without_a_commit_is_told() {
+    let empty = repository(&[(".git/HEAD", "ref: refs/heads/main\n")]).failure();
+    assert!(empty.ends_with("`refs/heads/main` has no commit yet, or is stored in a format other than files"), "{empty}");
+    let circle = repository(&[(".git/HEAD", "ref: refs/heads/main\n"), (".git/refs/heads/main", "ref: refs/heads/main")]).failure();
+    assert!(circle.starts_with("find the commit to act on: "), "{circle}");
+}
+
+/// `action.yml`, as far as it has to agree with the code.
+#[derive(Deserialize)]
+struct Action {
+    inputs: BTreeMap<String, Declared>,
+    outputs: BTreeMap<String, Declared>,
+}
+
+#[derive(Deserialize)]
+struct Declared {
+    default: Option<String>,
+}
+
+#[test]
+fn the_action_declares_the_inputs_that_are_read_and_the_outputs_that_are_set() {
+    let action: Action = serde_saphyr::from_str(include_str!("../../action.yml")).unwrap();
+    let declared: BTreeMap<&str, Option<&str>> = action.inputs.iter().map(|(name, input)| (name.as_str(), input.default.as_deref())).collect();
+    let mut read: BTreeMap<&str, Option<&str>> = INPUTS.iter().map(|input| (input.name, input.default)).collect();
+    // The one default that only a workflow has.
+    read.insert("github-token", Some("${{ github.token }}"));
+    assert_eq!(declared, read);
+
+    let declared: Vec<&str> = action.outputs.keys().map(String::as_str).collect();
+    let mut set = Output::ALL.map(Output::as_str);
+    set.sort_unstable();
+    assert_eq!(declared, set);
+}
+
+#[test]
+fn no_error_repeats_its_source() {
+    let sha = "main".parse::<Revision>().unwrap_err();
+    for error in [SettingsError::Sha(sha.clone()), SettingsError::Revision(sha)] {
+        let failure = error.failure();
+        assert_eq!(failure.causes.len(), 1);
+        assert!(!failure.message.contains(&failure.causes[0]));
+    }
+}

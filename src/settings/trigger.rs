@@ -1,0 +1,116 @@
+//! What caused the run, and the commit and pull request it is about.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, de::IgnoredAny};
+use skipper_core::image::Revision;
+
+use super::{Raw, SettingsError, Workflow, git};
+
+/// What caused the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trigger {
+    /// The kind of event.
+    pub event: EventKind,
+    /// The commit to act on. On a pull request this is its head, not the merge that GitHub tries out.
+    pub revision: Revision,
+    /// The pull request that the event is about. A push is about none, though its commit may belong to one.
+    pub pull_request: Option<PullRequest>,
+}
+
+/// The kinds of event that are treated differently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// Commits were pushed.
+    Push,
+    /// Something happened to a pull request.
+    PullRequest,
+    /// The same, run with the secrets of the target.
+    PullRequestTarget,
+    /// Another event of GitHub's, by name.
+    Other(String),
+    /// None: somebody runs skipper outside a workflow.
+    ByHand,
+}
+
+/// The pull request that an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PullRequest {
+    /// Its number.
+    pub number: u64,
+    /// Whether its head is in another repository: GitHub gives such a run no secrets and a token that may only read.
+    pub from_fork: bool,
+}
+
+impl Trigger {
+    /// Reads the event, or git's files outside a workflow. A revision that was asked for stands above both.
+    pub(super) fn read(raw: &Raw<'_>, workflow: Option<&Workflow>, asked: Option<Revision>, here: &Path) -> Result<Self, SettingsError> {
+        let Some(workflow) = workflow else {
+            let revision = match asked {
+                Some(revision) => revision,
+                None => git::head(here).map_err(SettingsError::NoRevision)?,
+            };
+            return Ok(Self { event: EventKind::ByHand, revision, pull_request: None });
+        };
+        let event = match workflow.event_name.as_str() {
+            "push" => EventKind::Push,
+            "pull_request" => EventKind::PullRequest,
+            "pull_request_target" => EventKind::PullRequestTarget,
+            other => EventKind::Other(other.to_owned()),
+        };
+        let path = &workflow.event_path;
+        let (head, pull_request) = match event {
+            EventKind::PullRequest | EventKind::PullRequestTarget => {
+                let PullRequestEvent { pull_request: PullRequestPayload { number, head } } = payload(path)?;
+                let from_fork = head.repo.is_none_or(|repository| !repository.full_name.eq_ignore_ascii_case(&workflow.repository));
+                let revision = head.sha.parse().map_err(|source| SettingsError::EventHead { path: path.clone(), source })?;
+                (Some(revision), Some(PullRequest { number, from_fork }))
+            }
+            EventKind::Push | EventKind::Other(_) | EventKind::ByHand => {
+                // Nothing in it is needed, but a runner that does not write it is none that can be trusted with the rest.
+                payload::<std::collections::BTreeMap<String, IgnoredAny>>(path)?;
+                (None, None)
+            }
+        };
+        if let (EventKind::PullRequestTarget, Some(PullRequest { number, from_fork: true })) = (&event, pull_request) {
+            return Err(SettingsError::ForkWithSecrets(number));
+        }
+        let revision = match asked.or(head) {
+            Some(revision) => revision,
+            None => raw.required("GITHUB_SHA")?.parse().map_err(SettingsError::Sha)?,
+        };
+        Ok(Self { event, revision, pull_request })
+    }
+}
+
+/// The part that matters of <https://docs.github.com/en/webhooks/webhook-events-and-payloads#pull_request>.
+#[derive(Deserialize)]
+struct PullRequestEvent {
+    pull_request: PullRequestPayload,
+}
+
+#[derive(Deserialize)]
+struct PullRequestPayload {
+    number: u64,
+    head: Head,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    sha: String,
+    /// Null when the fork was deleted.
+    repo: Option<HeadRepository>,
+}
+
+#[derive(Deserialize)]
+struct HeadRepository {
+    full_name: String,
+}
+
+fn payload<T: for<'de> Deserialize<'de>>(path: &PathBuf) -> Result<T, SettingsError> {
+    let text = fs::read(path).map_err(|source| SettingsError::EventFile { path: path.clone(), source })?;
+    serde_json::from_slice(&text).map_err(|source| SettingsError::EventShape { path: path.clone(), source })
+}
