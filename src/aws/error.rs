@@ -2,6 +2,9 @@
 //!
 //! Texts of AWS are shown as causes, shortened and on one line; those that quote the request's signature are not shown at all.
 
+#[cfg(test)]
+mod tests;
+
 use std::{error::Error, fmt::Display, io};
 
 use aws_credential_types::provider::error::CredentialsError;

@@ -6,10 +6,12 @@
 mod ec2;
 mod error;
 mod ssm;
+#[cfg(test)]
+mod wire;
 
 use std::time::Duration;
 
-use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use skipper_core::desired::Scope;
 
 pub use self::{
@@ -46,19 +48,7 @@ pub struct Aws {
 impl Aws {
     /// Reads the environment and the shared files once. Makes no call: wrong credentials show with the first one.
     pub async fn connect(region: &str) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .operation_timeout(OPERATION_TIMEOUT)
-            .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .region(Region::new(region.to_owned()))
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
-        if let Ok(name) = AppName::new("skipper") {
-            loader = loader.app_name(name);
-        }
-        Self::new(loader.load().await, region)
+        Self::new(loader(region).load().await, region)
     }
 
     fn new(config: SdkConfig, region: &str) -> Self {
@@ -83,5 +73,22 @@ impl Aws {
     /// Records.
     pub fn store(&self) -> ParameterStore {
         ParameterStore { ssm: aws_sdk_ssm::Client::new(&self.config), region: self.region.clone() }
+    }
+}
+
+fn loader(region: &str) -> ConfigLoader {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build();
+    let loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .region(Region::new(region.to_owned()))
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+    // For AWS's own records of who called.
+    match AppName::new("skipper") {
+        Ok(name) => loader.app_name(name),
+        Err(_) => loader,
     }
 }

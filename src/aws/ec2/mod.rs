@@ -4,6 +4,8 @@ mod images;
 mod instances;
 mod launch;
 mod network;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

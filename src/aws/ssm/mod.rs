@@ -3,6 +3,8 @@
 mod agents;
 mod run;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
