@@ -15,6 +15,9 @@ use super::Aws;
 /// What must not show up in any message.
 pub(super) const SECRETS: [&str; 3] = ["AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG", "FwoGZXIvYXdzEXAMPLETOKEN"];
 
+/// What AWS calls every request here.
+pub(super) const REQUEST_ID: &str = "ea966190-f9aa-478e-9ede-aa5fae8ff13c";
+
 /// The requests that were made.
 pub(super) struct Wire(StaticReplayClient);
 
@@ -22,7 +25,8 @@ pub(super) struct Wire(StaticReplayClient);
 pub(super) async fn aws<T: Into<String>>(answers: impl IntoIterator<Item = (u16, T)>) -> (Aws, Wire) {
     let events = answers.into_iter().map(|(status, body)| {
         let request = http::Request::builder().uri("https://aws.example/").body(SdkBody::empty()).unwrap();
-        ReplayEvent::new(request, http::Response::builder().status(status).body(SdkBody::from(body.into())).unwrap())
+        let response = http::Response::builder().status(status).header("x-amzn-requestid", REQUEST_ID);
+        ReplayEvent::new(request, response.body(SdkBody::from(body.into())).unwrap())
     });
     let client = StaticReplayClient::new(events.collect());
     let [key, secret, token] = SECRETS;
@@ -73,17 +77,17 @@ pub(super) fn scope() -> Scope {
 
 /// An answer of EC2.
 pub(super) fn xml(action: &str, content: &str) -> (u16, String) {
-    (200, format!(r#"<?xml version="1.0" encoding="UTF-8"?><{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>59dbff89-35bd-4eac-99ed-be587EXAMPLE</requestId>{content}</{action}Response>"#))
+    (200, format!(r#"<?xml version="1.0" encoding="UTF-8"?><{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>{REQUEST_ID}</requestId>{content}</{action}Response>"#))
 }
 
 /// A refusal of EC2.
 pub(super) fn ec2_error(status: u16, code: &str, message: &str) -> (u16, String) {
-    (status, format!(r#"<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>ea966190-f9aa-478e-9ede-example</RequestID></Response>"#))
+    (status, format!(r#"<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>{REQUEST_ID}</RequestID></Response>"#))
 }
 
 /// A refusal of IAM or STS.
 pub(super) fn query_error(status: u16, code: &str, message: &str) -> (u16, String) {
-    (status, format!(r#"<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>4a5e0e2f-example</RequestId></ErrorResponse>"#))
+    (status, format!(r#"<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>{REQUEST_ID}</RequestId></ErrorResponse>"#))
 }
 
 /// A refusal of Systems Manager.
