@@ -54,8 +54,10 @@ impl<'a> Asked<'a> {
     {
         let code = error.meta().code().unwrap_or_default();
         let status = error.raw_response().map(|response| response.status().as_u16());
+        if let Some(missing) = find::<CredentialsError>(error) {
+            return no_credentials(missing);
+        }
         let mapped = match error {
-            _ if find::<CredentialsError>(error).is_some() => return no_credentials(error),
             SdkError::ServiceError(_) | SdkError::ResponseError(_) => {
                 let text = error.meta().message().unwrap_or_default();
                 self.answered(meaning(code, status.unwrap_or_default()), code, text, status)
@@ -65,7 +67,8 @@ impl<'a> Asked<'a> {
             _ if self.changes && !never_sent(error) => {
                 chain(self.error(PortErrorKind::Unclear, "got no answer, and may have been carried out"), error)
             }
-            _ => chain(self.error(PortErrorKind::Transient, "got no answer"), error),
+            _ => chain(self.error(PortErrorKind::Transient, "got no answer"), error)
+                .hint(format!("see whether AWS can be reached from here, and whether `{}` is a region", self.region)),
         };
         match error.request_id() {
             Some(id) => mapped.because(format!("request `{}`", shown(id))),
@@ -169,9 +172,8 @@ fn meaning(code: &str, status: u16) -> Meaning {
     }
 }
 
-fn no_credentials(error: &(dyn Error + 'static)) -> PortError {
-    let found = PortError::new(PortErrorKind::Denied, "no usable AWS credentials were found").hint(SET_CREDENTIALS);
-    chain(found, error)
+fn no_credentials(missing: &CredentialsError) -> PortError {
+    chain(PortError::new(PortErrorKind::Denied, "no usable AWS credentials were found").hint(SET_CREDENTIALS), missing)
 }
 
 /// The action that AWS names in its refusal; launching needs `iam:PassRole` and `ec2:CreateTags` besides its own.
@@ -192,7 +194,7 @@ pub(super) fn shown(text: &str) -> String {
     if chars.next().is_some() { format!("{shown}…") } else { shown.trim_end_matches('.').to_owned() }
 }
 
-/// Adds the sources below the SDK's own envelope as causes.
+/// Adds what is below the outermost error as causes; that one only says which step of a call it was.
 fn chain(mapped: PortError, error: &(dyn Error + 'static)) -> PortError {
     sources(error).skip(1).fold(mapped, |mapped, source| mapped.because(shown(&source.to_string())))
 }

@@ -10,22 +10,25 @@ use skipper_core::{
 use skipper_deploy::ports::{PortErrorKind, PortResult};
 
 use super::RunCommand;
-use crate::aws::{error::Asked, ownership};
+use crate::aws::{TAG_PROJECT, error::Asked};
 
 /// Agents a page; the most that Systems Manager takes.
 const PAGE: i32 = 50;
 
 impl RunCommand {
-    /// An agent that has never registered is not in the answer.
+    /// An agent that has never registered is not in the answer; those of the project's other environments are.
+    ///
+    /// Their instances tell them apart, so one filter is enough: "tag filters can't be combined with other filter types" leaves
+    /// open whether two of them can (API reference of DescribeInstanceInformation).
     pub(super) async fn owned_agents(&self, scope: &Scope) -> PortResult<BTreeMap<InstanceId, Agent>> {
-        let asked = Asked::reads(&self.region, "ssm:DescribeInstanceInformation", format!("the hosts of `{}`", scope.stem()));
-        let filters = ownership(scope)
-            .into_iter()
-            .map(|(key, value)| InstanceInformationStringFilter::builder().key(format!("tag:{key}")).values(value).build())
-            .collect::<Result<_, _>>()
+        let asked = Asked::reads(&self.region, "ssm:DescribeInstanceInformation", format!("the hosts of `{}`", scope.project));
+        let filter = InstanceInformationStringFilter::builder()
+            .key(format!("tag:{TAG_PROJECT}"))
+            .values(scope.project.to_string())
+            .build()
             .map_err(|error| asked.refused(PortErrorKind::Other, error))?;
         let mut agents =
-            self.ssm.describe_instance_information().set_filters(Some(filters)).into_paginator().page_size(PAGE).items().send();
+            self.ssm.describe_instance_information().filters(filter).into_paginator().page_size(PAGE).items().send();
         let mut found = BTreeMap::new();
         while let Some(agent) = agents.next().await {
             found.extend(read(&agent.map_err(|error| asked.failed(&error))?));
