@@ -1,0 +1,119 @@
+//! Images by way of a Docker engine and registries: hashed, built, pushed, resolved, copied.
+//!
+//! The engine builds and pushes; what a registry has is asked of the registry itself, so a run that builds nothing needs no engine.
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test ends where something is missing"))]
+
+mod archive;
+mod build;
+mod context;
+mod credentials;
+mod dockerignore;
+mod engine;
+mod inputs;
+mod output;
+mod push;
+mod registry;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod trouble;
+
+use std::{collections::BTreeMap, path::PathBuf, rc::Rc};
+
+use async_trait::async_trait;
+use skipper_core::{
+    image::{Digest, PinnedImage, Repository, Tag},
+    secret::Secret,
+};
+use skipper_deploy::ports::{BuildRequest, Images, PortError, PortErrorKind, PortResult, Resolved};
+
+pub use self::credentials::config_path;
+use self::{credentials::Credentials, engine::Engine, registry::Registry, trouble::failed};
+
+/// When an image was built: <https://specs.opencontainers.org/image-spec/annotations/>.
+const CREATED_LABEL: &str = "org.opencontainers.image.created";
+
+/// Where the engine and the registries are, and who asks.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// The engine's address as in `DOCKER_HOST`, `unix://` or `tcp://` without TLS; the local socket when absent.
+    pub host: Option<String>,
+    /// Docker's `config.json` ([`config_path`]), for logins in its `auths`; it need not exist.
+    pub config: Option<PathBuf>,
+    /// User name and password (or token) by registry; they stand above those of the configuration.
+    pub logins: BTreeMap<String, (String, Secret)>,
+    /// The address by which this process reaches a registry, `http://host:port` by registry, where its name leads elsewhere from here.
+    pub endpoints: BTreeMap<String, String>,
+}
+
+/// A Docker engine and the registries beside it.
+#[derive(Debug)]
+pub struct Docker {
+    engine: Engine,
+    registry: Registry,
+    credentials: Rc<Credentials>,
+}
+
+impl Docker {
+    /// Checks the settings; engine and registries are reached when they are first needed.
+    ///
+    /// # Errors
+    /// When Docker's configuration cannot be read or an endpoint is no address.
+    pub fn connect(settings: Settings) -> PortResult<Self> {
+        let credentials = Rc::new(Credentials::read(settings.config.as_deref(), settings.logins)?);
+        Ok(Self {
+            engine: Engine::new(settings.host),
+            registry: Registry::new(Rc::clone(&credentials), settings.endpoints)?,
+            credentials,
+        })
+    }
+
+    /// Adds why a login that exists may not have been used.
+    fn explain(&self, error: PortError, repository: &Repository) -> PortError {
+        match self.credentials.hint_for(repository) {
+            Some(hint) if error.kind == PortErrorKind::Denied => error.hint(hint),
+            _ => error,
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Images for Docker {
+    async fn inputs(&self, build: &BuildRequest) -> PortResult<String> {
+        let build = build.clone();
+        let hashed = tokio::task::spawn_blocking(move || inputs::hash(&build)).await;
+        Ok(hashed.map_err(|error| failed(PortErrorKind::Other, "hash the build context").because(error.to_string()))??)
+    }
+
+    async fn resolve(&self, repository: &Repository, tag: &Tag) -> PortResult<Option<Resolved>> {
+        self.registry.resolve(repository, tag).await
+    }
+
+    async fn copy(&self, image: &PinnedImage, tag: &Tag) -> PortResult<()> {
+        self.registry.copy(image, tag).await
+    }
+
+    async fn build_and_push(&self, build: &BuildRequest, repository: &Repository, tags: &[Tag], output: &mut dyn FnMut(String)) -> PortResult<Digest> {
+        let Some((first, others)) = tags.split_first() else {
+            return Err(failed(PortErrorKind::Invalid, format!("push `{repository}`")).because("there is no tag to push it under"));
+        };
+        let docker = self.engine.client().await?;
+        let name = format!("{repository}:{first}");
+        build::build(docker, build, &name, self.credentials.for_builder(), output).await?;
+        let login = || self.credentials.for_engine(repository);
+        let explained = |error| self.explain(error, repository);
+        let digest = push::push(docker, repository, first, login(), output).await.map_err(explained)?;
+        for tag in others {
+            push::tag(docker, &name, repository, tag).await?;
+            let again = push::push(docker, repository, tag, login(), output).await.map_err(explained)?;
+            if again != digest {
+                // Another build gave the engine's name to another image in between.
+                return Err(failed(PortErrorKind::Unclear, format!("push `{repository}:{tag}`"))
+                    .because(format!("the registry has `{again}` there and `{digest}` under `{first}`"))
+                    .hint("run again, and see that no other run builds the same commit at this time"));
+            }
+        }
+        Ok(digest)
+    }
+}

@@ -1,0 +1,368 @@
+//! Requests to registries: where they are, who asks, and what is tried again.
+
+use std::{cell::RefCell, collections::BTreeMap, net::IpAddr, rc::Rc, time::Duration};
+
+use backon::{ExponentialBuilder, Retryable};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Method, StatusCode, header};
+use reqwest::{Client, RequestBuilder, Response, Url};
+use serde::Deserialize;
+use skipper_core::{image::Repository, secret::Secret};
+use skipper_deploy::ports::{PortError, PortErrorKind, PortResult};
+
+use super::authorization::{Challenge, TokenReply, basic};
+use crate::docker::{
+    credentials::Credentials,
+    output::plain,
+    trouble::{described, failed},
+};
+
+/// Tries after the first, of what is worth another try.
+const MORE_TRIES: usize = 3;
+/// The pause before the second try; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause that a registry is granted when it asks for one; a longer one is the caller's to wait for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// Without a byte arriving.
+const SILENCE: Duration = Duration::from_secs(30);
+/// The distribution specification's limit for manifests; image configurations are smaller.
+const LARGEST: usize = 4 * 1024 * 1024;
+
+/// What a call may do; asked for when a registry gives out tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Access {
+    Pull,
+    Push,
+}
+
+/// One request.
+pub(super) struct Call<'a> {
+    pub method: Method,
+    pub repository: &'a Repository,
+    /// Below the repository: `manifests/7`.
+    pub path: String,
+    pub access: Access,
+    pub accept: &'a str,
+    /// What is sent, and its content type.
+    pub body: Option<(String, Bytes)>,
+}
+
+/// One answer, wholly read. Never one that says who may do what, or that another try may help.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub status: StatusCode,
+    pub content_type: Option<String>,
+    /// The digest that the registry names.
+    pub digest: Option<String>,
+    pub bytes: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum TransportError {
+    #[error("the registry refuses the login of user `{0}`")]
+    LoginRefused(String),
+    #[error("the registry wants a login, and there is none for it")]
+    LoginMissing,
+    #[error("the registry answered {0}")]
+    Forbidden(StatusCode, #[source] Detail),
+    #[error("the registry asks for a login in a way that is not understood")]
+    Challenge,
+    #[error("the registry wants the password sent to `{0}`, which is not encrypted")]
+    Realm(Url),
+    #[error("the registry answered {status}{}", asked(.pause))]
+    Busy { status: StatusCode, pause: Option<Duration>, #[source] detail: Detail },
+    #[error("the answer is larger than {LARGEST} bytes")]
+    TooLarge,
+    #[error("the token service's answer holds no token")]
+    NoToken,
+    #[error("no answer from the registry")]
+    Unreachable(#[source] reqwest::Error),
+    #[error("the registry's address does not make a URL")]
+    Address,
+}
+
+/// What a registry says about its refusal.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Detail(String);
+
+/// Reaches registries, logs in where asked to and remembers it for the run.
+#[derive(Debug)]
+pub(super) struct Transport {
+    client: Client,
+    /// For registries that no proxy stands in front of: this machine's, and those with an address of their own.
+    direct: Client,
+    endpoints: BTreeMap<String, Url>,
+    credentials: Rc<Credentials>,
+    authorizations: RefCell<BTreeMap<(Repository, Access), Secret>>,
+}
+
+impl Transport {
+    pub(super) fn new(credentials: Rc<Credentials>, endpoints: BTreeMap<String, String>) -> PortResult<Self> {
+        let builder = || Client::builder().user_agent(concat!("skipper/", env!("CARGO_PKG_VERSION"))).connect_timeout(CONNECT_WITHIN).read_timeout(SILENCE);
+        let unusable = |error: reqwest::Error| {
+            let mut error = described(PortErrorKind::Other, &error.without_url());
+            error.failure = error.failure.during("set up the registry client");
+            error
+        };
+        let parse = |(registry, address): (String, String)| match address.parse::<Url>() {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok((registry, url)),
+            _ => Err(failed(PortErrorKind::Invalid, format!("read the address `{address}` of registry `{registry}`"))
+                .hint("write it as `http://host:port` or `https://host:port`")),
+        };
+        Ok(Self {
+            client: builder().build().map_err(unusable)?,
+            direct: builder().no_proxy().build().map_err(unusable)?,
+            endpoints: endpoints.into_iter().map(parse).collect::<PortResult<_>>()?,
+            credentials,
+            authorizations: RefCell::default(),
+        })
+    }
+
+    /// Makes a call, again where that may help.
+    pub(super) async fn call(&self, call: &Call<'_>, operation: &str) -> PortResult<Reply> {
+        let pauses = ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_max_times(MORE_TRIES).with_jitter();
+        let tried = || self.attempt(call);
+        let result = tried.retry(pauses).when(TransportError::is_passing).adjust(|error, pause| {
+            // No pause means that the tries are used up.
+            let asked = pause.and(error.pause());
+            asked.or(pause).filter(|pause| *pause <= LONGEST_PAUSE)
+        });
+        result.await.map_err(|error| self.port_error(&error, call.repository, operation))
+    }
+
+    fn port_error(&self, error: &TransportError, repository: &Repository, operation: &str) -> PortError {
+        let mut described = described(error.kind(), error);
+        described.failure = described.failure.during(operation);
+        match self.credentials.hint_for(repository) {
+            Some(hint) if described.kind == PortErrorKind::Denied => described.hint(hint),
+            _ => described,
+        }
+    }
+
+    async fn attempt(&self, call: &Call<'_>) -> Result<Reply, TransportError> {
+        let key = (call.repository.clone(), call.access);
+        let known = self.authorizations.borrow().get(&key).cloned();
+        let response = self.send(call, known.as_ref()).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return read(response).await;
+        }
+        // Not asked yet, or the token has expired.
+        let challenge = Challenge::of(response.headers().get_all(header::WWW_AUTHENTICATE).iter()).ok_or(TransportError::Challenge)?;
+        let authorization = self.authorize(call, challenge).await?;
+        let response = self.send(call, Some(&authorization)).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            return Err(self.refused_login(call.repository));
+        }
+        self.authorizations.borrow_mut().insert(key, authorization);
+        read(response).await
+    }
+
+    async fn send(&self, call: &Call<'_>, authorization: Option<&Secret>) -> Result<Response, TransportError> {
+        let (client, base) = self.endpoint(call.repository)?;
+        let url = base.join(&format!("/v2/{}/{}", call.repository.path(), call.path)).map_err(|_| TransportError::Address)?;
+        let mut request = client.request(call.method.clone(), url).header(header::ACCEPT, call.accept);
+        if let Some(authorization) = authorization {
+            request = with_authorization(request, authorization);
+        }
+        if let Some((content_type, bytes)) = &call.body {
+            request = request.header(header::CONTENT_TYPE, content_type).body(bytes.clone());
+        }
+        request.send().await.map_err(TransportError::Unreachable)
+    }
+
+    /// Answers a challenge.
+    async fn authorize(&self, call: &Call<'_>, challenge: Challenge) -> Result<Secret, TransportError> {
+        let login = self.credentials.of(call.repository);
+        let (realm, service) = match challenge {
+            Challenge::Basic => return login.map(basic).ok_or(TransportError::LoginMissing),
+            Challenge::Bearer { realm, service } => (realm, service),
+        };
+        let (client, base) = self.endpoint(call.repository)?;
+        if login.is_some() && realm.scheme() != "https" && base.scheme() == "https" {
+            return Err(TransportError::Realm(realm));
+        }
+        let actions = match call.access {
+            Access::Pull => "pull",
+            Access::Push => "pull,push",
+        };
+        let scope = format!("repository:{}:{actions}", call.repository.path());
+        let mut request = client.get(realm).query(&[("scope", &scope)]);
+        if let Some(service) = &service {
+            request = request.query(&[("service", service)]);
+        }
+        if let Some(login) = login {
+            request = with_authorization(request, &basic(login));
+        }
+        let response = request.send().await.map_err(TransportError::Unreachable)?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            return Err(self.refused_login(call.repository));
+        }
+        let reply = read(response).await?;
+        let token = serde_json::from_slice(&reply.bytes).ok().and_then(TokenReply::into_authorization);
+        token.ok_or(TransportError::NoToken)
+    }
+
+    fn refused_login(&self, repository: &Repository) -> TransportError {
+        match self.credentials.of(repository) {
+            Some(login) => TransportError::LoginRefused(login.username.clone()),
+            None => TransportError::LoginMissing,
+        }
+    }
+
+    /// Where a registry is, and whether a proxy may stand in between.
+    fn endpoint(&self, repository: &Repository) -> Result<(&Client, Url), TransportError> {
+        let registry = repository.registry();
+        if let Some(url) = self.endpoints.get(registry) {
+            return Ok((&self.direct, url.clone()));
+        }
+        let (client, address) = match registry {
+            // The name in configuration files; the API is elsewhere.
+            _ if repository.is_docker_hub() => (&self.client, "https://registry-1.docker.io".to_owned()),
+            // As the engine does, which takes these without TLS.
+            loopback if is_loopback(loopback) => (&self.direct, format!("http://{loopback}")),
+            other => (&self.client, format!("https://{other}")),
+        };
+        Ok((client, address.parse().map_err(|_| TransportError::Address)?))
+    }
+}
+
+impl TransportError {
+    fn is_passing(&self) -> bool {
+        self.kind() == PortErrorKind::Transient
+    }
+
+    /// How long the registry asks to wait.
+    fn pause(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { pause, .. } => *pause,
+            _ => None,
+        }
+    }
+
+    fn kind(&self) -> PortErrorKind {
+        match self {
+            Self::LoginRefused(_) | Self::LoginMissing | Self::Forbidden(..) => PortErrorKind::Denied,
+            Self::Busy { .. } | Self::Unreachable(_) => PortErrorKind::Transient,
+            Self::Challenge | Self::Realm(_) | Self::TooLarge | Self::NoToken | Self::Address => PortErrorKind::Other,
+        }
+    }
+}
+
+impl Reply {
+    /// What the registry says of its refusal: `MANIFEST_INVALID: manifest invalid`.
+    pub(super) fn detail(&self) -> String {
+        #[derive(Deserialize)]
+        struct Errors {
+            errors: Vec<Error>,
+        }
+        #[derive(Deserialize)]
+        #[serde(default)]
+        #[derive(Default)]
+        struct Error {
+            code: String,
+            message: String,
+        }
+        let errors = serde_json::from_slice::<Errors>(&self.bytes).map(|body| body.errors).unwrap_or_default();
+        let texts: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.code, error.message)).collect();
+        plain(&texts.join(", ")).chars().take(300).collect()
+    }
+}
+
+/// Reads an answer to its end and tells refusals and passing trouble from what the caller asked for.
+async fn read(mut response: Response) -> Result<Reply, TransportError> {
+    let status = response.status();
+    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let content_type = text("content-type").map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
+    let (digest, pause) = (text("docker-content-digest"), text("retry-after").as_deref().and_then(pause_of));
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(TransportError::Unreachable)? {
+        if bytes.len() + chunk.len() > LARGEST {
+            return Err(TransportError::TooLarge);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    let reply = Reply { status, content_type, digest, bytes: bytes.freeze() };
+    match status {
+        StatusCode::FORBIDDEN => Err(TransportError::Forbidden(status, Detail(reply.detail()))),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Err(TransportError::Busy { status, pause, detail: Detail(reply.detail()) }),
+        status if status.is_server_error() => Err(TransportError::Busy { status, pause, detail: Detail(reply.detail()) }),
+        _ => Ok(reply),
+    }
+}
+
+fn with_authorization(request: RequestBuilder, authorization: &Secret) -> RequestBuilder {
+    match HeaderValue::try_from(authorization.expose()) {
+        Ok(mut value) => {
+            value.set_sensitive(true);
+            request.header(header::AUTHORIZATION, value)
+        }
+        // A token with line ends in it is nothing a registry gives out: without it, it refuses.
+        Err(_) => request,
+    }
+}
+
+/// Whether a registry's name is this machine's: `localhost` or an address of its own.
+fn is_loopback(registry: &str) -> bool {
+    let host = match registry.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => host,
+        _ => registry,
+    };
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// A `Retry-After` header: seconds, or a date.
+fn pause_of(header: &str) -> Option<Duration> {
+    if let Ok(seconds) = header.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = jiff::fmt::rfc2822::parse(header).ok()?.timestamp();
+    Some(Duration::try_from(until.duration_since(jiff::Timestamp::now())).unwrap_or_default())
+}
+
+fn asked(pause: &Option<Duration>) -> String {
+    pause.map_or_else(String::new, |pause| format!(" and asks to wait {} s", pause.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registries_of_this_machine_are_known() {
+        for loopback in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.213.7.1:5000", "127.0.0.1", "[::1]:5000"] {
+            assert!(is_loopback(loopback), "{loopback}");
+        }
+        for other in ["ghcr.io", "10.0.0.1:5000", "localhost.example:5000", "[2001:db8::1]:5000", "index.docker.io"] {
+            assert!(!is_loopback(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn each_registry_is_asked_where_it_is() {
+        let endpoints = BTreeMap::from([("127.213.7.1:5000".to_owned(), "http://10.213.7.3:5000".to_owned())]);
+        let transport = Transport::new(Rc::default(), endpoints).unwrap();
+        let endpoint = |registry: &str| transport.endpoint(&Repository::new(registry, "web").unwrap()).unwrap().1.to_string();
+        assert_eq!(endpoint("index.docker.io"), "https://registry-1.docker.io/");
+        assert_eq!(endpoint("ghcr.io"), "https://ghcr.io/");
+        assert_eq!(endpoint("127.213.7.2:5000"), "http://127.213.7.2:5000/");
+        assert_eq!(endpoint("127.213.7.1:5000"), "http://10.213.7.3:5000/");
+    }
+
+    #[test]
+    fn a_wrong_address_is_refused_before_anything_is_asked() {
+        let error = Transport::new(Rc::default(), BTreeMap::from([("a.example".to_owned(), "10.0.0.1:5000".to_owned())])).unwrap_err();
+        assert_eq!(error.failure.message, "read the address `10.0.0.1:5000` of registry `a.example`");
+    }
+
+    #[test]
+    fn pauses_are_read_in_both_forms() {
+        assert_eq!(pause_of("7"), Some(Duration::from_secs(7)));
+        assert_eq!(pause_of("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+        assert!(pause_of("Fri, 31 Dec 2100 23:59:59 GMT").is_some_and(|pause| pause > LONGEST_PAUSE));
+        assert_eq!(pause_of("soon"), None);
+    }
+}
