@@ -3,6 +3,8 @@
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod aws;
+pub mod cli;
+pub mod commands;
 pub mod docker;
 pub mod github;
 pub mod settings;

@@ -3,17 +3,19 @@
 //! No type of the SDK leaves this folder. Endpoints and credentials come from where every AWS tool looks:
 //! `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_EC2`, `AWS_ACCESS_KEY_ID` and so on.
 
+mod calls;
 mod ec2;
 mod error;
 mod ssm;
 #[cfg(test)]
 mod wire;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use skipper_core::desired::Scope;
 
+use self::calls::Calls;
 pub use self::{
     ec2::Ec2,
     ssm::{ParameterStore, RunCommand},
@@ -43,6 +45,7 @@ fn ownership(scope: &Scope) -> [(&'static str, String); 2] {
 pub struct Aws {
     config: SdkConfig,
     region: String,
+    calls: Calls,
 }
 
 impl Aws {
@@ -52,27 +55,32 @@ impl Aws {
     }
 
     fn new(config: SdkConfig, region: &str) -> Self {
-        Self { config, region: region.to_owned() }
+        Self { config, region: region.to_owned(), calls: Calls::default() }
+    }
+
+    /// Requests made so far through the clients made here, by operation, retries included.
+    pub fn calls(&self) -> BTreeMap<String, u64> {
+        self.calls.so_far()
     }
 
     /// Hosts and ingress rules.
     pub fn compute(&self) -> Ec2 {
         Ec2 {
-            ec2: aws_sdk_ec2::Client::new(&self.config),
-            iam: aws_sdk_iam::Client::new(&self.config),
-            sts: aws_sdk_sts::Client::new(&self.config),
+            ec2: aws_sdk_ec2::Client::from_conf(aws_sdk_ec2::config::Builder::from(&self.config).interceptor(self.calls.clone()).build()),
+            iam: aws_sdk_iam::Client::from_conf(aws_sdk_iam::config::Builder::from(&self.config).interceptor(self.calls.clone()).build()),
+            sts: aws_sdk_sts::Client::from_conf(aws_sdk_sts::config::Builder::from(&self.config).interceptor(self.calls.clone()).build()),
             region: self.region.clone(),
         }
     }
 
     /// Scripts on hosts.
     pub fn remote(&self) -> RunCommand {
-        RunCommand { ssm: aws_sdk_ssm::Client::new(&self.config), region: self.region.clone() }
+        RunCommand { ssm: aws_sdk_ssm::Client::from_conf(aws_sdk_ssm::config::Builder::from(&self.config).interceptor(self.calls.clone()).build()), region: self.region.clone() }
     }
 
     /// Records.
     pub fn store(&self) -> ParameterStore {
-        ParameterStore { ssm: aws_sdk_ssm::Client::new(&self.config), region: self.region.clone() }
+        ParameterStore { ssm: aws_sdk_ssm::Client::from_conf(aws_sdk_ssm::config::Builder::from(&self.config).interceptor(self.calls.clone()).build()), region: self.region.clone() }
     }
 }
 

@@ -15,7 +15,7 @@ use skipper_core::{
     observed::InstanceId,
     script::{RESULT_CLOSES, RESULT_OPENS, Script},
 };
-use skipper_deploy::ports::{Invocation, PortErrorKind, PortResult};
+use skipper_deploy::ports::{Invocation, PortError, PortErrorKind, PortResult};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::RunCommand;
@@ -97,7 +97,7 @@ impl RunCommand {
                     Some(Seen::Running(words)) => Invocation::Lost(format!("{words} after {} s", deadline.as_secs())),
                     None => Invocation::Lost(format!("not started after {} s", deadline.as_secs())),
                 };
-                Ok((instance.clone(), invocation))
+                Ok::<_, PortError>((instance.clone(), invocation))
             }
         });
         Ok(try_join_all(answers).await?.into_iter().collect())

@@ -2,7 +2,6 @@
 
 pub mod log;
 pub mod markdown;
-pub mod outputs;
 pub mod table;
 pub mod text;
 pub mod words;

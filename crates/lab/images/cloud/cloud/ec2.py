@@ -19,6 +19,7 @@ from moto.iam.models import iam_backends
 from .instances import LabInstance
 
 USER_DATA_LIMIT = 16_384
+IMAGE_VOLUME_GIB = 16
 TAG_FILTERS = ("tag:", "tag-key", "tag-value")
 FILTERS = {
     "instances": {*filter_dict_attribute_mapping, "client-token", "iam-instance-profile.arn"},
@@ -103,6 +104,12 @@ class LabEc2(EC2Response):
             assert isinstance(instance, LabInstance)
             instance.launch()
         return reservation
+
+    def _parse_block_device_mapping(self) -> list[dict[str, Any]]:
+        # AWS takes the size of the image's own volume where the request leaves it out; moto refuses that.
+        for mapping in self._get_param("BlockDeviceMappings", []):
+            mapping.get("Ebs", {}).setdefault("VolumeSize", IMAGE_VOLUME_GIB)
+        return super()._parse_block_device_mapping()
 
     def _count(self) -> int:
         least, most = int(self._get_param("MinCount", 0)), int(self._get_param("MaxCount", 0))

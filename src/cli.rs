@@ -1,0 +1,92 @@
+//! The command line. Nothing ever prompts; a missing answer is an error that names the flag or variable.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Turns a commit into a deployed release on EC2 hosts.
+#[derive(Debug, Parser)]
+#[command(name = "skipper", version, about, after_help = "Exit codes: 0 the release serves, 1 a defect, 2 bad input, 3 refused, 4 build or push failed, \
+5 blocked, 6 failed and the previous release serves, 7 degraded, 8 cancelled.")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What is to be done; `ship` where nothing is said.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build, push and deploy the commit
+    Ship(Ship),
+    /// Show what `ship` would do, and change nothing
+    Plan(About),
+    /// Show what runs
+    Ps,
+    /// Check skipper.yml
+    Check,
+    /// Render the log and the comment of a past run from its events
+    Replay {
+        /// The file of events, one JSON object a line
+        events: PathBuf,
+    },
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// The configuration [default: skipper.yml]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The environment to act on [default: production]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) environment: Option<String>,
+    /// What is written to standard output
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) output: Output,
+    /// Print nothing but errors and what was asked for
+    #[arg(long, short, visible_alias = "silent", global = true)]
+    pub(crate) quiet: bool,
+    /// Keep the run's events in this file, one JSON object a line
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
+}
+
+/// Flags of commands that are about one commit.
+#[derive(Debug, Default, Args)]
+pub(crate) struct About {
+    /// The commit, in full [default: that of the workflow, else git's HEAD]
+    #[arg(long, value_name = "SHA")]
+    pub(crate) revision: Option<String>,
+}
+
+/// Flags of `ship`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Ship {
+    #[command(flatten)]
+    pub(crate) about: About,
+    /// Build even what the registry has for this commit or these inputs
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+}
+
+/// What is written to standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people; in a workflow with its groups and annotations
+    #[default]
+    Text,
+    /// One JSON document; the log goes to standard error
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,122 @@
+//! The doors through which text leaves: standard output, standard error, and the runner's files.
+
+use std::{collections::BTreeMap, io};
+
+use serde::Serialize;
+use serde_json::json;
+use skipper_core::{
+    exit::Exit,
+    failure::Failure,
+    progress::{ImageProgress, Progress},
+    render::{log::failure_lines, markdown},
+};
+
+use crate::{
+    cli::Output as Format,
+    github::runner::{self, Output},
+    settings::Settings,
+};
+
+/// Where the log and the asked-for document go.
+///
+/// In a workflow everything goes to one stream, since the runner keeps no order between two.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Printer {
+    format: Format,
+    workflow: bool,
+}
+
+impl Printer {
+    pub(crate) const fn new(format: Format, workflow: bool) -> Self {
+        Self { format, workflow }
+    }
+
+    /// Whether the log is one of a workflow, with groups and marks.
+    pub(crate) const fn is_workflow(self) -> bool {
+        self.workflow && !self.is_json()
+    }
+
+    const fn is_json(self) -> bool {
+        matches!(self.format, Format::Json)
+    }
+
+    /// Writes lines of the log, which are safe to print already.
+    pub(crate) fn log(self, lines: &[String]) {
+        if self.is_json() { write(io::stderr().lock(), lines) } else { write(io::stdout().lock(), lines) }
+    }
+
+    /// Writes what was asked for, as text.
+    pub(crate) fn text(self, text: &str) {
+        if !self.is_json() {
+            write(io::stdout().lock(), &[text.to_owned()]);
+        }
+    }
+
+    /// Writes what was asked for, as JSON, when that is what was asked for.
+    pub(crate) fn json(self, document: &impl Serialize) {
+        if self.is_json() {
+            let text = serde_json::to_string_pretty(document).unwrap_or_default();
+            write(io::stdout().lock(), &[text]);
+        }
+    }
+}
+
+/// Where a stream cannot be written nobody can be told.
+fn write(mut stream: impl io::Write, lines: &[String]) {
+    for line in lines {
+        let _ = writeln!(stream, "{line}");
+    }
+    let _ = stream.flush();
+}
+
+/// Writes the outputs and the job summary of a run; what goes wrong there is said and does not fail the run.
+pub(crate) fn runner_files(settings: &Settings, progress: &Progress, printer: Printer) {
+    let Some(workflow) = &settings.workflow else { return };
+    set_outputs(settings, &outputs(settings, progress), printer);
+    if let Some(path) = &workflow.step_summary {
+        warn("write the job summary", runner::append_summary(path, &markdown::comment(progress)), printer);
+    }
+}
+
+/// The outputs of a run that ended before it began.
+pub(crate) fn early_outputs(settings: &Settings, exit: Exit, printer: &Printer) {
+    set_outputs(settings, &ending(exit), *printer);
+}
+
+fn set_outputs(settings: &Settings, outputs: &[(Output, String)], printer: Printer) {
+    let Some(path) = settings.workflow.as_ref().and_then(|workflow| workflow.output.as_ref()) else { return };
+    let written = runner::set_outputs(path, outputs.iter().map(|(output, value)| (*output, value.as_str())));
+    warn("write the step's outputs", written, printer);
+}
+
+fn ending(exit: Exit) -> [(Output, String); 2] {
+    [(Output::Status, exit.status().to_owned()), (Output::ExitCode, exit.code().to_string())]
+}
+
+/// The outputs that are known.
+fn outputs(settings: &Settings, progress: &Progress) -> Vec<(Output, String)> {
+    let images: BTreeMap<String, String> = progress
+        .images
+        .iter()
+        .filter_map(|(service, image)| match image {
+            ImageProgress::Ready { image, .. } => Some((service.to_string(), image.to_string())),
+            ImageProgress::Started | ImageProgress::Failed(_) => None,
+        })
+        .collect();
+    let known = [
+        (Output::Release, progress.run.as_ref().and_then(|run| run.revision.as_ref()).map(ToString::to_string)),
+        (Output::Images, (!images.is_empty()).then(|| json!(images).to_string())),
+        (Output::Ps, progress.state().map(|state| json!(state.replicas).to_string())),
+        (Output::CommentUrl, progress.comments.values().next().cloned()),
+        (Output::Events, settings.events.as_ref().map(|path| path.display().to_string())),
+    ];
+    let ending = progress.finished.iter().flat_map(|finished| ending(finished.exit));
+    ending.chain(known.into_iter().filter_map(|(output, value)| Some((output, value?)))).collect()
+}
+
+fn warn<E: std::error::Error>(what: &str, result: Result<(), E>, printer: Printer) {
+    if let Err(error) = result {
+        let failure = Failure::new(Exit::Serves, what).because_of(&error);
+        printer.log(&failure_lines("warning", &failure, printer.is_workflow()));
+    }
+}

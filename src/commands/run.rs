@@ -1,0 +1,203 @@
+//! `ship`, `plan` and `ps`: puts the adapters behind the ports and lets the run go.
+
+use std::{
+    cell::RefCell,
+    fs::File,
+    io::{BufWriter, Write as _},
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+use jiff::{Timestamp, Unit};
+use skipper_core::{
+    config::Config,
+    desired::Scope,
+    event::{Event, RunStarted},
+    exit::Exit,
+    failure::Failure,
+    orchestrator::fleet::Fleet,
+    progress::Progress,
+    render::{
+        log::{Log, Style, failure_lines, plan_lines},
+        table,
+    },
+};
+use skipper_deploy::{
+    cancel::Cancel,
+    events::{Events, Listener},
+    images::ImageOptions,
+    ports::{CodeHost, PortError},
+    report::Reporter,
+    ship::{Runner, World},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::output::{self, Printer};
+use crate::{
+    aws::Aws,
+    docker::{self, Docker},
+    github::GitHub,
+    settings::{Command, Settings},
+};
+
+/// Runs the command and writes what came of it.
+pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, printer: &Printer) -> Exit {
+    // One TLS provider for all; where another thread was first, that is the same one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let docker = match connect_docker(config, settings) {
+        Ok(docker) => docker,
+        Err(error) => {
+            printer.log(&failure_lines("error", &error.failure, printer.is_workflow()));
+            output::early_outputs(settings, error.failure.exit, printer);
+            return error.failure.exit;
+        }
+    };
+    let aws = Aws::connect(&config.region).await;
+    let (compute, remote, store) = (aws.compute(), aws.remote(), aws.store());
+    let code_host = match connect_code_host(settings) {
+        None => None,
+        Some(Ok(code_host)) => Some(code_host),
+        Some(Err(error)) => {
+            printer.log(&failure_lines("warning", &error.failure, printer.is_workflow()));
+            None
+        }
+    };
+
+    let pull_request = settings.trigger.as_ref().and_then(|trigger| trigger.pull_request.as_ref()).map(|pull| pull.number);
+    let comments = settings.command == Command::Ship || pull_request.is_some();
+    let code_host = code_host.as_ref().filter(|_| comments).map(|code_host| code_host as &dyn CodeHost);
+    let (reporter, fold) = Reporter::new(code_host, pull_request);
+    let asked_for_text = matches!(settings.command, Command::Ps) && !printer.is_workflow();
+    let log = log_to(*printer, quiet || asked_for_text);
+    let mut listeners = vec![fold, log];
+    listeners.extend(settings.events.as_deref().and_then(|path| events_to(path, *printer)));
+    let events = Events::new(listeners);
+    let cancel = Cancel::default();
+    listen_for_signals(&cancel);
+
+    let runner = Runner {
+        config,
+        about: about(config, settings),
+        options: ImageOptions { root: root(&settings.config), rebuild: settings.rebuild },
+        world: World { compute: &compute, remote: &remote, images: &docker, store: &store, orchestrator: &Fleet },
+        events: &events,
+        reporter: &reporter,
+        cancel: &cancel,
+        calls: &|| aws.calls(),
+    };
+    let revision = settings.trigger.as_ref().map(|trigger| &trigger.revision);
+    let exit = match (settings.command, revision) {
+        (Command::Plan, Some(revision)) => runner.plan(revision).await,
+        (Command::Ship, Some(revision)) => runner.ship(revision).await,
+        _ => runner.ps().await,
+    };
+    let progress = reporter.progress();
+    show(settings.command, &progress, quiet, *printer);
+    output::runner_files(settings, &progress, *printer);
+    exit
+}
+
+/// What was asked for, after the log.
+fn show(command: Command, progress: &Progress, quiet: bool, printer: Printer) {
+    match command {
+        Command::Ps => {
+            printer.json(&progress.state());
+            if let (Some(state), false) = (progress.state(), printer.is_workflow()) {
+                printer.text(&table::plain(state));
+            }
+        }
+        Command::Plan => {
+            printer.json(&progress.plan);
+            if let (Some(plan), true) = (&progress.plan, quiet) {
+                printer.text(&plan_lines(plan).join("\n"));
+            }
+        }
+        Command::Ship | Command::Check => printer.json(progress),
+    }
+}
+
+fn about(config: &Config, settings: &Settings) -> RunStarted {
+    let revision = settings.trigger.as_ref().map(|trigger| trigger.revision.clone());
+    let workflow = settings.workflow.as_ref();
+    let now = Timestamp::now();
+    RunStarted {
+        command: settings.command.as_str().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        scope: Scope { project: config.project.clone(), environment: settings.environment.clone() },
+        region: config.region.clone(),
+        started_at: now.round(Unit::Second).unwrap_or(now).to_string(),
+        run_url: workflow.map(|workflow| workflow.run_url()),
+        commit_url: workflow.zip(revision.as_ref()).map(|(workflow, revision)| workflow.commit_url(revision)),
+        run: workflow.map(|workflow| workflow.run()),
+        revision,
+    }
+}
+
+/// Build contexts are relative to the folder of `skipper.yml`.
+fn root(config: &Path) -> PathBuf {
+    config.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
+
+fn connect_docker(config: &Config, settings: &Settings) -> Result<Docker, PortError> {
+    let registries = config.services.values().map(|service| service.repository.registry().to_owned());
+    let logins = settings.registry_login.iter().flat_map(|login| registries.clone().map(move |registry| (registry, login.clone()))).collect();
+    Docker::connect(docker::Settings {
+        host: settings.docker_host.clone(),
+        config: settings.docker_config.as_ref().map(|folder| folder.join("config.json")),
+        logins,
+        endpoints: settings.registry_endpoints.clone(),
+    })
+}
+
+/// GitHub, where repository and token are known and the run is about a commit.
+fn connect_code_host(settings: &Settings) -> Option<Result<GitHub, PortError>> {
+    let revision = &settings.trigger.as_ref()?.revision;
+    settings.code_host.as_ref().map(|access| GitHub::new(access, revision))
+}
+
+fn log_to(printer: Printer, quiet: bool) -> Listener {
+    let mut log = Log::new(Style { workflow: printer.is_workflow(), quiet });
+    Box::new(move |event| printer.log(&log.lines(event)))
+}
+
+/// Keeps the events in a file, one JSON object a line; a file that cannot be written is said once and given up.
+fn events_to(path: &Path, printer: Printer) -> Option<Listener> {
+    let warn = move |what: String, error: std::io::Error| {
+        let failure = Failure::new(Exit::Serves, what).because_of(&error);
+        printer.log(&failure_lines("warning", &failure, printer.is_workflow()));
+    };
+    let shown = path.display().to_string();
+    let file = match File::create(path) {
+        Ok(file) => file,
+        Err(error) => {
+            warn(format!("create `{shown}`, so the events are not kept"), error);
+            return None;
+        }
+    };
+    let writer = Rc::new(RefCell::new(Some(BufWriter::new(file))));
+    Some(Box::new(move |event: &Event| {
+        let mut writer = writer.borrow_mut();
+        let Some(file) = writer.as_mut() else { return };
+        let written = serde_json::to_writer(&mut *file, event)
+            .map_err(std::io::Error::from)
+            .and_then(|()| writeln!(file))
+            .and_then(|()| file.flush());
+        if let Err(error) = written {
+            *writer = None;
+            warn(format!("write to `{shown}`, so the events are not kept"), error);
+        }
+    }))
+}
+
+/// As PID 1 of the action's container, signals that nobody handles would be ignored.
+fn listen_for_signals(cancel: &Cancel) {
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let Ok(mut signals) = signal(kind) else { continue };
+        let cancel = cancel.clone();
+        tokio::task::spawn_local(async move {
+            while signals.recv().await.is_some() {
+                cancel.cancel();
+            }
+        });
+    }
+}
