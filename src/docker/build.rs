@@ -22,7 +22,7 @@ use super::{
     context::{Context, ContextError},
     engine::engine_error,
     output::{Progress, plain},
-    trouble::{failed, kind_of_refusal},
+    trouble::{failed, kind_of_refusal, unreadable},
 };
 
 /// The commit an image was built from: <https://specs.opencontainers.org/image-spec/annotations/>.
@@ -37,7 +37,7 @@ pub(super) async fn build(
     output: &mut dyn FnMut(String),
 ) -> PortResult<()> {
     let request = build.clone();
-    let context = tokio::task::spawn_blocking(move || Context::open(&request)).await.map_err(defect)??;
+    let context = tokio::task::spawn_blocking(move || Context::open(&request)).await.map_err(defect)?.map_err(|error| unreadable(&error))?;
     let options = BuildImageOptionsBuilder::new()
         .version(BuilderVersion::BuilderBuildKit)
         .session(&session_id())
@@ -56,7 +56,7 @@ pub(super) async fn build(
     let result = follow(docker.build_image(options, Some(logins), Some(body)), &mut progress, output).await;
     // The body is dropped by now, so packing ends soon where it has not ended.
     match (result, archive.packing.await.map_err(defect)?) {
-        (Err(_), Err(error)) if !matches!(error, ContextError::Abandoned) => Err(error.into()),
+        (Err(_), Err(error)) if !matches!(error, ContextError::Abandoned) => Err(unreadable(&error)),
         (Err(error), _) => Err(build_error(build, &error, &progress)),
         (Ok(()), _) => Ok(()),
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -150,12 +150,6 @@ fn host_of(registry: &str) -> String {
     }
 }
 
-/// Where Docker keeps its configuration: in the folder `DOCKER_CONFIG` names, else in the home folder.
-pub fn config_path(docker_config: Option<&Path>, home: Option<&Path>) -> Option<PathBuf> {
-    let folder = docker_config.map(Path::to_owned).or_else(|| home.map(|home| home.join(".docker")))?;
-    Some(folder.join("config.json"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,13 +213,5 @@ mod tests {
         let error = read("{\"auths\": {\"ghcr.io\": \"hunter2\"}}", &[]).unwrap_err();
         assert!(error.failure.causes[0].starts_with("line 1, column ") && !format!("{error:?}").contains("hunter2"));
         assert!(Credentials::read(Some(Path::new("/nowhere/config.json")), BTreeMap::new()).is_ok());
-    }
-
-    #[test]
-    fn dockers_configuration_is_where_docker_looks() {
-        let home = Path::new("/home/me");
-        assert_eq!(config_path(Some(Path::new("/x")), Some(home)).unwrap(), Path::new("/x/config.json"));
-        assert_eq!(config_path(None, Some(home)).unwrap(), Path::new("/home/me/.docker/config.json"));
-        assert_eq!(config_path(None, None), None);
     }
 }

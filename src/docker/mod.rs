@@ -1,7 +1,6 @@
 //! Images by way of a Docker engine and registries: hashed, built, pushed, resolved, copied.
 //!
 //! The engine builds and pushes; what a registry has is asked of the registry itself, so a run that builds nothing needs no engine.
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test ends where something is missing"))]
 
 mod archive;
 mod build;
@@ -28,8 +27,7 @@ use skipper_core::{
 };
 use skipper_deploy::ports::{BuildRequest, Images, PortError, PortErrorKind, PortResult, Resolved};
 
-pub use self::credentials::config_path;
-use self::{credentials::Credentials, engine::Engine, registry::Registry, trouble::failed};
+use self::{credentials::Credentials, engine::Engine, registry::Registry, trouble::{failed, unreadable}};
 
 /// When an image was built: <https://specs.opencontainers.org/image-spec/annotations/>.
 const CREATED_LABEL: &str = "org.opencontainers.image.created";
@@ -39,7 +37,7 @@ const CREATED_LABEL: &str = "org.opencontainers.image.created";
 pub struct Settings {
     /// The engine's address as in `DOCKER_HOST`, `unix://` or `tcp://` without TLS; the local socket when absent.
     pub host: Option<String>,
-    /// Docker's `config.json` ([`config_path`]), for logins in its `auths`; it need not exist.
+    /// Docker's `config.json`, for the logins in its `auths`; it need not exist.
     pub config: Option<PathBuf>,
     /// User name and password (or token) by registry; they stand above those of the configuration.
     pub logins: BTreeMap<String, (String, Secret)>,
@@ -83,7 +81,8 @@ impl Images for Docker {
     async fn inputs(&self, build: &BuildRequest) -> PortResult<String> {
         let build = build.clone();
         let hashed = tokio::task::spawn_blocking(move || inputs::hash(&build)).await;
-        Ok(hashed.map_err(|error| failed(PortErrorKind::Other, "hash the build context").because(error.to_string()))??)
+        let hashed = hashed.map_err(|error| failed(PortErrorKind::Other, "hash the build context").because(error.to_string()))?;
+        hashed.map_err(|error| unreadable(&error))
     }
 
     async fn resolve(&self, repository: &Repository, tag: &Tag) -> PortResult<Option<Resolved>> {

@@ -6,7 +6,7 @@ use skipper_deploy::ports::{PortError, PortErrorKind};
 use super::{context::ContextError, output::plain};
 
 /// The remedy of every refusal by a registry.
-const LOGIN_HINT: &str = "give a user name and password (or token) that may read and write this repository, or log in with `docker login`";
+const LOGIN_HINT: &str = "give a user name and password (or token) that may read and write this repository: the inputs `registry-username` and `registry-password`";
 
 /// An error of this folder: whatever it is, nothing was deployed.
 pub(super) fn failed(kind: PortErrorKind, message: impl Into<String>) -> PortError {
@@ -15,17 +15,17 @@ pub(super) fn failed(kind: PortErrorKind, message: impl Into<String>) -> PortErr
     if kind == PortErrorKind::Denied { error.hint(LOGIN_HINT) } else { error }
 }
 
-impl From<ContextError> for PortError {
-    fn from(error: ContextError) -> Self {
-        let hint = match &error {
-            ContextError::Open { .. } | ContextError::NotAFolder(_) => "correct `build` in skipper.yml, and see that the workflow checks the repository out before this step",
-            ContextError::NoDockerfile { .. } | ContextError::NotADockerfile(_) => "correct `build` in skipper.yml: the Dockerfile's path is relative to the context",
-            ContextError::Pattern { .. } | ContextError::Read { .. } | ContextError::Abandoned => return described(PortErrorKind::Invalid, &error),
-        };
-        let mut error = described(PortErrorKind::Invalid, &error).hint(hint);
-        error.failure.exit = Exit::BadInput;
-        error
-    }
+/// A context that cannot be sent. What skipper.yml names and is not there is bad input, found before anything was touched.
+pub(super) fn unreadable(error: &ContextError) -> PortError {
+    let described = described(PortErrorKind::Invalid, error);
+    let hint = match error {
+        ContextError::Open { .. } | ContextError::NotAFolder(_) => "correct `build` in skipper.yml, and see that the workflow checks the repository out before this step",
+        ContextError::NoDockerfile { .. } | ContextError::NotADockerfile(_) => "correct `build` in skipper.yml: the Dockerfile's path is relative to the context",
+        ContextError::Pattern { .. } | ContextError::Read { .. } | ContextError::Abandoned => return described,
+    };
+    let mut bad_input = described.hint(hint);
+    bad_input.failure.exit = Exit::BadInput;
+    bad_input
 }
 
 /// An error with its chain of sources as causes.
