@@ -10,7 +10,7 @@ use std::{
 
 use jiff::{Timestamp, Unit};
 use skipper_core::{
-    config::Config,
+    config::{Config, ImageSource},
     desired::Scope,
     event::{Event, RunStarted},
     exit::Exit,
@@ -138,9 +138,14 @@ fn root(config: &Path) -> PathBuf {
     config.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
+/// The login is for the registries that are pushed to, and told to no other.
 fn connect_docker(config: &Config, settings: &Settings) -> Result<Docker, PortError> {
-    let registries = config.services.values().map(|service| service.repository.registry().to_owned());
-    let logins = settings.registry_login.iter().flat_map(|login| registries.clone().map(move |registry| (registry, login.clone()))).collect();
+    let built = config.services.values().filter(|service| matches!(service.source, ImageSource::Build(_)));
+    let logins = settings
+        .registry_login
+        .iter()
+        .flat_map(|login| built.clone().map(|service| (service.repository.registry().to_owned(), login.clone())))
+        .collect();
     Docker::connect(docker::Settings {
         host: settings.docker_host.clone(),
         config: settings.docker_config.as_ref().map(|folder| folder.join("config.json")),

@@ -98,7 +98,7 @@ impl Demo<'_> {
             self.skipper(&job.clone().shown(), &["ship"])
         })?;
         for (name, value) in &shipped.outputs {
-            say(&format!("output {name}: {value}"));
+            say(&format!("output {name}: {}", shortened(value)));
         }
 
         title("skipper ps");
@@ -171,6 +171,14 @@ impl Demo<'_> {
         say(&format!("  cargo lab{option} logs cloud"));
         say(&format!("and remove it with `cargo lab{option} down`"));
         Ok(())
+    }
+}
+
+/// Outputs that are whole documents are shown by their beginning.
+fn shortened(value: &str) -> String {
+    match value.char_indices().nth(120) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
     }
 }
 

@@ -46,7 +46,7 @@ impl Log {
             EventKind::RunStarted(run) => out.lines.push(headline(run)),
             EventKind::ImageStarted { service } => {
                 self.group("images", &mut out);
-                out.say(format!("image of `{service}`"));
+                out.say(format!("making the image of `{service}` ready"));
             }
             EventKind::ImageOutput { service, line } => out.say(format!("{service} | {line}")),
             EventKind::ImageReady { service, image, origin, took_ms } => {

@@ -19,6 +19,9 @@ pub fn plain(table: &StateTable) -> String {
     for row in &table.replicas {
         drawn.add_row(cells(row).map(|cell| text::line(&cell)));
     }
+    for column in drawn.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     let lines: Vec<String> = drawn.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n")
 }
