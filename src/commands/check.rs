@@ -26,7 +26,7 @@ pub(crate) fn read(path: &Path) -> Result<File, Failure> {
     match fs::read_to_string(path) {
         Ok(source) => Ok(File { path: path.to_owned(), source }),
         Err(error) => {
-            let failure = Failure::new(Exit::BadInput, format!("read `{}`", path.display())).because_of(&error);
+            let failure = Failure::failed_to(Exit::BadInput, format!("read `{}`", path.display())).because_of(&error);
             Err(match error.kind() {
                 ErrorKind::NotFound => failure
                     .hint("run skipper where skipper.yml is, or name the file with `--config` (input `config`)")

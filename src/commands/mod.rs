@@ -31,7 +31,7 @@ fn dispatch(cli: Cli) -> Exit {
     let settings = match Settings::read(flags(cli)) {
         Ok(settings) => settings,
         Err(error) => {
-            let failure = Failure::new(Exit::BadInput, "read the settings of this run").because_of(&error);
+            let failure = Failure::failed_to(Exit::BadInput, "read the settings of this run").because_of(&error);
             return bad_input(&failure.hint(error.hint()), &printer);
         }
     };
@@ -48,7 +48,7 @@ fn dispatch(cli: Cli) -> Exit {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
                 Ok(runtime) => return tokio::task::LocalSet::new().block_on(&runtime, run::run(&config, &settings, quiet, &printer)),
-                Err(error) => return bad_input(&Failure::new(Exit::Defect, "start the runtime").because_of(&error), &printer),
+                Err(error) => return bad_input(&Failure::failed_to(Exit::Defect, "start the runtime").because_of(&error), &printer),
             }
         }
     };

@@ -116,7 +116,7 @@ fn outputs(settings: &Settings, progress: &Progress) -> Vec<(Output, String)> {
 
 fn warn<E: std::error::Error>(what: &str, result: Result<(), E>, printer: Printer) {
     if let Err(error) = result {
-        let failure = Failure::new(Exit::Serves, what).because_of(&error);
+        let failure = Failure::failed_to(Exit::Serves, what).because_of(&error);
         printer.log(&failure_lines("warning", &failure, printer.is_workflow()));
     }
 }

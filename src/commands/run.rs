@@ -9,6 +9,8 @@ use std::{
 };
 
 use jiff::{Timestamp, Unit};
+use serde::Serialize;
+use serde_json::json;
 use skipper_core::{
     config::{Config, ImageSource},
     desired::Scope,
@@ -101,19 +103,25 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
 fn show(command: Command, progress: &Progress, quiet: bool, printer: Printer) {
     match command {
         Command::Ps => {
-            printer.json(&progress.state());
+            printer.json(&asked_for(progress, progress.state()));
             if let (Some(state), false) = (progress.state(), printer.is_workflow()) {
                 printer.text(&table::plain(state));
             }
         }
         Command::Plan => {
-            printer.json(&progress.plan);
+            printer.json(&asked_for(progress, progress.plan.as_ref()));
             if let (Some(plan), true) = (&progress.plan, quiet) {
                 printer.text(&plan_lines(plan).join("\n"));
             }
         }
         Command::Ship | Command::Check => printer.json(progress),
     }
+}
+
+/// What was asked for; where there is none, why.
+fn asked_for(progress: &Progress, document: Option<impl Serialize>) -> serde_json::Value {
+    let failure = || progress.finished.as_ref().and_then(|finished| finished.failure.as_ref());
+    document.map_or_else(|| json!({ "failure": failure() }), |document| json!(document))
 }
 
 fn about(config: &Config, settings: &Settings) -> RunStarted {
@@ -168,7 +176,7 @@ fn log_to(printer: Printer, quiet: bool) -> Listener {
 /// Keeps the events in a file, one JSON object a line; a file that cannot be written is said once and given up.
 fn events_to(path: &Path, printer: Printer) -> Option<Listener> {
     let warn = move |what: String, error: std::io::Error| {
-        let failure = Failure::new(Exit::Serves, what).because_of(&error);
+        let failure = Failure::failed_to(Exit::Serves, what).because_of(&error);
         printer.log(&failure_lines("warning", &failure, printer.is_workflow()));
     };
     let shown = path.display().to_string();

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 /// Each text is a lowercase fragment without a trailing period; a cause never repeats the text above it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The operation and its object, as it reads after "failed to" or by itself.
+    /// What failed, in one line.
     pub message: String,
     /// Why, outermost first.
     pub causes: Vec<String>,
@@ -27,6 +27,11 @@ impl Failure {
     /// A failure without causes or hints.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { message: message.into(), causes: Vec::new(), hints: Vec::new(), lines: Vec::new(), exit }
+    }
+
+    /// A failure of an operation, named as it reads after "failed to".
+    pub fn failed_to(exit: Exit, operation: impl AsRef<str>) -> Self {
+        Self::new(exit, format!("failed to {}", operation.as_ref()))
     }
 
     /// Adds the chain of `error` and its sources as causes.
@@ -68,10 +73,10 @@ impl Failure {
         self
     }
 
-    /// Puts the operation this was part of in front; the former message becomes the first cause.
+    /// Puts the operation this was part of in front, named as it reads after "failed to"; the former message becomes the first cause.
     #[must_use]
-    pub fn during(mut self, operation: impl Into<String>) -> Self {
-        let former = std::mem::replace(&mut self.message, operation.into());
+    pub fn during(mut self, operation: impl AsRef<str>) -> Self {
+        let former = std::mem::replace(&mut self.message, format!("failed to {}", operation.as_ref()));
         if former != self.message {
             self.causes.insert(0, former);
         }
@@ -108,6 +113,6 @@ mod tests {
     #[test]
     fn an_operation_in_front_keeps_the_former_message_as_the_first_cause() {
         let failure = Failure::new(Exit::Blocked, "no capacity").during("launch host `web_1`");
-        assert_eq!((failure.message.as_str(), &failure.causes[..]), ("launch host `web_1`", &["no capacity".to_owned()][..]));
+        assert_eq!((failure.message.as_str(), &failure.causes[..]), ("failed to launch host `web_1`", &["no capacity".to_owned()][..]));
     }
 }

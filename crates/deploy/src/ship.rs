@@ -298,7 +298,7 @@ impl Runner<'_> {
         let path = format!("{}/current", release_path(self.scope()));
         let written = match serde_json::to_string(release) {
             Ok(value) => self.world.store.write(&path, &value).await.map_err(|error| error.failure),
-            Err(error) => Err(Failure::new(Exit::Defect, "serialise the release").because_of(&error)),
+            Err(error) => Err(Failure::failed_to(Exit::Defect, "serialise the release").because_of(&error)),
         };
         if let Err(failure) = written {
             self.events.warn(failure.during("record the release; `ps` will not know its commit"));

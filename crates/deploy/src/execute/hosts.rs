@@ -78,7 +78,7 @@ impl Run<'_> {
         }
         let path = format!("{}/{host}", launches_path(&self.known.desired.scope));
         let value = serde_json::to_string(record)
-            .map_err(|error| Failure::new(Exit::Defect, "write the record of a launch").because_of(&error))?;
+            .map_err(|error| Failure::failed_to(Exit::Defect, "write the record of a launch").because_of(&error))?;
         self.ask(async || self.hands.store.write(&path, &value).await).await.map_err(|error| error.failure)
     }
 

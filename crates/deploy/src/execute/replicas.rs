@@ -183,13 +183,13 @@ impl Run<'_> {
     fn judge_start(&self, host: &HostName, start: &Start, started: Option<&Started>) -> Option<Failure> {
         let what = format!("start replica `{}` on host `{host}`", start.replica);
         let Some(started) = started else {
-            return Some(Failure::new(Exit::Degraded, what).because("the host's answer does not mention it"));
+            return Some(Failure::failed_to(Exit::Degraded, what).because("the host's answer does not mention it"));
         };
         self.hands.events.emit(EventKind::ReplicaStarted { step: self.step.id, host: host.clone(), started: started.clone() });
         match &started.outcome {
             StartOutcome::Healthy => None,
             StartOutcome::Failed { why, journal } => Some(
-                Failure::new(Exit::Degraded, what)
+                Failure::failed_to(Exit::Degraded, what)
                     .because(why.clone())
                     .hint(format!("service `{}` must answer its healthcheck within {} s of its start", start.replica.service, start.probe.deadline().as_secs()))
                     .with_lines(journal.iter().cloned()),

@@ -3,6 +3,7 @@
 
 mod costs;
 mod faults;
+mod golden;
 mod laws;
 mod shop;
 mod stories;
