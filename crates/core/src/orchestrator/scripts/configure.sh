@@ -8,6 +8,21 @@ IFS=$TAB read -r HOST ADDRESS ROLE <"$WORK/own" || fail other "this instance, $I
 SYSTEMD=$ROOT/etc/systemd/system
 machine=$(cat "$ROOT/etc/machine-id")
 
+# put FILE [MODE]: replaces a file by what comes on standard input, all at once, where it differs.
+put() {
+  mkdir -p "${1%/*}"
+  { cat >"$1.new" && chmod "${2:-644}" "$1.new"; } || fail "$(disk_or_other)" "$1 cannot be written: $(last_words "$WORK/log")"
+  if cmp -s "$1.new" "$1"; then
+    rm -f "$1.new"
+  else
+    mv -f "$1.new" "$1"
+  fi
+}
+
+disk_or_other() {
+  if grep -q 'No space left' "$WORK/log"; then echo disk-full; else echo other; fi
+}
+
 # The members, as addresses and as etcd wants to be told about them.
 awk -F '\t' '$4 == "member" { print $3 }' "$WORK/table" >"$WORK/members"
 CLUSTER=$(awk -F '\t' '$4 == "member" { printf "%s%s=http://%s:2380", comma, $2, $3; comma = "," }' "$WORK/table")
@@ -47,7 +62,7 @@ fetch() {
   fi
   rm -rf "$1.new"
   mkdir -p "$1.new"
-  tar -xzf "$WORK/archive" --no-same-owner --strip-components=1 -C "$1.new" || fail other "the fleet archive cannot be unpacked: $(last_words "$WORK/log")"
+  tar -xzf "$WORK/archive" --no-same-owner --strip-components=1 -C "$1.new" || fail "$(disk_or_other)" "the fleet archive cannot be unpacked: $(last_words "$WORK/log")"
   for binary in fleetd fleetctl; do
     [ -f "$1.new/$binary" ] || fail other "the fleet archive holds no $binary"
     chmod 755 "$1.new/$binary"
@@ -67,7 +82,7 @@ for binary in fleetd fleetctl; do
   mv -fT "$ROOT/opt/bin/$binary.new" "$ROOT/opt/bin/$binary"
 done
 
-# --- The firewall, before etcd listens. ---
+# --- What systemd is told, and the files behind it. ---
 
 printf '%s' "$FIREWALL" | put "$ROOT/opt/skipper/firewall" 755
 put "$SYSTEMD/skipper-firewall.service" <<'UNIT'
@@ -85,19 +100,9 @@ ExecStart=/opt/skipper/firewall
 [Install]
 WantedBy=multi-user.target docker.service
 UNIT
-systemctl daemon-reload
-systemctl enable skipper-firewall.service
-systemctl restart skipper-firewall.service ||
-  fail other "the firewall rules cannot be set: $(journalctl -u skipper-firewall.service -n 3 --no-pager -o cat | one_line)"
-
-# --- etcd on 127.0.0.1:2379: the local member, or a way to the members. ---
-
-etcd_answers() {
-  curl -fsS --noproxy '*' --max-time 3 http://127.0.0.1:2379/health >"$WORK/health" 2>"$WORK/health.err" && grep -q '"health" *: *"true"' "$WORK/health"
-}
 
 if [ "$ROLE" = member ]; then
-  # Both halves of the guard matter: an etcd that has had data and finds none would come up as an empty one, and an empty
+  # The guard: an etcd that has had data and finds none would come up as an empty one, and an empty
   # registry stops every unit in the cluster. Settings of a member that has answered take effect when it is next started.
   put "$SYSTEMD/etcd-member.service.d/20-skipper.conf" <<UNIT
 [Service]
@@ -135,22 +140,6 @@ WantedBy=multi-user.target
 UNIT
   etcd_unit=skipper-etcd.service
 fi
-systemctl daemon-reload
-systemctl enable "$etcd_unit"
-# A member reports itself ready when there is a quorum, and the others are being configured at this moment: no waiting here.
-systemctl start --no-block "$etcd_unit"
-end=$(($(now) + 240000))
-until etcd_answers; do
-  if [ "$(now)" -gt "$end" ]; then
-    fail other "etcd does not answer ($(last_words "$WORK/health.err")); $etcd_unit: $(journalctl -u "$etcd_unit" -n 2 --no-pager -o cat | one_line)"
-  fi
-  pause 300
-done
-if [ "$ROLE" = member ]; then
-  : >"$STATE/etcd-bootstrapped"
-fi
-
-# --- fleetd. ---
 
 # Slower than fleet's own pace: a short pause of etcd must not look like a lost host.
 put "$ROOT/etc/fleet/fleet.conf" <<CONF
@@ -190,7 +179,34 @@ RestartSec=2
 WantedBy=multi-user.target
 UNIT
 systemctl daemon-reload
-systemctl enable fleet.socket fleet.service
+systemctl enable skipper-firewall.service "$etcd_unit" fleet.socket fleet.service
+
+# --- The firewall, before etcd listens. ---
+
+systemctl restart skipper-firewall.service ||
+  fail other "the firewall rules cannot be set: $(journalctl -u skipper-firewall.service -n 3 --no-pager -o cat | one_line)"
+
+# --- etcd on 127.0.0.1:2379: the local member, or a way to the members. ---
+
+etcd_answers() {
+  curl -fsS --noproxy '*' --max-time 3 http://127.0.0.1:2379/health >"$WORK/health" 2>"$WORK/health.err" && grep -q '"health" *: *"true"' "$WORK/health"
+}
+
+# A member reports itself ready when there is a quorum, and the others are being configured at this moment: no waiting here.
+systemctl start --no-block "$etcd_unit"
+end=$(($(now) + 240000))
+until etcd_answers; do
+  if [ "$(now)" -gt "$end" ]; then
+    fail other "etcd does not answer ($(last_words "$WORK/health.err")); $etcd_unit: $(journalctl -u "$etcd_unit" -n 2 --no-pager -o cat | one_line)"
+  fi
+  pause 300
+done
+if [ "$ROLE" = member ]; then
+  : >"$STATE/etcd-bootstrapped"
+fi
+
+# --- fleetd. ---
+
 systemctl start fleet.socket || fail other "fleet.socket does not start: $(last_words "$WORK/log")"
 if [ "$(property ActiveState fleet.service)" = active ] && ! sha256sum --check --status "$RUN/fleetd"; then
   # fleetd cannot be told of another configuration, and stopped in the ordinary way it would purge this host. Killed, it

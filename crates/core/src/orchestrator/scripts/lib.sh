@@ -122,18 +122,6 @@ read_table() {
   awk -F '\t' -v own="$INSTANCE" '$1 == own { sub(/^[^\t]*\t/, ""); print }' "$WORK/table" >"$WORK/own"
 }
 
-# put FILE [MODE]: replaces a file by what comes on standard input, all at once; true when it was another before.
-put() {
-  mkdir -p "${1%/*}"
-  cat >"$1.new"
-  chmod "${2:-644}" "$1.new"
-  if cmp -s "$1.new" "$1"; then
-    rm -f "$1.new"
-    return 1
-  fi
-  mv -f "$1.new" "$1"
-}
-
 # fleet ARGUMENTS: fleetctl, which has no timeout of its own against the API.
 fleet() {
   timeout 20 fleetctl "$@"

@@ -48,8 +48,10 @@ register() {
     return 1
   }
   # On record from here on: with an empty registry this is all that tells what ran here.
-  put "$UNITS/$1" <"$WORK/text/$1"
-  return 0
+  { cp "$WORK/text/$1" "$UNITS/$1.new" && mv -f "$UNITS/$1.new" "$UNITS/$1"; } 2>"$WORK/record.$1" || {
+    REASON="its unit file cannot be kept on record: $(last_words "$WORK/record.$1")"
+    return 1
+  }
 }
 
 # launch UNIT: has fleet want it, and sees that it does.
