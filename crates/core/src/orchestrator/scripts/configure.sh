@@ -20,7 +20,7 @@ put() {
 }
 
 disk_or_other() {
-  if grep -q 'No space left' "$WORK/log"; then echo disk-full; else echo other; fi
+  if grep -q 'No space left' "$WORK"/*; then echo disk-full; else echo other; fi
 }
 
 # The members, as addresses and as etcd wants to be told about them.
@@ -62,7 +62,7 @@ fetch() {
   fi
   rm -rf "$1.new"
   mkdir -p "$1.new"
-  tar -xzf "$WORK/archive" --no-same-owner --strip-components=1 -C "$1.new" || fail "$(disk_or_other)" "the fleet archive cannot be unpacked: $(last_words "$WORK/log")"
+  tar -xzf "$WORK/archive" --no-same-owner --strip-components=1 -C "$1.new" 2>"$WORK/tar" || fail "$(disk_or_other)" "the fleet archive cannot be unpacked: $(first_words "$WORK/tar")"
   for binary in fleetd fleetctl; do
     [ -f "$1.new/$binary" ] || fail other "the fleet archive holds no $binary"
     chmod 755 "$1.new/$binary"

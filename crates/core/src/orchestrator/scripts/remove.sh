@@ -14,7 +14,7 @@ remove() {
   # The record goes before the registration: a unit without a record is read from fleet, while a record without its unit
   # would look like a registry that lost its data.
   rm -f "$UNITS/$1"
-  end=$(($(now) + 20000))
+  end=$(($(now) + 10000))
   while state=$(desired "$1") && [ -n "$state" ]; do
     if [ "$(now)" -gt "$end" ]; then
       printf 'unit %s is still registered after it was destroyed\n' "$1"
