@@ -285,10 +285,13 @@ fn a_replica_that_does_not_answer_is_told_with_its_last_answer_and_its_journal()
 fn a_long_journal_loses_lines_rather_than_the_result() {
     let host = Host::configured();
     host.write("world/answers", "503");
-    // Lines that do not compress.
-    let noise: String = (0..40u8).flat_map(|n| [hex_digest(&[n, 0]), hex_digest(&[n, 1]), hex_digest(&[n, 2]), "\n".to_owned()]).collect();
-    host.write("world/journal", &noise);
-    let started = host.start(vec![start(&spec("web_1", "0a")), start(&spec("web_2", "0b"))]);
+    let starts = [start(&spec("web_1", "0a")), start(&spec("web_2", "0b"))];
+    for (seed, start) in starts.iter().enumerate() {
+        // Lines that do not compress.
+        let line = |n: usize| (0..3).map(|part| hex_digest(&[seed, n, part].map(|byte| byte as u8))).collect::<String>() + "\n";
+        host.write(&format!("world/journal.{}", start.handle), &(0..40).map(line).collect::<String>());
+    }
+    let started = host.start(starts.into());
     assert_eq!(started.len(), 2);
     for started in &started {
         let StartOutcome::Failed { why, journal } = &started.outcome else { panic!("{started:?}") };

@@ -110,6 +110,7 @@ impl FromStr for Probe {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 mod tests {
     use proptest::prelude::*;
 

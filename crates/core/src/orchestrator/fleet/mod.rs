@@ -10,6 +10,7 @@ mod task;
 mod unit;
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 mod tests;
 
 use std::collections::BTreeMap;

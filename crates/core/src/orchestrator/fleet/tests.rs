@@ -243,7 +243,7 @@ proptest! {
     fn the_other_tasks_read_back_too(hosts in proptest::collection::btree_map("i-[0-9a-f]{4}".prop_map(InstanceId), "[a-z]{1,4}_[1-9]", 1..5), sha256 in proptest::option::of("[0-9a-f]{64}")) {
         let hosts: BTreeMap<InstanceId, HostName> = hosts.into_iter().map(|(instance, host)| (instance, host.parse().unwrap())).collect();
         let cluster_hosts: Vec<ClusterHost> = hosts.iter().map(|(instance, host)| ClusterHost { host: host.clone(), instance: instance.clone(), private_address: "10.0.0.1".to_owned() }).collect();
-        let mut members: Vec<HostName> = hosts.values().cloned().take(1).collect();
+        let mut members: Vec<HostName> = hosts.values().take(1).cloned().collect();
         members.dedup();
         let only = |instance: &&InstanceId| cluster_hosts.iter().filter(|host| host.host == hosts[*instance]).count() == 1;
         prop_assume!(hosts.keys().all(|instance| only(&instance)));
