@@ -456,3 +456,15 @@ fn a_script_that_breaks_off_still_answers() {
     let HostError::Said { what, .. } = Fleet.read_observation(&host.run(&script)).unwrap_err() else { panic!("it said nothing") };
     assert!(what.starts_with("the script ended early") && what.contains("SCOPE"), "{what}");
 }
+
+#[test]
+fn a_replica_that_ends_at_once_is_told_with_its_exit_code_and_does_not_use_up_the_time_to_appear() {
+    let host = Host::configured();
+    host.write("world/dies", "");
+    host.write("world/journal", "docker: Error response from daemon: port is already allocated.\n");
+    let started = host.start(vec![start(&spec("web_1", "0a"))]);
+    assert_eq!(why(&started[0]), "its container does not run; its unit is active (auto-restart), restarted 4 times, last exit code 3");
+    let StartOutcome::Failed { journal, .. } = &started[0].outcome else { unreachable!() };
+    assert_eq!(journal, &["docker: Error response from daemon: port is already allocated."]);
+    assert!(started[0].took_ms < 10_000, "{}", started[0].took_ms);
+}

@@ -183,7 +183,7 @@ grace() {
 halt() {
   state=$(desired "$1") || return 1
   if [ "$state" = launched ]; then
-    fleet stop "$1"
+    fleet stop "$1" >>"$WORK/log" 2>&1
     state=$(desired "$1") || return 1
   fi
   if [ "$state" != launched ]; then

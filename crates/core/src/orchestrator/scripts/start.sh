@@ -98,23 +98,32 @@ state_words() {
   fi
 }
 
+# appear: the probe's own time begins, once.
+appear() {
+  if [ -z "$appeared" ]; then
+    appeared=yes
+    counts_from=$(($(now) + START_PERIOD))
+  fi
+}
+
 # await UNIT PROBE SINCE: true when it serves; else REASON says what came back last.
 await() {
   read_probe "$2"
-  counts_from=$(($3 + APPEARANCE + START_PERIOD))
   appeared=
+  counts_from=$(($3 + APPEARANCE + START_PERIOD))
   failures=0
   while :; do
     if inspect "$1" && [ "$CONTAINER_STATUS" = running ]; then
-      if [ -z "$appeared" ]; then
-        appeared=yes
-        counts_from=$(($(now) + START_PERIOD))
-      fi
+      appear
       REASON=$(probe) && return 0
     else
       REASON='its container does not run'
       status=$(property ExecMainStatus "$1")
-      [ "$status" = 0 ] || EXITED=$status
+      if [ "$status" != 0 ]; then
+        # Its container has been there and is gone, or Docker refused it.
+        EXITED=$status
+        appear
+      fi
       nudge "$1"
     fi
     if [ "$(now)" -ge "$counts_from" ]; then
@@ -145,7 +154,7 @@ start() {
   # What it printed itself, and Docker about it; systemd's own words are in the reason. Clearing a container away that is
   # not there is no news.
   journalctl -u "$2" _TRANSPORT=stdout --since "@$((began / 1000))" -n 30 --no-pager -o cat 2>/dev/null |
-    grep -v '^Error: No such container: ' | tail -n 10 | cut -c1-200 >"$WORK/journal/$2"
+    grep -v '^Error: No such container: ' | tail -n 10 | cut -c1-400 >"$WORK/journal/$2"
 }
 
 awk -F '\t' '$1 == "start"' "$WORK/own" >"$WORK/starts"
