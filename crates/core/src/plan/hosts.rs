@@ -213,6 +213,9 @@ fn configure(
     } else {
         Reason::NotConfigured
     };
+    if desired.fleet.sha256.is_none() {
+        draft.notes.push("the hosts take fleet's archive unchecked: put its SHA-256 into `fleet.sha256`".to_owned());
+    }
     Some(draft.step(Action::ConfigureHosts { hosts: stale, members }, reason, up))
 }
 

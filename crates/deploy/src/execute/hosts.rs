@@ -27,8 +27,8 @@ use crate::{
 const HOST_DEADLINE: Duration = Duration::from_secs(6 * 60);
 /// Between two looks at hosts on their way up.
 const HOST_POLL: Duration = Duration::from_millis(1_500);
-/// For fetching the archive, etcd's quorum, and an orchestrator that registers anew.
-const CONFIGURE_DEADLINE: Duration = Duration::from_secs(5 * 60);
+/// For fetching the archive over a slow line, etcd's quorum (4 min), and an orchestrator that registers anew (2 min).
+const CONFIGURE_DEADLINE: Duration = Duration::from_secs(12 * 60);
 /// Tokens of dead instances that are stepped over in one run.
 const GENERATIONS: u32 = 5;
 

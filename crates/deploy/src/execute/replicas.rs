@@ -26,10 +26,10 @@ use super::{
 };
 
 /// For fetching all images of a host over a slow line.
-const PULL_DEADLINE: Duration = Duration::from_secs(15 * 60);
-/// For stopping replicas, beyond their grace periods.
-const REMOVE_DEADLINE: Duration = Duration::from_secs(5 * 60);
-/// What starting takes beyond the probes' own deadlines: registering, a predecessor's stop, the orchestrator's own pace.
+const PULL_DEADLINE: Duration = Duration::from_secs(30 * 60);
+/// What removing takes beyond the grace period: the orchestrator's own pace.
+const REMOVE_MARGIN: Duration = Duration::from_secs(120);
+/// What starting takes beyond the probes' own deadlines and a predecessor's grace period: registering, the orchestrator's own pace.
 const START_MARGIN: Duration = Duration::from_secs(120);
 
 impl Run<'_> {
@@ -52,7 +52,13 @@ impl Run<'_> {
         let hosts: Vec<HostName> = handles.keys().cloned().collect();
         let by_instance = self.by_instance(handles.iter().map(|(host, handles)| (host, handles.clone())))?;
         let script = self.hands.orchestrator.remove(&self.known.desired.scope, &by_instance);
-        self.run_done(&hosts, &script, REMOVE_DEADLINE, "remove replicas from").await
+        self.run_done(&hosts, &script, REMOVE_MARGIN + self.grace(), "remove replicas from").await
+    }
+
+    /// The longest time that any service may take to stop.
+    fn grace(&self) -> Duration {
+        let services = self.known.desired.services.values();
+        services.map(|service| Duration::from_secs(service.stop_grace_seconds.into())).max().unwrap_or_default()
     }
 
     /// Starts replicas that replace nothing, on all their hosts at once. Those that fail are removed again, unless they were there before.
@@ -134,7 +140,8 @@ impl Run<'_> {
         match self.remove_handles(handles).await {
             Ok(()) => Leftovers::None,
             Err(failed) => {
-                self.say(format!("failed to remove what the failed start has left: {}", failed.failure));
+                let why = failed.failure.causes.join(": ");
+                self.say(format!("failed to remove what the failed start has left: {}: {why}", failed.failure));
                 let left = handles.iter().flat_map(|(host, handles)| handles.iter().map(move |handle| format!("`{handle}` on host `{host}`")));
                 Leftovers::Unknown(left.collect())
             }
@@ -145,7 +152,8 @@ impl Run<'_> {
         let hosts: Vec<HostName> = starts.keys().cloned().collect();
         let by_instance = self.by_instance(starts.iter().map(|(host, starts)| (host, starts.clone())))?;
         let script = self.hands.orchestrator.start(&self.known.desired.scope, &by_instance);
-        let deadline = START_MARGIN + starts.values().flatten().map(|start| start.probe.deadline()).max().unwrap_or_default();
+        let probing = starts.values().flatten().map(|start| start.probe.deadline()).max().unwrap_or_default();
+        let deadline = START_MARGIN + self.grace() + probing;
         // Nothing is known of a start that nobody heard of: everything it was to start may be there.
         let unheard = |failure: Failure| StartFailure {
             failure,
