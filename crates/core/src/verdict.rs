@@ -1,24 +1,33 @@
-//! The exit code of a rollout that did not succeed, judged by what was observed afterwards and by nothing else.
+//! The exit code of a rollout that did not succeed, judged by what was observed before and after it, and by nothing that a step said.
 
 use std::collections::BTreeSet;
 
 use crate::{
-    event::StateTable,
+    event::{ReplicaRow, StateTable},
     exit::Exit,
     name::HostName,
     observed::Handle,
+    plan::{Action, Plan},
+    release::Release,
 };
 
-/// What a failed rollout has come to: [`Exit::Restored`] when everything that served before serves now, else [`Exit::Degraded`].
+/// What a failed rollout has come to: [`Exit::Restored`] when the previous release served everywhere before it and does so now,
+/// else [`Exit::Degraded`].
 ///
-/// A first release that failed is degraded: nothing served before, and nothing as a whole serves now.
-/// When nothing could be observed afterwards, nobody knows what serves: degraded, too.
-pub fn after_failure(before: &StateTable, after: Option<&StateTable>) -> Exit {
+/// `previous` is the release that was last recorded as serving everywhere. Without one nothing can have been restored: a first
+/// release that failed is degraded. So is one that met a mix, as an earlier failure leaves it: bringing back a mix brings back
+/// no release. When nothing could be observed afterwards nobody knows what serves: degraded, too.
+pub fn after_failure(previous: Option<&Release>, before: &StateTable, after: Option<&StateTable>) -> Exit {
+    let (Some(previous), Some(after)) = (previous, after) else { return Exit::Degraded };
     let served = serving(before);
-    match after {
-        Some(after) if !served.is_empty() && after.gaps.is_empty() && served.is_subset(&serving(after)) => Exit::Restored,
-        _ => Exit::Degraded,
-    }
+    let restored = !served.is_empty() && after.gaps.is_empty() && served.is_subset(&serving(after));
+    if restored && serves_whole(previous, before) { Exit::Restored } else { Exit::Degraded }
+}
+
+/// Whether the release serves everywhere, and nothing is left to do but to take away what it does not need.
+pub fn only_tidying_is_left(proof: &Plan) -> bool {
+    let tidies = |action: &Action| matches!(action, Action::RemoveReplicas { .. } | Action::TerminateHost { .. } | Action::RevokeIngress { .. });
+    proof.blocked.is_empty() && proof.steps.iter().all(|step| tidies(&step.action))
 }
 
 fn serving(table: &StateTable) -> BTreeSet<(&HostName, &Handle)> {
@@ -28,6 +37,19 @@ fn serving(table: &StateTable) -> BTreeSet<(&HostName, &Handle)> {
         .filter(|row| row.serves())
         .filter_map(|row| Some((&row.host, &row.found.as_ref()?.handle)))
         .collect()
+}
+
+/// Whether each replica that exists and should served with the release's image. Of one that does not exist nobody can tell
+/// whether the release had it.
+fn serves_whole(release: &Release, table: &StateTable) -> bool {
+    let of_release = table.replicas.iter().filter(|row| row.wanted && row.found.is_some() && release.images.contains_key(&row.service));
+    let name = |row: &ReplicaRow| (row.host.clone(), row.replica.clone());
+    let serves = |row: &&ReplicaRow| {
+        let image = row.found.as_ref().and_then(|found| found.image.as_ref());
+        row.serves() && image == release.images.get(&row.service)
+    };
+    let serving: BTreeSet<_> = of_release.clone().filter(serves).map(name).collect();
+    of_release.map(name).all(|replica| serving.contains(&replica))
 }
 
 /// What runs where, one line a replica, for the message of a degraded run.

@@ -69,7 +69,7 @@ impl Eyes<'_> {
         Ok(observed)
     }
 
-    async fn ask<T>(&self, what: &str, call: impl AsyncFnMut() -> PortResult<T>) -> Result<T, Failure> {
+    pub(crate) async fn ask<T>(&self, what: &str, call: impl AsyncFnMut() -> PortResult<T>) -> Result<T, Failure> {
         retry(call, |attempt, pause, error| {
             let failure = error.failure.clone().during(format!("{what} (try {attempt}, again in {} s)", pause.as_secs()));
             self.events.warn(failure);

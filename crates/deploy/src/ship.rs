@@ -179,23 +179,31 @@ impl Runner<'_> {
         let after = eyes.observe(self.config, self.scope()).await;
         let state = after.as_ref().ok().map(|after| self.tell_state(after, known, Moment::After));
         let proof = after.as_ref().ok().map(|after| self.tell_plan(desired, after, Moment::After));
-        if was_cancelled {
-            return Ok(cancelled(leftovers));
-        }
-        let failure = match (failure, proof, after) {
-            (Some(failure), ..) => failure,
-            (None, Some(proof), _) if proof.is_empty() => {
+        let failure = match (failure, &proof, after) {
+            (failure, Some(proof), _) if proof.is_empty() => {
+                // What counts is what was observed: a step whose answer was lost may have done its work.
+                if let Some(failure) = failure {
+                    self.events.warn(failure.during("carry out a step, and nothing is left to do all the same"));
+                }
                 self.record(known).await;
                 return Ok(Ending::good("deployed: the release serves on every host"));
             }
-            (None, Some(proof), _) => not_converged(&proof),
+            _ if was_cancelled => return Ok(cancelled(leftovers)),
+            (Some(failure), ..) => failure,
+            (None, Some(proof), _) => not_converged(proof),
             (None, None, Err(failure)) => failure.during("observe what runs after the rollout"),
             (None, None, Ok(_)) => Failure::new(Exit::Defect, "the proof was not made"),
         };
         if !touched_replicas {
             return Ok(Ending { leftovers, ..Ending::from(failure) });
         }
-        let exit = verdict::after_failure(&before, state.as_ref());
+        if proof.as_ref().is_some_and(verdict::only_tidying_is_left) {
+            self.record(known).await;
+            let exit = if failure.exit == Exit::Refused { Exit::Refused } else { Exit::Blocked };
+            let summary = "the release serves on every host, and what it does not need could not be taken away".to_owned();
+            return Ok(Ending { exit, summary, failure: Some(Failure { exit, ..failure }), leftovers });
+        }
+        let exit = verdict::after_failure(known.get(1), &before, state.as_ref());
         let (summary, failure) = match (exit, &state) {
             (Exit::Restored, _) => ("the release failed; the previous one serves everywhere again".to_owned(), failure),
             (_, Some(state)) => {
@@ -286,7 +294,12 @@ impl Runner<'_> {
 
     /// The release that was last recorded as serving, by which `ps` recognises images. Not knowing it is no failure.
     async fn recorded(&self) -> Vec<Release> {
-        let values = self.world.store.read(&release_path(self.scope())).await.unwrap_or_default();
+        let path = release_path(self.scope());
+        let values = self.eyes().ask("read the record of the last release", async || self.world.store.read(&path).await).await;
+        let values = values.unwrap_or_else(|failure| {
+            self.events.warn(failure);
+            BTreeMap::new()
+        });
         values.values().filter_map(|value| serde_json::from_str(value).ok()).collect()
     }
 

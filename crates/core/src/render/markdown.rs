@@ -61,7 +61,10 @@ impl Page {
             Some(RunFinished { exit: Exit::Restored, .. }) => ("\u{21a9}\u{fe0f}", "failed, the previous release serves"),
             Some(RunFinished { exit: Exit::Cancelled, .. }) => ("\u{1f6d1}", "cancelled"),
             Some(RunFinished { exit: Exit::Degraded, .. }) => ("\u{274c}", "failed, no release serves everywhere"),
-            Some(_) => ("\u{274c}", "failed, nothing was deployed"),
+            Some(RunFinished { exit: Exit::BuildFailed, .. }) => ("\u{274c}", "build failed, nothing was deployed"),
+            Some(RunFinished { exit: Exit::Blocked, .. }) => ("\u{274c}", "blocked"),
+            Some(RunFinished { exit: Exit::Refused, .. }) => ("\u{274c}", "refused"),
+            Some(RunFinished { exit: Exit::Defect | Exit::BadInput, .. }) => ("\u{274c}", "failed"),
         };
         self.line(format!("### {mark} {} in {}: {words}", text::code(run.scope.project.as_ref()), text::code(run.scope.environment.as_ref())));
     }

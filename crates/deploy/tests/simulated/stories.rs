@@ -1,7 +1,10 @@
 //! Stories of deployments, as their users would tell them.
 
-use skipper_core::{config::Port, exit::Exit, observed::LaunchFacts};
-use skipper_deploy::sim::SimWorld;
+use skipper_core::{config::Port, event::EventKind, exit::Exit, observed::LaunchFacts};
+use skipper_deploy::{
+    ports::PortErrorKind,
+    sim::{Fault, FaultKind, SimWorld},
+};
 
 use crate::shop::{commit, plan, service, ship, shop};
 
@@ -132,9 +135,57 @@ fn a_host_that_fails_after_others_were_updated_leaves_a_mix_and_says_so() {
     assert!(runs.contains("(2222222), serves") && runs.contains("serves"), "{runs}");
     // The old one serves on the host that failed.
     assert_eq!(world.serving_on("app_2").len(), 2);
+    // Bringing back that mix once more is still no release that serves everywhere.
+    assert_eq!(ship(&world, &shop(2), &commit(2)).exit, Exit::Degraded);
+    edit(&world, "web", "newer");
+    assert_eq!(ship_broken_on(&world, "app_1", 3).exit, Exit::Degraded);
+    edit(&world, "web", "new");
     // And a plain re-run goes on once the host is well.
     world.change().broken_hosts.clear();
     assert_eq!(ship(&world, &shop(2), &commit(2)).exit, Exit::Serves);
+}
+
+/// Ships commit `n` to a world in which only this host is broken.
+fn ship_broken_on(world: &SimWorld, host: &str, n: u8) -> crate::shop::Told {
+    let was = std::mem::replace(&mut world.change().broken_hosts, [host.parse().unwrap()].into());
+    let told = ship(world, &shop(2), &commit(n));
+    world.change().broken_hosts = was;
+    told
+}
+
+#[test]
+fn a_first_release_that_fails_again_restores_nothing() {
+    let world = SimWorld::default();
+    world.change().broken_hosts.insert("app_2".parse().unwrap());
+    assert_eq!(ship(&world, &shop(2), &commit(1)).exit, Exit::Degraded);
+    assert_eq!(world.serving_on("app_1").len(), 2);
+    assert_eq!(ship(&world, &shop(2), &commit(1)).exit, Exit::Degraded);
+}
+
+#[test]
+fn a_release_that_serves_is_not_called_failed_because_tidying_up_was_refused() {
+    let world = SimWorld::default();
+    ship(&world, &shop(1), &commit(1));
+    edit(&world, "web", "new");
+    let mut config = shop(1);
+    config.groups.values_mut().for_each(|group| group.public_ports.clear());
+    world.change().faults = vec![Fault::always("compute.revoke", FaultKind::Fails(PortErrorKind::Denied))];
+    let told = ship(&world, &config, &commit(2));
+    assert_eq!(told.exit, Exit::Refused, "{:?}", told.finished());
+    assert!(told.finished().summary.contains("the release serves on every host"), "{}", told.finished().summary);
+    assert!(told.failure().contains("revoke ingress"), "{}", told.failure());
+}
+
+#[test]
+fn a_step_that_did_its_work_and_whose_answer_was_lost_fails_nothing() {
+    let world = SimWorld::default();
+    ship(&world, &shop(1), &commit(1));
+    edit(&world, "web", "new");
+    world.change().faults = vec![Fault { times: Some(4), ..Fault::once("remote.run/remove", FaultKind::LosesReply) }];
+    let told = ship(&world, &shop(1), &commit(2));
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    let warned = told.events.iter().any(|event| matches!(&event.kind, EventKind::Warning { failure } if failure.message.contains("nothing is left to do all the same")));
+    assert!(warned);
 }
 
 #[test]
@@ -290,7 +341,7 @@ fn a_plan_changes_nothing_and_names_what_has_no_image_yet() {
     let told = plan(&world, &shop(1), &commit(2));
     assert_eq!(told.exit, Exit::Serves);
     let warned = told.events.iter().any(|event| {
-        matches!(&event.kind, skipper_core::event::EventKind::Warning { failure } if failure.message.contains("service `web` has no image"))
+        matches!(&event.kind, EventKind::Warning { failure } if failure.message.contains("service `web` has no image"))
     });
     assert!(warned && told.steps().is_empty(), "{:?}", told.steps());
     let calls = world.take_calls();
