@@ -1,2 +1,68 @@
-//! lab tests
-fn main() {}
+//! The binary against the lab: one lab for all trials, made when the first one needs it and always taken down.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a trial that cannot go on has failed, and says why")]
+
+#[path = "lab/refusals.rs"]
+mod refusals;
+#[path = "lab/shop.rs"]
+mod shop;
+#[path = "lab/stories.rs"]
+mod stories;
+#[path = "lab/traps.rs"]
+mod traps;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+    sync::{Arc, OnceLock},
+};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use skipper_lab::{Clock, Lab, Options};
+
+/// The lab, and the time that passes in it.
+pub(crate) struct World {
+    pub(crate) lab: Lab,
+    pub(crate) clock: Clock,
+    pub(crate) shop: OnceLock<shop::Shop>,
+}
+
+/// Made by whichever trial comes first; the failure to make it is the failure of every trial.
+type Shared = Arc<OnceLock<Result<World, String>>>;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // The trials share two processors with every host of the lab: side by side they would only wait for each other.
+    arguments.test_threads = Some(1);
+    let shared: Shared = Arc::default();
+    let trials = stories::TRIALS.iter().chain(refusals::TRIALS).chain(traps::TRIALS);
+    let trials = trials.map(|(name, trial)| {
+        let shared = Arc::clone(&shared);
+        Trial::test(*name, move || run(name, *trial, &shared))
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    if let Some(Ok(world)) = Arc::into_inner(shared).and_then(OnceLock::into_inner) {
+        eprintln!("{}", world.clock.report());
+        // Taking the lab down is waited for.
+        drop(world.lab);
+    }
+    conclusion.exit_code()
+}
+
+fn run(name: &str, trial: fn(&World), shared: &Shared) -> Result<(), Failed> {
+    let world = shared.get_or_init(|| {
+        let clock = Clock::start();
+        let options = Options::ephemeral("trials").map_err(|error| format!("{error:#}"))?;
+        let lab = Lab::up(&options, &clock).map_err(|error| {
+            format!("{error:#}\nhint: `cargo test -p skipper-core -p skipper-deploy` needs no Docker")
+        })?;
+        Ok(World { lab, clock, shop: OnceLock::new() })
+    });
+    let world = world.as_ref().map_err(Failed::from)?;
+    // The clock's report names the trials, so that a slow one is found.
+    let outcome = world.clock.time(name, || catch_unwind(AssertUnwindSafe(|| trial(world))));
+    outcome.map_err(|panic| {
+        let said = panic.downcast_ref::<String>().cloned();
+        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Failed::from(said.unwrap_or_else(|| "the trial panicked".to_owned()))
+    })
+}

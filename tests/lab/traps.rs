@@ -1,0 +1,48 @@
+//! The traps of fleet, on real systemd: what skipper is built around is really so.
+
+use std::time::{Duration, Instant};
+
+use skipper_lab::Host;
+
+use crate::{World, shop::Shop};
+
+pub(crate) const TRIALS: &[(&str, fn(&World))] = &[("fleet_s_traps_are_real", fleet_s_traps_are_real)];
+
+/// Waits until a script on a host prints what is expected.
+#[track_caller]
+fn wait_for(host: &Host, script: &str, patience: u64, expected: impl Fn(&str) -> bool) -> String {
+    let end = Instant::now() + Duration::from_secs(patience);
+    loop {
+        let ran = host.exec(script).unwrap();
+        if expected(ran.stdout.trim()) {
+            return ran.stdout.trim().to_owned();
+        }
+        assert!(Instant::now() < end, "`{script}` still prints `{}` and `{}`", ran.stdout, ran.stderr);
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+fn fleet_s_traps_are_real(world: &World) {
+    let shop = Shop::make(world, "traps").on_one_host();
+    shop.ship(world, "the first commit").ends_with(0);
+    let hosts = shop.hosts(world);
+    let host = &hosts[0];
+    let running = "docker ps -q --no-trunc | sort | xargs docker inspect -f '{{.State.Pid}}'";
+    let machines = "/opt/bin/fleetctl list-machines --no-legend --full --fields=machine,metadata 2>&1";
+    let before = host.exec(running).unwrap().success().unwrap();
+
+    // A killed fleetd cannot register until its old key expires, and its containers run on.
+    host.exec("systemctl kill -s KILL --kill-whom=main fleet.service").unwrap().success().unwrap();
+    wait_for(host, machines, 10, |said| said.contains("unable to communicate with etcd"));
+    shop.ship_again(world).ends_with(5).says("its orchestrator does not answer");
+    wait_for(host, "journalctl -u fleet.service -o cat", 20, |said| said.contains("105: Key already exists"));
+    wait_for(host, machines, 90, |said| said.contains("host=web_1"));
+    assert_eq!(host.exec(running).unwrap().success().unwrap(), before);
+    shop.ship_again(world).ends_with(0);
+
+    // A registry that lost everything stops everything; skipper takes nothing for gone because of it.
+    let key = "http://127.0.0.1:2379/v2/keys/_coreos.com/fleet";
+    host.exec(&format!("curl -fsS -X DELETE '{key}/job?recursive=true' && curl -fsS -X DELETE '{key}/unit?recursive=true'")).unwrap().success().unwrap();
+    wait_for(host, "docker ps -q | wc -l", 30, |said| said == "0");
+    shop.ship_again(world).ends_with(5).says("registry");
+}
