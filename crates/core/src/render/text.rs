@@ -11,35 +11,35 @@ pub fn line(text: &str) -> String {
 
 /// A text in a cell of a Markdown table or in a sentence: one line, as code, with nothing that ends the code or the cell.
 pub fn code(text: &str) -> String {
-    let text: String = line(text).replace('`', "'").replace('|', "\\|");
+    // A table reads `\\` as one backslash before it looks for the cell's end, even within code: a backslash in front of a bar
+    // would take away the one that keeps the bar inside.
+    let text: String = line(text).replace('`', "'").replace("\\|", "\\\u{200b}|").replace('|', "\\|");
     if text.trim().is_empty() { String::new() } else { format!("`{text}`") }
 }
 
-/// A text as Markdown prose that mentions nobody, links nothing and opens no HTML.
+/// A text as Markdown prose that mentions nobody, hides no link behind words and opens no HTML.
+///
+/// What stands between two backticks stays code. Several in a row would be a mark of their own that pairs otherwise, so they become one.
 pub fn prose(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut in_code = false;
+    let mut last = None;
     for char in line(text).chars() {
         match char {
-            '`' => in_code = !in_code,
-            '<' if !in_code => {
-                safe.push_str("&lt;");
-                continue;
+            '`' if last == Some('`') => {}
+            '`' => {
+                in_code = !in_code;
+                safe.push('`');
             }
-            '&' if !in_code => {
-                safe.push_str("&amp;");
-                continue;
-            }
+            _ if in_code => safe.push(char),
+            '<' => safe.push_str("&lt;"),
+            '&' => safe.push_str("&amp;"),
             // A zero-width space behind these keeps GitHub from making a mention or a reference.
-            '@' | '#' if !in_code => {
-                safe.push(char);
-                safe.push('\u{200b}');
-                continue;
-            }
-            '*' | '_' | '[' | ']' | '|' | '~' | '!' if !in_code => safe.push('\\'),
-            _ => {}
+            '@' | '#' => safe.extend([char, '\u{200b}']),
+            '\\' | '*' | '_' | '[' | ']' | '|' | '~' | '!' => safe.extend(['\\', char]),
+            _ => safe.push(char),
         }
-        safe.push(char);
+        last = Some(char);
     }
     if in_code {
         safe.push('`');
@@ -105,6 +105,19 @@ mod tests {
     fn prose_mentions_nobody_and_opens_no_html() {
         assert_eq!(prose("ask @team about #1 <img> `@code`"), "ask @\u{200b}team about #\u{200b}1 &lt;img> `@code`");
         assert_eq!(prose("an open ` quote"), "an open ` quote`");
+    }
+
+    #[test]
+    fn backticks_that_markdown_would_pair_otherwise_do_not_set_a_mention_free() {
+        assert_eq!(prose("``` @team"), "` @team`");
+        assert_eq!(prose(r"\` @team"), r"\\` @team`");
+        assert_eq!(prose("`a``b` @team"), "`a`b` @team`");
+    }
+
+    #[test]
+    fn no_text_ends_its_cell_of_a_table() {
+        assert_eq!(code("a|b"), r"`a\|b`");
+        assert_eq!(code(r"a\|@team"), "`a\\\u{200b}\\|@team`");
     }
 
     #[test]
