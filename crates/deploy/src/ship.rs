@@ -1,6 +1,8 @@
 //! The runs as a whole: `ship`, `plan` and `ps`, each from its first event to its last.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, pin::pin};
+
+use futures::future::{Either, select};
 
 use skipper_core::{
     config::Config,
@@ -82,6 +84,7 @@ impl From<Failure> for Ending {
             Exit::Refused => "refused for want of credentials or permissions; nothing was deployed",
             Exit::Blocked => "blocked; what serves is unchanged",
             Exit::BadInput => "bad input; nothing was touched",
+            Exit::Cancelled => "cancelled",
             _ => "failed",
         };
         Self { exit: failure.exit, summary: summary.to_owned(), failure: Some(failure), leftovers: Vec::new() }
@@ -99,14 +102,14 @@ impl Runner<'_> {
     /// Shows what [`Runner::ship`] would do with the images the registry has, and changes nothing.
     pub async fn plan(&self, revision: &Revision) -> Exit {
         self.start();
-        let ending = self.try_plan(revision).await.unwrap_or_else(Ending::from);
+        let ending = self.unless_cancelled(self.try_plan(revision)).await.unwrap_or_else(Ending::from);
         self.finish(ending).await
     }
 
     /// Shows what runs.
     pub async fn ps(&self) -> Exit {
         self.start();
-        let ending = self.try_ps().await.unwrap_or_else(Ending::from);
+        let ending = self.unless_cancelled(self.try_ps()).await.unwrap_or_else(Ending::from);
         self.finish(ending).await
     }
 
@@ -129,19 +132,17 @@ impl Runner<'_> {
         exit
     }
 
+    /// For work that changes nothing on hosts.
+    async fn unless_cancelled<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        match select(pin!(work), pin!(self.cancel.cancelled())).await {
+            Either::Left((result, _)) => result,
+            Either::Right(_) => Err(Failure::new(Exit::Cancelled, "cancelled before anything was deployed")),
+        }
+    }
+
     async fn try_ship(&self, revision: &Revision) -> Result<Ending, Failure> {
-        self.check_account().await?;
-        let eyes = self.eyes();
         let scope = self.scope();
-        // Observing does not depend on the images, and building takes longest.
-        let release = async {
-            let release = images::release(self.config, revision, &self.options, self.world.images, self.events).await;
-            self.reporter.publish(self.events, None).await;
-            release
-        };
-        let (release, observed, records) =
-            futures::join!(release, eyes.observe(self.config, scope), self.recorded());
-        let (release, observed) = (release?, observed?);
+        let (release, observed, records) = self.unless_cancelled(self.prepare(revision)).await?;
         let known: Vec<Release> = std::iter::once(release.clone()).chain(records).collect();
         let desired = Desired::new(self.config, scope.environment.clone(), &release);
         let before = self.tell_state(&observed, &known, Moment::Before);
@@ -149,14 +150,24 @@ impl Runner<'_> {
         if !plan.blocked.is_empty() {
             return Err(blocked(&plan));
         }
-        if self.cancel.is_cancelled() {
-            return Ok(cancelled(Vec::new()));
-        }
         if !plan.steps.is_empty() {
             self.reporter.publish(self.events, None).await;
         }
         let execution = execute(&plan, &desired, &observed, self.hands()).await;
         self.judge(&desired, &plan, &known, before, execution).await
+    }
+
+    /// Makes the images ready and observes, side by side: observing does not depend on the images, and building takes longest.
+    async fn prepare(&self, revision: &Revision) -> Result<(Release, Observed, Vec<Release>), Failure> {
+        self.check_account().await?;
+        let release = async {
+            let release = images::release(self.config, revision, &self.options, self.world.images, self.events).await;
+            self.reporter.publish(self.events, None).await;
+            release
+        };
+        let eyes = self.eyes();
+        let (release, observed, records) = futures::join!(release, eyes.observe(self.config, self.scope()), self.recorded());
+        Ok((release?, observed?, records))
     }
 
     /// Observes again whatever happened, and lets that decide.
@@ -188,8 +199,8 @@ impl Runner<'_> {
                 self.record(known).await;
                 return Ok(Ending::good("deployed: the release serves on every host"));
             }
-            _ if was_cancelled => return Ok(cancelled(leftovers)),
             (Some(failure), ..) => failure,
+            (None, ..) if was_cancelled => return Ok(cancelled(leftovers)),
             (None, Some(proof), _) => not_converged(proof),
             (None, None, Err(failure)) => failure.during("observe what runs after the rollout"),
             (None, None, Ok(_)) => Failure::new(Exit::Defect, "the proof was not made"),

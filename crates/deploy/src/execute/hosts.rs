@@ -122,7 +122,11 @@ impl Run<'_> {
             if missing.is_empty() {
                 return Ok(());
             }
-            if Instant::now() >= deadline || self.hands.cancel.is_cancelled() {
+            if self.hands.cancel.is_cancelled() {
+                let failure = Failure::new(Exit::Cancelled, "cancelled while hosts were on their way up");
+                return Err(StepFailure { failure, leftovers: Leftovers::Known(missing), restored: None });
+            }
+            if Instant::now() >= deadline {
                 return Err(offline(missing).into());
             }
             tokio::time::sleep(HOST_POLL).await;

@@ -12,6 +12,7 @@ use futures::{StreamExt as _, stream::FuturesUnordered};
 use skipper_core::{
     desired::Desired,
     event::{EventKind, Leftovers, Outcome},
+    exit::Exit,
     failure::Failure,
     observed::Observed,
     orchestrator::Orchestrator,
@@ -56,7 +57,7 @@ pub struct Execution {
     pub leftovers: Vec<String>,
 }
 
-/// Why a step failed, and what it leaves.
+/// Why a step failed, and what it leaves. With [`Exit::Cancelled`] it was broken off by a wish to stop.
 pub(crate) struct StepFailure {
     failure: Failure,
     leftovers: Leftovers,
@@ -103,7 +104,11 @@ pub async fn execute(plan: &Plan, desired: &Desired, observed: &Observed, hands:
                     Leftovers::Known(left) => left,
                     Leftovers::Unknown(left) => left.into_iter().map(|left| format!("perhaps {left}")).collect(),
                 });
-                execution.failure.get_or_insert(failed.failure);
+                if failed.failure.exit == Exit::Cancelled {
+                    execution.cancelled = true;
+                } else {
+                    execution.failure.get_or_insert(failed.failure);
+                }
             }
         }
     }
@@ -142,6 +147,7 @@ impl Run<'_> {
         };
         let outcome = match &result {
             Ok(()) => Outcome::Done,
+            Err(failed) if failed.failure.exit == Exit::Cancelled => Outcome::Cancelled { leftovers: failed.leftovers.clone() },
             Err(failed) => Outcome::Failed {
                 failure: failed.failure.clone(),
                 leftovers: failed.leftovers.clone(),

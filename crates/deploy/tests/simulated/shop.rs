@@ -116,12 +116,17 @@ impl Told {
 
 /// Ships a commit on a paused clock, and holds the events to their guarantees.
 pub(crate) fn ship(world: &SimWorld, config: &Config, revision: &Revision) -> Told {
-    run(world, config, revision, async |runner| runner.ship(revision).await)
+    run(world, config, revision, |_| false, async |runner| runner.ship(revision).await)
+}
+
+/// Ships a commit, and asks for a stop when something is told.
+pub(crate) fn ship_and_cancel(world: &SimWorld, config: &Config, revision: &Revision, when: fn(&EventKind) -> bool) -> Told {
+    run(world, config, revision, when, async |runner| runner.ship(revision).await)
 }
 
 /// Plans a commit.
 pub(crate) fn plan(world: &SimWorld, config: &Config, revision: &Revision) -> Told {
-    run(world, config, revision, async |runner| runner.plan(revision).await)
+    run(world, config, revision, |_| false, async |runner| runner.plan(revision).await)
 }
 
 thread_local! {
@@ -134,14 +139,16 @@ pub(crate) fn in_time<T>(work: impl Future<Output = T>) -> T {
     CLOCK.with(|clock| clock.block_on(work))
 }
 
-fn run(world: &SimWorld, config: &Config, revision: &Revision, run: impl AsyncFnOnce(Runner<'_>) -> Exit) -> Told {
+fn run(world: &SimWorld, config: &Config, revision: &Revision, stop_at: fn(&EventKind) -> bool, run: impl AsyncFnOnce(Runner<'_>) -> Exit) -> Told {
     let told: Rc<RefCell<Vec<Event>>> = Rc::default();
     let exit = in_time(async {
         let (reporter, listener) = Reporter::new(Some(world), None);
         let heard = Rc::clone(&told);
         let hear: Listener = Box::new(move |event| heard.borrow_mut().push(event.clone()));
-        let events = Events::new(vec![listener, hear]);
         let cancel = Cancel::default();
+        let wish = cancel.clone();
+        let stop: Listener = Box::new(move |event| if stop_at(&event.kind) { wish.cancel() });
+        let events = Events::new(vec![listener, hear, stop]);
         let runner = Runner {
             config,
             about: RunStarted {

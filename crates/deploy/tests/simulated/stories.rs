@@ -1,12 +1,14 @@
 //! Stories of deployments, as their users would tell them.
 
-use skipper_core::{config::Port, event::EventKind, exit::Exit, observed::LaunchFacts};
+use std::time::Duration;
+
+use skipper_core::{config::Port, event::{EventKind, Outcome}, exit::Exit, observed::LaunchFacts};
 use skipper_deploy::{
     ports::PortErrorKind,
     sim::{Fault, FaultKind, SimWorld},
 };
 
-use crate::shop::{commit, plan, service, ship, shop};
+use crate::shop::{commit, plan, service, ship, ship_and_cancel, shop};
 
 /// Gives the sources of a service new contents.
 fn edit(world: &SimWorld, service: &str, contents: &str) {
@@ -189,6 +191,39 @@ fn a_step_that_did_its_work_and_whose_answer_was_lost_fails_nothing() {
 }
 
 #[test]
+fn a_run_that_is_cancelled_while_it_builds_ends_at_once_and_deploys_nothing() {
+    let world = SimWorld::default();
+    world.change().faults = vec![Fault::once("images.build_and_push", FaultKind::TimesOut)];
+    let told = ship_and_cancel(&world, &shop(1), &commit(1), |event| matches!(event, EventKind::ImageStarted { .. }));
+    assert_eq!(told.exit, Exit::Cancelled);
+    assert!(told.finished().took_ms < 3_000 && world.look().hosts.is_empty(), "{:?}", told.finished());
+}
+
+#[test]
+fn a_run_that_is_cancelled_while_hosts_come_up_says_what_it_leaves_and_goes_on_when_run_again() {
+    let world = SimWorld::default();
+    // The sixth step of a first deploy waits for its hosts.
+    let told = ship_and_cancel(&world, &shop(1), &commit(1), |event| matches!(event, EventKind::StepStarted { step } if step.0 == 6));
+    assert_eq!(told.exit, Exit::Cancelled);
+    assert!(told.finished().leftovers[0].contains("host `app_1`"), "{:?}", told.finished());
+    assert!(told.events.iter().any(|event| matches!(&event.kind, EventKind::StepFinished { outcome: Outcome::Cancelled { .. }, .. })));
+    assert_eq!(ship(&world, &shop(1), &commit(1)).exit, Exit::Serves);
+    assert_eq!(world.look().hosts.len(), 1);
+}
+
+#[test]
+fn a_run_that_is_cancelled_during_a_rollout_finishes_the_host_it_is_at() {
+    let world = SimWorld::default();
+    ship(&world, &shop(2), &commit(1));
+    edit(&world, "web", "new");
+    let told = ship_and_cancel(&world, &shop(2), &commit(2), |event| matches!(event, EventKind::ReplicaStarted { .. }));
+    assert_eq!(told.exit, Exit::Cancelled, "{:?}", told.finished());
+    assert_eq!(world.serving_on("app_1").len() + world.serving_on("app_2").len(), 4);
+    let again = ship(&world, &shop(2), &commit(2));
+    assert_eq!((again.exit, again.steps().len()), (Exit::Serves, 2), "{:?}", again.steps());
+}
+
+#[test]
 fn one_more_host_gets_its_replicas_and_others_are_left_alone() {
     let world = SimWorld::default();
     ship(&world, &shop(1), &commit(1));
@@ -326,7 +361,7 @@ fn a_build_that_fails_deploys_nothing() {
 fn an_image_that_is_too_old_is_built_anew_although_its_inputs_have_not_changed() {
     let world = SimWorld::default();
     ship(&world, &shop(1), &commit(1));
-    world.change().registry.age = std::time::Duration::from_secs(8 * 24 * 3600);
+    world.change().registry.age = Duration::from_secs(8 * 24 * 3600);
     world.take_calls();
     ship(&world, &shop(1), &commit(2));
     assert_eq!(world.take_calls()["images.build_and_push"], 2);
