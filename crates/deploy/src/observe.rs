@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long a host may take to say what it runs.
-const OBSERVE_DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const OBSERVE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What observing needs from the world.
 #[derive(Clone, Copy)]

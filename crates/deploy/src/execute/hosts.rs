@@ -17,9 +17,9 @@ use skipper_core::{
 };
 use tokio::time::Instant;
 
-use super::{Run, StepFailure, StepResult};
+use super::{Run, StepFailure, StepResult, scripts::host_failure};
 use crate::{
-    observe::launches_path,
+    observe::{OBSERVE_DEADLINE, launches_path},
     ports::{Launch, PortErrorKind},
 };
 
@@ -120,7 +120,7 @@ impl Run<'_> {
                 }
             }
             if missing.is_empty() {
-                return Ok(());
+                return self.expect_fresh(hosts).await;
             }
             if self.hands.cancel.is_cancelled() {
                 let failure = Failure::new(Exit::Cancelled, "cancelled while hosts were on their way up");
@@ -131,6 +131,22 @@ impl Run<'_> {
             }
             tokio::time::sleep(HOST_POLL).await;
         }
+    }
+
+    /// Hosts that are awaited are planned for as ones that run nothing. One that was merely missing from EC2's or Systems Manager's
+    /// lists for a moment runs what it ran, and a plan that does not know of it is not carried out.
+    async fn expect_fresh(&self, hosts: &[HostName]) -> StepResult {
+        let names = self.known.hosts().into_iter().map(|(host, found)| (found.instance, host)).collect();
+        let script = self.hands.orchestrator.observe(&self.known.desired.scope, &names);
+        for (host, answer) in self.run(hosts, &script, OBSERVE_DEADLINE).await? {
+            let report = answer.and_then(|output| self.hands.orchestrator.read_observation(&output).map_err(|error| host_failure(&error)));
+            let report = report.map_err(|failure| failure.during(format!("ask host `{host}` what it runs")))?;
+            if report.configured.is_some() {
+                let failure = Failure::new(Exit::Blocked, format!("host `{host}` has been in use, and AWS did not list it when the plan was made"));
+                return Err(failure.hint("run again: now that it answers, the plan knows what it runs").into());
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn configure(&self, hosts: &[HostName], members: &[HostName]) -> StepResult {

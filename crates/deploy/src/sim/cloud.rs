@@ -154,9 +154,15 @@ impl Remote for SimWorld {
     async fn agents(&self, _scope: &Scope) -> PortResult<BTreeMap<InstanceId, Agent>> {
         let count = self.look().hosts.values().filter(|host| host.alive()).count();
         self.pages("remote.agents", count).await?;
-        let state = self.look();
-        let online = state.hosts.iter().filter(|(_, host)| host.alive() && host.launched.elapsed() >= ONLINE);
-        Ok(online.map(|(instance, host)| (instance.clone(), if host.silent { Agent::Lost } else { Agent::Online })).collect())
+        let mut listed = BTreeMap::new();
+        for (instance, host) in self.change().hosts.iter_mut().filter(|(_, host)| host.alive() && host.launched.elapsed() >= ONLINE) {
+            if host.unlisted > 0 {
+                host.unlisted -= 1;
+            } else {
+                listed.insert(instance.clone(), if host.silent { Agent::Lost } else { Agent::Online });
+            }
+        }
+        Ok(listed)
     }
 
     async fn run(&self, on: &BTreeSet<InstanceId>, script: &Script, deadline: Duration) -> PortResult<BTreeMap<InstanceId, Invocation>> {

@@ -40,6 +40,8 @@ pub struct SimHost {
     pub terminated: bool,
     /// Whether its agent has stopped answering.
     pub silent: bool,
+    /// Times that its agent is missing from the list of agents, though it answers.
+    pub unlisted: u32,
     /// The configuration that was applied.
     pub configured: Option<String>,
     /// Whether it carries an etcd member.
@@ -71,6 +73,7 @@ impl SimHost {
             stopped: false,
             terminated: false,
             silent: false,
+            unlisted: 0,
             configured: None,
             member: false,
             images: BTreeSet::new(),

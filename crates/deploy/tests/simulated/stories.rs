@@ -224,6 +224,20 @@ fn a_run_that_is_cancelled_during_a_rollout_finishes_the_host_it_is_at() {
 }
 
 #[test]
+fn a_host_whose_agent_is_not_listed_for_a_moment_is_not_taken_for_an_empty_one() {
+    let world = SimWorld::default();
+    ship(&world, &shop(1), &commit(1));
+    let before = world.serving_on("app_1");
+    edit(&world, "clock", "ticks louder");
+    world.change().hosts.values_mut().for_each(|host| host.unlisted = 1);
+    let told = ship(&world, &shop(1), &commit(2));
+    assert_eq!(told.exit, Exit::Blocked, "{:?}", told.finished());
+    assert!(told.failure().contains("host `app_1` has been in use"), "{}", told.failure());
+    assert_eq!(world.serving_on("app_1"), before);
+    assert_eq!(ship(&world, &shop(1), &commit(2)).exit, Exit::Serves);
+}
+
+#[test]
 fn one_more_host_gets_its_replicas_and_others_are_left_alone() {
     let world = SimWorld::default();
     ship(&world, &shop(1), &commit(1));
