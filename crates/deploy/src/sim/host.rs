@@ -147,6 +147,7 @@ impl SimWorld {
             Task::Pull { images } => self.pull_on(instance, images.get(instance).map(Vec::as_slice).unwrap_or_default()).await,
             Task::Start { starts, .. } => self.start_on(instance, starts.get(instance).map(Vec::as_slice).unwrap_or_default()).await,
             Task::Remove { handles, .. } => {
+                self.pass_stop_time().await;
                 for handle in handles.get(instance).into_iter().flatten() {
                     let mut state = self.change();
                     // What is stray is registered with a host that is gone; any host can make the registry forget it.
@@ -202,6 +203,9 @@ impl SimWorld {
                 }
             });
         }
+        if starts.iter().any(|start| start.stop_before.is_some()) {
+            self.pass_stop_time().await;
+        }
         for start in starts {
             self.on(instance, |host| {
                 if let Some(unit) = &start.unit {
@@ -219,6 +223,11 @@ impl SimWorld {
         let waited = waited.map(|(start, _)| start.probe.deadline()).max().unwrap_or_default();
         tokio::time::sleep(waited).await;
         encode_started(&started)
+    }
+
+    async fn pass_stop_time(&self) {
+        let stop_takes = self.look().stop_takes;
+        tokio::time::sleep(stop_takes).await;
     }
 
     /// Whether a started replica comes to serve.

@@ -13,6 +13,7 @@ use std::{
     cell::{Ref, RefCell, RefMut},
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
+    time::Duration,
 };
 
 use skipper_core::{
@@ -49,6 +50,8 @@ pub struct State {
     pub broken_images: BTreeSet<PinnedImage>,
     /// Hosts on which images that replicas are started from never answer.
     pub broken_hosts: BTreeSet<HostName>,
+    /// How long a replica takes to stop.
+    pub stop_takes: Duration,
     /// Comments: pull request, key, body, number of edits.
     pub comments: Vec<(u64, String, String, u32)>,
     /// The pull requests of any commit.
@@ -75,6 +78,7 @@ impl Default for SimWorld {
             registry: SimRegistry::default(),
             broken_images: BTreeSet::new(),
             broken_hosts: BTreeSet::new(),
+            stop_takes: Duration::ZERO,
             comments: Vec::new(),
             pull_requests: vec![7],
             faults: Vec::new(),

@@ -238,6 +238,18 @@ fn a_host_whose_agent_is_not_listed_for_a_moment_is_not_taken_for_an_empty_one()
 }
 
 #[test]
+fn a_replica_gets_the_time_to_stop_that_the_file_gives_it() {
+    let world = SimWorld::default();
+    let mut config = shop(1);
+    config.services.values_mut().for_each(|service| service.stop_grace_period = Duration::from_secs(600));
+    ship(&world, &config, &commit(1));
+    edit(&world, "web", "new");
+    world.change().stop_takes = Duration::from_secs(590);
+    let told = ship(&world, &config, &commit(2));
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+}
+
+#[test]
 fn one_more_host_gets_its_replicas_and_others_are_left_alone() {
     let world = SimWorld::default();
     ship(&world, &shop(1), &commit(1));
