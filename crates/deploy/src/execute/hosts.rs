@@ -6,6 +6,7 @@ use std::{
 };
 
 use skipper_core::{
+    desired::Scope,
     event::Leftovers,
     exit::Exit,
     failure::Failure,
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 
 use super::{Run, StepFailure, StepResult, scripts::host_failure};
 use crate::{
-    observe::{OBSERVE_DEADLINE, launches_path},
+    observe::{OBSERVE_DEADLINE, launches_path, scope_path},
     ports::{Launch, PortErrorKind},
 };
 
@@ -44,7 +45,7 @@ impl Run<'_> {
             self.record(host, &LaunchRecord { generation, instance: None }).await.map_err(failed)?;
             let scope = self.known.desired.scope.clone();
             let launch = Launch {
-                client_token: client_token(&format!("{}/{host}/{generation}", scope.stem())),
+                client_token: client_token(&scope, host, generation),
                 scope,
                 host: host.clone(),
                 spec: LaunchSpec { generation, ..spec.clone() },
@@ -164,9 +165,11 @@ impl Run<'_> {
     }
 }
 
-/// Within EC2's 64 ASCII characters, and the same for the same launch of the same host.
-fn client_token(of: &str) -> String {
-    format!("skipper-{}", &hex_digest(of.as_bytes())[..40])
+/// Within EC2's 64 ASCII characters, and the same for the same launch of the same host. What it is made of has one reading:
+/// two launches in one account with the same token are one launch.
+fn client_token(scope: &Scope, host: &HostName, generation: u32) -> String {
+    let launch = format!("{}/{host}/{generation}", scope_path(scope));
+    format!("skipper-{}", &hex_digest(launch.as_bytes())[..40])
 }
 
 fn launching(instance: &InstanceId, state: InstanceState, spec: &LaunchSpec) -> ObservedHost {
@@ -196,4 +199,26 @@ fn offline(missing: Vec<String>) -> Failure {
         .fold(failure, Failure::because)
         .hint("the instance profile needs the policy `AmazonSSMManagedInstanceCore`, and the host needs a way out to `ssm`, `ssmmessages` and `ec2messages` on port 443 (a public address or a NAT gateway)")
         .hint("running again goes on from here; terminate the instances to start anew")
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_launches_of_an_account_share_a_token() {
+        let token = |project: &str, environment: &str, host: &str, generation| {
+            let scope = Scope { project: project.parse().unwrap(), environment: environment.parse().unwrap() };
+            client_token(&scope, &host.parse().unwrap(), generation)
+        };
+        let tokens = [
+            token("shop", "eu-staging", "web_1", 1),
+            token("shop-eu", "staging", "web_1", 1),
+            token("shop", "eu-staging", "web_1", 2),
+            token("shop", "eu-staging", "web_2", 1),
+        ];
+        assert_eq!(BTreeSet::from(tokens.clone()).len(), 4);
+        assert!(tokens.iter().all(|token| token.is_ascii() && token.len() <= 64));
+    }
 }
