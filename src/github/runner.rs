@@ -1,27 +1,19 @@
-//! How a step speaks to GitHub's runner: its outputs and summary in files, its marks in the log as commands.
+//! What a step leaves for GitHub's runner: its outputs and its summary, in files.
 //!
-//! The formats are the runner's own (actions/runner 2.336.0: `FileCommandManager`, `ActionCommand`). Text from elsewhere
-//! that is printed goes through [`skipper_core::render::text::line`] first, since the runner reads commands from every line.
+//! The formats are the runner's own (actions/runner 2.336.0: `FileCommandManager`).
 
 use std::{
     collections::hash_map::RandomState,
-    fmt,
     fs::OpenOptions,
     hash::{BuildHasher, Hasher},
     io::{self, Write},
     path::{Path, PathBuf},
 };
 
-use skipper_core::secret::Secret;
-
 /// The largest summary of a step that the runner takes, in bytes.
 const LONGEST_SUMMARY: u64 = 1024 * 1024;
 /// What stands where a summary was cut.
 const CUT: &str = "\n\n_(cut here: a step's summary may hold 1 MiB)_\n";
-/// Shorter values are not masked: the runner would hide every `1` and `true` of the log.
-const SHORTEST_MASK: usize = 5;
-/// The longest message of an annotation, in characters; the runner cuts what is longer.
-const LONGEST_MESSAGE: usize = 4096;
 
 /// An output of the step. `action.yml` is checked against this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +26,7 @@ pub enum Output {
     Release,
     /// The images of the release by service, as JSON.
     Images,
-    /// What runs where, as text.
+    /// What runs where, as JSON.
     Ps,
     /// The address of the comment.
     CommentUrl,
@@ -90,65 +82,6 @@ pub fn append_summary(file: &Path, markdown: &str) -> Result<(), RunnerFileError
     let cut = markdown.floor_char_boundary(room.saturating_sub(CUT.len()));
     let end = markdown[..cut].rfind('\n').unwrap_or(0);
     if end == 0 { Ok(()) } else { append(file, &format!("{}{CUT}", &markdown[..end])) }
-}
-
-/// The command that keeps a value out of the log from here on; none for values so short that the log would suffer.
-///
-/// It covers the log alone, never what is sent elsewhere.
-pub fn mask(secret: &Secret) -> Option<String> {
-    let value = secret.expose().trim();
-    (value.len() >= SHORTEST_MASK).then(|| format!("::add-mask::{}", escape_data(value)))
-}
-
-/// How an annotation is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// What stopped the run.
-    Error,
-    /// What did not.
-    Warning,
-    /// What is good to know.
-    Notice,
-}
-
-/// A mark on a line of a file, shown in the run and in the pull request's diff. Its `Display` is the command.
-///
-/// The runner keeps ten of each level a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Annotation {
-    /// How it is shown.
-    pub level: Level,
-    /// Its heading.
-    pub title: String,
-    /// What it says.
-    pub message: String,
-    /// The file, and the line and column in it, both from 1.
-    pub at: Option<(PathBuf, usize, usize)>,
-}
-
-impl fmt::Display for Annotation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let level = match self.level {
-            Level::Error => "error",
-            Level::Warning => "warning",
-            Level::Notice => "notice",
-        };
-        write!(f, "::{level} title={}", escape_property(&self.title))?;
-        if let Some((file, line, column)) = &self.at {
-            write!(f, ",file={},line={line},col={column}", escape_property(&file.to_string_lossy()))?;
-        }
-        let message: String = self.message.chars().take(LONGEST_MESSAGE).collect();
-        write!(f, "::{}", escape_data(&message))
-    }
-}
-
-/// The percent sign first: it begins the other escapes.
-fn escape_data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-fn escape_property(text: &str) -> String {
-    escape_data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
 /// `NAME<<DELIMITER`, the value, `DELIMITER`, where the delimiter is nothing that the value could hold.
@@ -222,25 +155,5 @@ mod tests {
         assert!(text.starts_with("# one\na line"));
         assert!(text.ends_with(&format!("so: \u{e9}{CUT}")));
         assert!(text.len() as u64 <= LONGEST_SUMMARY && text.len() as u64 > LONGEST_SUMMARY - 100, "{}", text.len());
-    }
-
-    #[test]
-    fn an_annotation_is_one_line_that_holds_one_command() {
-        let annotation = Annotation {
-            level: Level::Error,
-            title: "unknown key: `scael`, 100%".to_owned(),
-            message: "write `scale`\n::set-output name=x::y".to_owned(),
-            at: Some(("skipper.yml".into(), 3, 5)),
-        };
-        assert_eq!(
-            annotation.to_string(),
-            "::error title=unknown key%3A `scael`%2C 100%25,file=skipper.yml,line=3,col=5::write `scale`%0A::set-output name=x::y"
-        );
-    }
-
-    #[test]
-    fn a_secret_is_masked_unless_the_log_would_suffer() {
-        assert_eq!(mask(&Secret::new("hunter2\nline")), Some("::add-mask::hunter2%0Aline".to_owned()));
-        assert_eq!(mask(&Secret::new("true")), None);
     }
 }

@@ -73,16 +73,12 @@ pub struct Settings {
     pub code_host: Option<Access>,
     /// The workflow that this run is a step of; absent outside GitHub Actions, and then neither workflow commands nor runner files are written.
     pub workflow: Option<Workflow>,
-    /// The region that the surroundings name; `skipper.yml` has its own and decides.
-    pub aws_region: Option<String>,
     /// The Docker engine's address.
     pub docker_host: Option<String>,
     /// The folder of Docker's configuration: `DOCKER_CONFIG`, else `.docker` at home.
     pub docker_config: Option<PathBuf>,
     /// The address by which this process reaches a registry, by the registry's name, where its name leads elsewhere from here.
     pub registry_endpoints: BTreeMap<String, String>,
-    /// Whether the log may be coloured.
-    pub colour: bool,
     /// Whether diagnosis was asked for, as by re-running a job with debug logging.
     pub debug: bool,
 }
@@ -130,15 +126,12 @@ impl Settings {
             registry_login: inputs.registry_login,
             trigger,
             code_host,
-            aws_region: raw.text("AWS_REGION")?.or(raw.text("AWS_DEFAULT_REGION")?),
             docker_host: raw.text("DOCKER_HOST")?,
             docker_config: match raw.path("DOCKER_CONFIG") {
                 Some(folder) => Some(folder),
                 None => raw.path("HOME").map(|home| home.join(".docker")),
             },
             registry_endpoints: endpoints(raw.text("SKIPPER_REGISTRY_ENDPOINT")?)?,
-            // The log viewer of a workflow shows colours, though there is no terminal.
-            colour: workflow.is_some() && raw.text("NO_COLOR")?.is_none(),
             debug: raw.text("RUNNER_DEBUG")?.is_some_and(|value| value == "1"),
             workflow,
         })

@@ -180,16 +180,14 @@ fn what_points_elsewhere_is_passed_on() {
     let settings = Process::step("push", "{}")
         .with("DOCKER_HOST", "tcp://engine:2375")
         .with("HOME", "/github/home")
-        .with("AWS_DEFAULT_REGION", "eu-west-1")
         .with("SKIPPER_REGISTRY_ENDPOINT", "127.213.7.1:5000=http://10.213.7.3:5000, other=https://other.test")
         .with("RUNNER_DEBUG", "1")
         .read();
     assert_eq!(settings.docker_host.as_deref(), Some("tcp://engine:2375"));
     assert_eq!(settings.docker_config.as_deref(), Some(Path::new("/github/home/.docker")));
-    assert_eq!(settings.aws_region.as_deref(), Some("eu-west-1"));
     assert_eq!(settings.registry_endpoints["127.213.7.1:5000"], "http://10.213.7.3:5000");
     assert_eq!(settings.registry_endpoints.len(), 2);
-    assert!(settings.debug && settings.colour);
+    assert!(settings.debug);
 }
 
 /// A repository of files, as git leaves them.

@@ -25,10 +25,6 @@ pub struct Workflow {
     pub run_attempt: u32,
     /// Where people look at the repository, such as `https://github.com`.
     pub server_url: String,
-    /// Who caused the run.
-    pub actor: Option<String>,
-    /// The checked-out repository.
-    pub workspace: Option<PathBuf>,
     /// The file that takes the step's outputs.
     pub output: Option<PathBuf>,
     /// The file that takes the step's part of the job summary.
@@ -50,8 +46,6 @@ impl Workflow {
             run_id: raw.number("GITHUB_RUN_ID")?.ok_or(SettingsError::Missing("GITHUB_RUN_ID"))?,
             run_attempt: raw.number("GITHUB_RUN_ATTEMPT")?.unwrap_or(1),
             server_url: url("GITHUB_SERVER_URL", raw.text("GITHUB_SERVER_URL")?.unwrap_or_else(|| "https://github.com".to_owned()))?,
-            actor: raw.text("GITHUB_ACTOR")?,
-            workspace: raw.path("GITHUB_WORKSPACE"),
             output: raw.path("GITHUB_OUTPUT"),
             step_summary: raw.path("GITHUB_STEP_SUMMARY"),
             // Runners before 2.329 name a folder here that a container does not have.

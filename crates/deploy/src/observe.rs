@@ -10,7 +10,6 @@ use std::{
 use skipper_core::{
     config::Config,
     desired::Scope,
-    exit::Exit,
     failure::Failure,
     name::HostName,
     observed::{Agent, Gap, HostReport, InstanceId, InstanceState, Launch, Observed, ObservedHost, OrchestratorState},
@@ -205,13 +204,4 @@ fn hosts(
 
 fn gap(host: &HostName, what: impl Into<String>, hint: &str) -> Gap {
     Gap { host: Some(host.clone()), what: what.into(), hint: Some(hint.to_owned()) }
-}
-
-/// The failure that a world full of gaps is, when nothing can be shown.
-pub fn unobservable(gaps: &[Gap]) -> Failure {
-    gaps.iter().fold(Failure::new(Exit::Blocked, "part of the world could not be observed"), |failure, gap| {
-        let host = gap.host.as_ref().map(|host| format!("host `{host}`: ")).unwrap_or_default();
-        let failure = failure.because(format!("{host}{}", gap.what));
-        gap.hint.iter().fold(failure, |failure, hint| failure.hint(hint.clone()))
-    })
 }

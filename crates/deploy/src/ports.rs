@@ -1,6 +1,4 @@
 //! What a deployment needs from the world, named for the need and never for a vendor.
-//!
-//! Every implementation counts its calls in the run's events through [`crate::calls::Calls`], so that a run's cost is a printed figure.
 
 use std::{collections::{BTreeMap, BTreeSet}, path::PathBuf, time::Duration};
 

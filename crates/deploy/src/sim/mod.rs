@@ -120,11 +120,6 @@ impl State {
         format!("{prefix}-{:017x}", self.next)
     }
 
-    /// The living instance of a host.
-    pub fn host_mut(&mut self, host: &HostName) -> Option<&mut SimHost> {
-        self.hosts.values_mut().find(|found| found.alive() && found.host == *host)
-    }
-
     /// Notes how many replicas of each service serve now.
     fn note_serving(&mut self) {
         let mut serving: BTreeMap<ServiceName, usize> = BTreeMap::new();
