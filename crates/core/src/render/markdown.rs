@@ -193,13 +193,33 @@ fn cut(comment: String) -> String {
     }
     let mut kept: String = comment.chars().take(COMMENT_LIMIT - 200).collect();
     kept.truncate(kept.rfind('\n').unwrap_or(kept.len()));
-    let fence = kept.lines().filter(|line| line.starts_with("```")).collect::<Vec<_>>();
-    if fence.len() % 2 == 1 {
-        let marks: String = fence.last().map(|line| line.chars().take_while(|char| *char == '`').collect()).unwrap_or_default();
+    let mut fence: Option<String> = None;
+    for line in kept.lines() {
+        let marks: String = line.chars().take_while(|char| *char == '`').collect();
+        match &fence {
+            Some(open) if line == open => fence = None,
+            None if marks.len() >= 3 => fence = Some(marks),
+            _ => {}
+        }
+    }
+    if let Some(marks) = fence {
         kept = format!("{kept}\n{marks}");
     }
     if kept.matches("<details>").count() > kept.matches("</details>").count() {
         kept.push_str("\n\n</details>");
     }
     format!("{kept}\n\nThe rest is in the run's log.\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_that_is_cut_within_a_fence_closes_that_fence() {
+        let lines = vec!["``` not the end".to_owned(); 4_000];
+        let comment = cut(format!("<details><summary>The last lines</summary>\n\n{}\n\n</details>\n", text::fenced(&lines)));
+        assert!(comment.len() < COMMENT_LIMIT && comment.contains("\n````text\n"));
+        assert!(comment.ends_with("not the end\n````\n\n</details>\n\nThe rest is in the run's log.\n"), "{}", &comment[comment.len() - 200..]);
+    }
 }

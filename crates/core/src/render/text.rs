@@ -47,9 +47,16 @@ pub fn prose(text: &str) -> String {
     safe
 }
 
-/// Lines in a fence that none of them can close.
+/// The most that a line in a fence shows: a build may print thousands of characters in one, and a comment holds them all.
+const FENCED_LINE: usize = 400;
+
+/// Lines in a fence that none of them can close, each cut where it gets too long.
 pub fn fenced(lines: &[String]) -> String {
-    let lines: Vec<String> = lines.iter().map(|text| line(text)).collect();
+    let cut = |text: String| match text.char_indices().nth(FENCED_LINE) {
+        Some((end, _)) => format!("{}\u{2026}", &text[..end]),
+        None => text,
+    };
+    let lines: Vec<String> = lines.iter().map(|text| cut(line(text))).collect();
     let longest = lines.iter().map(|line| longest_run(line, '`')).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     format!("{fence}text\n{}\n{fence}", lines.join("\n"))
@@ -123,6 +130,7 @@ mod tests {
     #[test]
     fn a_fence_is_longer_than_any_within() {
         assert_eq!(fenced(&["```` hi".to_owned()]), "`````text\n```` hi\n`````");
+        assert_eq!(fenced(&["\u{e9}".repeat(1_000)]), format!("```text\n{}\u{2026}\n```", "\u{e9}".repeat(400)));
     }
 
     proptest! {
