@@ -76,7 +76,10 @@ pub async fn resolve(
             ImageSource::Tag(tag) => images.resolve(&service.repository, tag).await?,
             ImageSource::Build(build) => match images.resolve(&service.repository, &revision.tag()).await? {
                 Some(found) => Some(found),
-                None => unchanged(service, build, &request(build, revision, &options.root), images).await?,
+                None => {
+                    let inputs = inputs_tag(&images.inputs(&request(build, revision, &options.root)).await?)?;
+                    unchanged(service, build, &inputs, images).await?
+                }
             },
         };
         Ok::<_, PortError>((name.clone(), found.map(|found| pinned(service, found))))
@@ -123,17 +126,20 @@ impl One<'_> {
         let repository = &self.service.repository;
         let commit = self.revision.tag();
         let request = request(build, self.revision, &self.options.root);
-        if !self.options.rebuild {
-            if let Some(found) = self.images.resolve(repository, &commit).await? {
-                return Ok((pinned(self.service, found), ImageOrigin::TaggedAlready));
-            }
-            if let Some(found) = unchanged(self.service, build, &request, self.images).await? {
-                let image = pinned(self.service, found);
-                self.images.copy(&image, &commit).await?;
-                return Ok((image, ImageOrigin::InputsUnchanged));
-            }
+        if !self.options.rebuild
+            && let Some(found) = self.images.resolve(repository, &commit).await?
+        {
+            return Ok((pinned(self.service, found), ImageOrigin::TaggedAlready));
         }
-        let tags = [commit, inputs_tag(&self.images.inputs(&request).await?)?];
+        let inputs = inputs_tag(&self.images.inputs(&request).await?)?;
+        if !self.options.rebuild
+            && let Some(found) = unchanged(self.service, build, &inputs, self.images).await?
+        {
+            let image = pinned(self.service, found);
+            self.images.copy(&image, &commit).await?;
+            return Ok((image, ImageOrigin::InputsUnchanged));
+        }
+        let tags = [commit, inputs];
         let mut output = |line: String| self.events.emit(EventKind::ImageOutput { service: self.name.clone(), line });
         let digest = self.images.build_and_push(&request, repository, &tags, &mut output).await?;
         Ok((PinnedImage { repository: repository.clone(), digest }, ImageOrigin::Built))
@@ -141,9 +147,8 @@ impl One<'_> {
 }
 
 /// An image with the same inputs that is young enough to be used again; one of unknown age is not.
-async fn unchanged(service: &Service, build: &Build, request: &BuildRequest, images: &dyn Images) -> PortResult<Option<Resolved>> {
-    let tag = inputs_tag(&images.inputs(request).await?)?;
-    let found = images.resolve(&service.repository, &tag).await?;
+async fn unchanged(service: &Service, build: &Build, inputs: &Tag, images: &dyn Images) -> PortResult<Option<Resolved>> {
+    let found = images.resolve(&service.repository, inputs).await?;
     Ok(found.filter(|found| found.age.is_some_and(|age| age <= build.max_age)))
 }
 
