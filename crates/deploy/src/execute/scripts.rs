@@ -64,7 +64,7 @@ impl Run<'_> {
         if code == 0 || skipper_core::script::decode_result(stdout).is_ok() {
             return Ok(stdout.to_owned());
         }
-        let words = stderr.lines().chain(stdout.lines()).filter(|line| !line.trim().is_empty()).last().unwrap_or("it said nothing");
+        let words = stderr.lines().chain(stdout.lines()).rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
         Err(Failure::new(Exit::Blocked, format!("the script ended with exit code {code}")).because(words.to_owned()))
     }
 }
