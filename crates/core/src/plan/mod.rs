@@ -254,8 +254,11 @@ pub struct Replacement {
     pub old_probe: Option<String>,
     /// The host ports the old one holds.
     pub old_ports: BTreeSet<u16>,
-    /// Whether the old one served when it was observed; only such a one is brought back.
+    /// Whether the old one served when it was observed; such a one is brought back when the new one fails.
     pub old_served: bool,
+    /// Whether the old one was stopped when it was observed, as a stop-first rollout leaves it that was broken off; such a one is
+    /// brought back, too.
+    pub old_stopped: bool,
     /// Which goes first.
     pub order: Order,
     /// Why this one is replaced.

@@ -97,6 +97,11 @@ fn serves(replica: &ObservedReplica) -> bool {
     replica.wanted && replica.state == ReplicaState::Running && !matches!(replica.health, Health::Unhealthy(_))
 }
 
+/// Whether it is kept from running, as a replica that was stopped for its successor.
+fn is_stopped(replica: &ObservedReplica) -> bool {
+    !replica.wanted && replica.state == ReplicaState::Stopped
+}
+
 /// The comparison of one host.
 struct Comparison<'a> {
     desired: &'a Desired,
@@ -163,20 +168,22 @@ impl<'a> Comparison<'a> {
     fn replica(&mut self, replica: &ReplicaName, service: &DesiredService, candidates: &[&ObservedReplica]) {
         let matching = candidates.iter().find(|found| self.is_right(found, service)).copied();
         let serving = candidates.iter().filter(|found| serves(found)).find(|found| Some(**found) != matching).copied();
-        let (kept, reason) = match (matching, serving) {
+        let stopped = candidates.iter().filter(|found| is_stopped(found)).find(|found| Some(**found) != matching).copied();
+        let (kept, reason) = match (matching, serving.or(stopped)) {
             (Some(found), _) if serves(found) && found.image.as_ref() == Some(&service.image) => {
                 let placement = self.placement(replica, service, found.bindings.clone());
                 self.draft.kept.push(Kept { placement });
                 (vec![found], Reason::Leftover)
             }
-            // The right one is there and does not serve, and nothing else does: it is started anew.
+            // The right one is there and does not serve, and there is nothing to fall back on: it is started anew.
             (Some(found), None) => {
                 let reason = if found.state == ReplicaState::Running { Reason::NotHealthy } else { Reason::NotRunning };
                 let placement = self.placement(replica, service, found.bindings.clone());
                 self.wishes.fresh.push(Fresh { placement, reason, restart: true });
                 (vec![found], Reason::Leftover)
             }
-            // An earlier rollout did not get further than this: the right one takes over from the one that serves.
+            // An earlier rollout did not get further than this: the right one takes over from the one that serves, or did
+            // until it was stopped for it.
             (Some(found), Some(old)) => {
                 let placement = self.placement(replica, service, found.bindings.clone());
                 self.replace(placement, old, service);
@@ -208,6 +215,7 @@ impl<'a> Comparison<'a> {
             old_probe: old.probe.clone(),
             old_ports,
             old_served: serves(old),
+            old_stopped: is_stopped(old),
             // Where ports clash, the arrangement of the host's rollout turns this round.
             order: Order::StartFirst,
             reason,

@@ -112,12 +112,12 @@ impl Run<'_> {
 
     /// Starts again what was stopped for its successor. Nothing served before: nothing is said about it.
     async fn bring_back(&self, host: &HostName, replacements: &[Replacement]) -> Result<Option<bool>, Failure> {
-        if !replacements.iter().any(|replacement| replacement.old_served) {
+        if !replacements.iter().any(|replacement| replacement.old_served || replacement.old_stopped) {
             return Ok(None);
         }
         let starts: Vec<Start> = replacements
             .iter()
-            .filter(|replacement| replacement.order == Order::StopFirst && replacement.old_served)
+            .filter(|replacement| replacement.old_stopped || (replacement.order == Order::StopFirst && replacement.old_served))
             .map(|replacement| {
                 let told = replacement.old_probe.as_deref().and_then(|probe| probe.parse().ok());
                 let probe = match told {

@@ -249,6 +249,39 @@ fn a_replica_gets_the_time_to_stop_that_the_file_gives_it() {
     assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
 }
 
+/// A world in which a stop-first rollout of commit 2 was broken off: the old `web_1` is stopped, the new one registered or not.
+fn broken_off(registered: bool) -> SimWorld {
+    let world = SimWorld::default();
+    ship(&world, &shop(1), &commit(1));
+    let old = world.look().hosts.values().next().unwrap().units.clone();
+    edit(&world, "web", "new");
+    if registered {
+        ship(&world, &shop(1), &commit(2));
+    }
+    let mut state = world.change();
+    let host = state.hosts.values_mut().next().unwrap();
+    host.units.extend(old);
+    for unit in host.units.values_mut().filter(|unit| unit.unit.replica.to_string() == "web_1") {
+        (unit.wanted, unit.serves) = (false, false);
+    }
+    drop(state);
+    world
+}
+
+#[test]
+fn what_a_broken_off_run_has_stopped_is_started_again_when_the_release_fails() {
+    for registered in [false, true] {
+        let world = broken_off(registered);
+        assert_eq!(world.serving_on("app_1").len(), 1);
+        world.change().broken_hosts.insert("app_1".parse().unwrap());
+        let told = ship(&world, &shop(1), &commit(2));
+        assert_eq!(told.exit, Exit::Degraded, "{:?}", told.finished());
+        assert_eq!(world.serving_on("app_1").len(), 2, "{:?}", told.steps());
+        world.change().broken_hosts.clear();
+        assert_eq!(ship(&world, &shop(1), &commit(2)).exit, Exit::Serves);
+    }
+}
+
 #[test]
 fn one_more_host_gets_its_replicas_and_others_are_left_alone() {
     let world = SimWorld::default();
