@@ -80,7 +80,7 @@ async fn a_refused_or_missing_login_leads_to_exit_3_and_never_shows_the_password
         assert!(!refused.failure.hints.is_empty() && !format!("{refused:?}").contains("hunter2"));
         let missing = resolve(&fake, None).await.unwrap_err();
         assert_eq!(missing.failure.causes, ["the registry wants a login, and there is none for it"]);
-        assert_eq!(missing.failure.message, format!("look up `{}/acme/web:1` in the registry", fake.host));
+        assert_eq!(missing.failure.message, format!("failed to look up `{}/acme/web:1` in the registry", fake.host));
     }
 }
 
