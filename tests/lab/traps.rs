@@ -40,6 +40,13 @@ fn fleet_s_traps_are_real(world: &World) {
     assert_eq!(host.exec(running).unwrap().success().unwrap(), before);
     shop.ship_again(world).ends_with(0);
 
+    // A fleetd that is told to end takes every unit of its host along; started again, it starts them anew.
+    host.exec("systemctl kill -s TERM --kill-whom=main fleet.service").unwrap().success().unwrap();
+    wait_for(host, running, 30, |said| before.lines().all(|process| said.lines().all(|other| other != process)));
+    host.exec("systemctl start fleet.service").unwrap().success().unwrap();
+    wait_for(host, "docker ps -q | wc -l", 60, |said| said == "2");
+    shop.ship_again(world).ends_with(0).says("nothing to do");
+
     // A registry that lost everything stops everything; skipper takes nothing for gone because of it.
     let key = "http://127.0.0.1:2379/v2/keys/_coreos.com/fleet";
     host.exec(&format!("curl -fsS -X DELETE '{key}/job?recursive=true' && curl -fsS -X DELETE '{key}/unit?recursive=true'")).unwrap().success().unwrap();
