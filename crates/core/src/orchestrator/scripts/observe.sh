@@ -87,8 +87,12 @@ while IFS=$TAB read -r unit _; do
   cat "$WORK/report.$unit" >>"$WORK/report"
 done <"$WORK/units"
 
-# Units of hosts that do not exist any more.
-awk -F '\t' 'NR == FNR { known[$2]; next } !($3 in known) { print "stray\t" $1 }' "$WORK/table" "$WORK/scope" >>"$WORK/report"
+# Units of hosts that do not exist any more. A host that EC2 left out and fleet still lists is no such host.
+{
+  cut -f 2 "$WORK/table"
+  sed -n "s/.*[$TAB,]host=\([a-z0-9_-]*\).*/\1/p" "$WORK/machines"
+} >"$WORK/known"
+awk -F '\t' 'NR == FNR { known[$1]; next } !($3 in known) { print "stray\t" $1 }' "$WORK/known" "$WORK/scope" >>"$WORK/report"
 
 # What does not get through whole loses its words, not its units.
 fits "$WORK/report" || {
