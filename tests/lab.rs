@@ -1,5 +1,10 @@
 //! The binary against the lab: one lab for all trials, made when the first one needs it and always taken down.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a trial that cannot go on has failed, and says why")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a trial that cannot go on has failed, and says why"
+)]
 
 #[path = "lab/refusals.rs"]
 mod refusals;
@@ -51,7 +56,9 @@ fn main() -> ExitCode {
 fn run(name: &str, trial: fn(&World), shared: &Shared) -> Result<(), Failed> {
     let world = shared.get_or_init(|| {
         let clock = Clock::start();
-        let options = Options::ephemeral("trials").map_err(|error| format!("{error:#}"))?;
+        // Two test runs on one machine do not take each other's lab.
+        let options =
+            Options::ephemeral(&format!("trials-{}", std::process::id())).map_err(|error| format!("{error:#}"))?;
         // Without Docker this fails at once, and names the packages that can be tested without.
         let lab = Lab::up(&options, &clock).map_err(|error| format!("{error:#}"))?;
         Ok(World { lab, clock, shop: OnceLock::new() })

@@ -11,7 +11,10 @@ pub(crate) const TRIALS: &[(&str, fn(&World))] = &[
     ("a_registry_that_refuses_the_login_is_named", a_registry_that_refuses_the_login_is_named),
     ("what_a_launch_lacks_is_told_before_anything_changes", what_a_launch_lacks_is_told_before_anything_changes),
     ("an_archive_that_is_missing_or_another_is_not_installed", an_archive_that_is_missing_or_another_is_not_installed),
-    ("github_in_trouble_is_a_warning_and_the_deployment_stands", github_in_trouble_is_a_warning_and_the_deployment_stands),
+    (
+        "github_in_trouble_is_a_warning_and_the_deployment_stands",
+        github_in_trouble_is_a_warning_and_the_deployment_stands,
+    ),
 ];
 
 /// A project on one host that has not been deployed.
@@ -23,7 +26,8 @@ fn fresh(world: &World, name: &str) -> Shop {
 
 fn changed_nothing(world: &World) {
     let calls = world.lab.cloud().calls().unwrap();
-    let mutating = ["RunInstances", "CreateSecurityGroup", "AuthorizeSecurityGroupIngress", "SendCommand", "PutParameter"];
+    let mutating =
+        ["RunInstances", "CreateSecurityGroup", "AuthorizeSecurityGroupIngress", "SendCommand", "PutParameter"];
     assert!(mutating.iter().all(|call| !calls.contains_key(*call)), "{calls:?}");
 }
 
@@ -38,12 +42,20 @@ fn a_file_that_is_not_right_touches_nothing(world: &World) {
         ("services: [web, clock]", "services: [wbe, clock]", &["there is no service `wbe`", "did you mean `web`?"]),
         ("[\"80:5000\"]", "[\"80:5000\", \"80:5001\"]", &["port 80 of the host is there twice"]),
         ("[\"80:5000\"]", "[\"80:70000\"]", &["ports from 1 to 65535"]),
-        ("    build: web\n", "    build: web\n    secrets: [KEY]\n    scael: 2\n", &["`services.web.secrets` is not built yet", "`services.web.scael`"]),
+        (
+            "    build: web\n",
+            "    build: web\n    secrets: [KEY]\n    scael: 2\n",
+            &["`services.web.secrets` is not built yet", "`services.web.scael`"],
+        ),
     ];
     for (from, to, words) in cases {
         assert!(good.contains(from), "{from}");
         std::fs::write(shop.folder.join("skipper.yml"), good.replacen(from, to, 1)).unwrap();
-        let told = shop.skipper(world, &["ship"]).ends_with(2).says("nothing was touched").says("::error file=skipper.yml,line=");
+        let told = shop
+            .skipper(world, &["ship"])
+            .ends_with(2)
+            .says("nothing was touched")
+            .says("::error file=skipper.yml,line=");
         assert_eq!(told.outcome.outputs["status"], "bad-input");
         words.iter().fold(told, |told, words| told.says(words));
     }
@@ -65,8 +77,15 @@ fn credentials_that_are_missing_or_wrong_are_refused(world: &World) {
     let shop = fresh(world, "strangers");
     let sha = shop.commit("a commit");
     world.lab.cloud().clear_calls().unwrap();
-    let missing = shop.job(world, &sha).without("AWS_ACCESS_KEY_ID").without("AWS_SECRET_ACCESS_KEY").variable("AWS_EC2_METADATA_DISABLED", "true");
-    let told = crate::shop::run(&missing, &["ship"], 0).ends_with(3).says("no usable AWS credentials").says("hint: set `AWS_ACCESS_KEY_ID`");
+    let missing = shop
+        .job(world, &sha)
+        .without("AWS_ACCESS_KEY_ID")
+        .without("AWS_SECRET_ACCESS_KEY")
+        .variable("AWS_EC2_METADATA_DISABLED", "true");
+    let told = crate::shop::run(&missing, &["ship"], 0)
+        .ends_with(3)
+        .says("no usable AWS credentials")
+        .says("hint: set `AWS_ACCESS_KEY_ID`");
     assert_eq!(told.outcome.outputs["status"], "refused");
     let wrong = shop.job(world, &sha).variable("AWS_ACCESS_KEY_ID", "AKIAWRONGWRONGWRONG1");
     crate::shop::run(&wrong, &["ship"], 0).ends_with(3).says("InvalidClientTokenId");
@@ -80,7 +99,8 @@ fn a_registry_that_refuses_the_login_is_named(world: &World) {
     let registry = refusing_registry();
     shop.replace("skipper.yml", &world.lab.topology().registry(), &registry);
     let (sha, _) = shop.merge(world, "a registry that refuses");
-    let job = shop.job(world, &sha).input("registry-username", "somebody").input("registry-password", "canary-password");
+    let job =
+        shop.job(world, &sha).input("registry-username", "somebody").input("registry-password", "canary-password");
     let told = crate::shop::run(&job, &["ship"], 0).ends_with(3).says(&registry).says("hint: ");
     assert!(!told.outcome.log.contains("canary-password"), "{}", told.outcome.log);
 }
@@ -127,7 +147,10 @@ fn an_archive_that_is_missing_or_another_is_not_installed(world: &World) {
     let shop = fresh(world, "unpacked");
     let (url, sha256) = world.lab.fleet();
     shop.replace("skipper.yml", &url, &format!("{url}.nowhere"));
-    shop.ship(world, "an archive that is missing").ends_with(5).says("failed to configure host `web_1`").says("fleet.url");
+    shop.ship(world, "an archive that is missing")
+        .ends_with(5)
+        .says("failed to configure host `web_1`")
+        .says("fleet.url");
     shop.replace("skipper.yml", ".nowhere", "");
     shop.replace("skipper.yml", sha256, &"0".repeat(64));
     shop.ship(world, "an archive that is another").ends_with(5).says(sha256).says("fleet.sha256");

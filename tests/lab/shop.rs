@@ -50,7 +50,11 @@ impl Shop {
         shop.replace("skipper.yml", "name: hello\n", &format!("name: {name}\n"));
         // A release that does not answer is told soon.
         shop.replace("skipper.yml", "retries: 30", "retries: 8");
-        shop.replace("skipper.yml", "build: clock\n", "build: clock\n    healthcheck: {interval: 1s, timeout: 1s, retries: 8}\n");
+        shop.replace(
+            "skipper.yml",
+            "build: clock\n",
+            "build: clock\n    healthcheck: {interval: 1s, timeout: 1s, retries: 8}\n",
+        );
         shop.append("skipper.yml", &format!("\nfleet: {{url: \"{url}\", sha256: \"{sha256}\"}}\n"));
         shop.git(&["init", "--quiet"]);
         world.lab.github().seed(&[Seed::repository(REPOSITORY), Seed::workflow_token(TOKEN, REPOSITORY)]).unwrap();
@@ -132,7 +136,10 @@ impl Shop {
     /// What the app answers on each of this project's hosts.
     pub(crate) fn answers(&self, world: &World) -> Vec<String> {
         let addresses = self.addresses(world);
-        addresses.iter().map(|address| world.lab.http_get(&format!("http://{address}/")).unwrap().success().unwrap().body).collect()
+        addresses
+            .iter()
+            .map(|address| world.lab.http_get(&format!("http://{address}/")).unwrap().success().unwrap().body)
+            .collect()
     }
 
     /// The addresses of this project's hosts, as `ps` tells them.

@@ -21,7 +21,10 @@ pub(crate) const TRIALS: &[(&str, fn(&World))] = &[
     ("a_commit_rolls_only_the_service_it_changed", a_commit_rolls_only_the_service_it_changed),
     ("plan_ps_and_check_change_nothing_and_print_json", plan_ps_and_check_change_nothing_and_print_json),
     ("a_release_that_does_not_answer_is_taken_back", a_release_that_does_not_answer_is_taken_back),
-    ("a_chosen_port_lets_the_new_replica_fail_beside_the_old_one", a_chosen_port_lets_the_new_replica_fail_beside_the_old_one),
+    (
+        "a_chosen_port_lets_the_new_replica_fail_beside_the_old_one",
+        a_chosen_port_lets_the_new_replica_fail_beside_the_old_one,
+    ),
     ("a_first_release_that_fails_says_what_runs_where", a_first_release_that_fails_says_what_runs_where),
     ("a_run_that_is_cancelled_stops_between_two_steps", a_run_that_is_cancelled_stops_between_two_steps),
 ];
@@ -53,7 +56,11 @@ fn deploy_first(world: &World, shop: &Shop) {
     assert!(told.outcome.summary.contains("deployed: the release serves on every host"), "{}", told.outcome.summary);
     // The events alone give the comment again.
     let again = markdown::comment(&Progress::of(&told.events));
-    assert!(comment.body.ends_with(again.trim_end()) || comment.body.contains(again.trim()), "{again}\n---\n{}", comment.body);
+    assert!(
+        comment.body.ends_with(again.trim_end()) || comment.body.contains(again.trim()),
+        "{again}\n---\n{}",
+        comment.body
+    );
 }
 
 fn comment_url(told: &Told) -> String {
@@ -79,7 +86,8 @@ fn a_push_becomes_a_release_that_serves_on_every_host(world: &World) {
         // SSH does not exist, etcd is refused to containers, and the host's role is out of their reach.
         let image = "docker ps -q --filter label=skipper.service=web | head -n 1";
         let reach = |address: &str| {
-            let script = format!("docker exec $({image}) /bin/busybox timeout 3 /bin/busybox nc {address} </dev/null; echo $?");
+            let script =
+                format!("docker exec $({image}) /bin/busybox timeout 3 /bin/busybox nc {address} </dev/null; echo $?");
             host.exec(&script).unwrap().stdout.trim().to_owned()
         };
         let private = &host.address;
@@ -96,7 +104,9 @@ fn the_same_commit_again_changes_nothing(world: &World) {
     let told = shop.ship_again(world).ends_with(0).says("nothing to do");
     assert_eq!(steps(&told), 0);
     let calls = world.lab.cloud().calls().unwrap();
-    let reads = |call: &String| call.starts_with("Describe") || call.starts_with("Get") || call.starts_with("List") || call == "SendCommand";
+    let reads = |call: &String| {
+        call.starts_with("Describe") || call.starts_with("Get") || call.starts_with("List") || call == "SendCommand"
+    };
     assert!(calls.keys().all(reads), "{calls:?}");
     assert_eq!(calls.get("SendCommand"), Some(&1), "{calls:?}");
     assert_eq!(before, (shop.processes(world, "web"), shop.processes(world, "clock")));
@@ -112,7 +122,11 @@ fn the_action_s_image_sees_the_same_release(world: &World) {
     let roots = std::env::var("SSL_CERT_FILE").unwrap_or_else(|_| "/etc/ssl/certs/ca-certificates.crt".to_owned());
     std::fs::copy(roots, context.join("dist/ca-certificates.crt")).unwrap();
     let image = format!("{}/skipper-action:trial", world.lab.topology().registry());
-    let build = std::process::Command::new("docker").args(["build", "--quiet", "--tag", &image]).arg(&context).output().unwrap();
+    let build = std::process::Command::new("docker")
+        .args(["build", "--quiet", "--tag", &image])
+        .arg(&context)
+        .output()
+        .unwrap();
     assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
     let sha = shop.commit("nothing but a commit");
     let topology = world.lab.topology();
@@ -128,7 +142,11 @@ fn a_commit_rolls_only_the_service_it_changed(world: &World) {
     let clocks = shop.processes(world, "clock");
     let webs = shop.processes(world, "web");
     shop.replace("web/site/index.html", "first commit", "second commit");
-    let told = shop.ship(world, "the second commit").ends_with(0).says("replace `web_1` (stop-first)").says("unchanged, tagged anew");
+    let told = shop
+        .ship(world, "the second commit")
+        .ends_with(0)
+        .says("replace `web_1` (stop-first)")
+        .says("unchanged, tagged anew");
     assert_eq!(steps(&told), 3);
     let answers = shop.answers(world);
     assert!(answers.iter().all(|answer| answer.contains("Hello from the second commit")), "{answers:?}");
@@ -156,7 +174,11 @@ fn plan_ps_and_check_change_nothing_and_print_json(world: &World) {
     let told = shop.ship_again(world).ends_with(0);
     let file = told.outcome.temporary().join("events.jsonl");
     let replayed = shop.skipper(world, &["replay", file.to_str().unwrap()]).ends_with(0);
-    assert!(replayed.outcome.stdout.contains(markdown::comment(&Progress::of(&told.events)).trim()), "{}", replayed.outcome.stdout);
+    assert!(
+        replayed.outcome.stdout.contains(markdown::comment(&Progress::of(&told.events)).trim()),
+        "{}",
+        replayed.outcome.stdout
+    );
 }
 
 /// The container ends at once, after some words.

@@ -49,7 +49,12 @@ fn fleet_s_traps_are_real(world: &World) {
 
     // A registry that lost everything stops everything; skipper takes nothing for gone because of it.
     let key = "http://127.0.0.1:2379/v2/keys/_coreos.com/fleet";
-    host.exec(&format!("curl -fsS -X DELETE '{key}/job?recursive=true' && curl -fsS -X DELETE '{key}/unit?recursive=true'")).unwrap().success().unwrap();
+    host.exec(&format!(
+        "curl -fsS -X DELETE '{key}/job?recursive=true' && curl -fsS -X DELETE '{key}/unit?recursive=true'"
+    ))
+    .unwrap()
+    .success()
+    .unwrap();
     wait_for(host, "docker ps -q | wc -l", 30, |said| said == "0");
     shop.ship_again(world).ends_with(5).says("registry");
 }
