@@ -6,8 +6,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Turns a commit into a deployed release on EC2 hosts.
 #[derive(Debug, Parser)]
-#[command(name = "skipper", version, about, after_help = "Exit codes: 0 the release serves, 1 a defect, 2 bad input, 3 refused, 4 build or push failed, \
-5 blocked, 6 failed and the previous release serves, 7 degraded, 8 cancelled.")]
+#[command(
+    name = "skipper",
+    version,
+    about,
+    after_help = "Exit codes: 0 the release serves, 1 a defect, 2 bad input, 3 refused, 4 build or push failed, \
+5 blocked, 6 failed and the previous release serves, 7 degraded, 8 cancelled."
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,

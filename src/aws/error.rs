@@ -62,7 +62,9 @@ impl<'a> Asked<'a> {
                 let text = error.meta().message().unwrap_or_default();
                 self.answered(meaning(code, status.unwrap_or_default()), code, text, status)
             }
-            SdkError::ConstructionFailure(_) => chain(self.error(PortErrorKind::Invalid, "could not be written"), error),
+            SdkError::ConstructionFailure(_) => {
+                chain(self.error(PortErrorKind::Invalid, "could not be written"), error)
+            }
             // Timeouts and lost connections: only a connection that was never made is certain to have changed nothing.
             _ if self.changes && !never_sent(error) => {
                 chain(self.error(PortErrorKind::Unclear, "got no answer, and may have been carried out"), error)
@@ -87,8 +89,12 @@ impl<'a> Asked<'a> {
             Meaning::Credentials => {
                 let message = format!("AWS does not accept the credentials (`{}` in `{}`)", self.action, self.region);
                 let hint = match code {
-                    "ExpiredToken" | "ExpiredTokenException" => "the credentials have expired: get new ones, and let them live longer than a deployment takes",
-                    "RequestExpired" | "RequestTimeTooSkewed" => "the machine's clock is wrong, or the credentials have expired",
+                    "ExpiredToken" | "ExpiredTokenException" => {
+                        "the credentials have expired: get new ones, and let them live longer than a deployment takes"
+                    }
+                    "RequestExpired" | "RequestTimeTooSkewed" => {
+                        "the machine's clock is wrong, or the credentials have expired"
+                    }
                     _ => SET_CREDENTIALS,
                 };
                 PortError::new(PortErrorKind::Denied, message).because(cause).hint(hint)
@@ -100,10 +106,12 @@ impl<'a> Asked<'a> {
                     .because(cause)
                     .hint(format!("allow `{action}` for the role or user whose credentials the run has"))
             }
-            Meaning::Throttled => self.error(PortErrorKind::Transient, "was throttled").because(cause).hint("run again in a minute"),
-            Meaning::Trouble if self.changes => {
-                self.error(PortErrorKind::Unclear, "met trouble inside AWS, and may have been carried out").because(cause)
+            Meaning::Throttled => {
+                self.error(PortErrorKind::Transient, "was throttled").because(cause).hint("run again in a minute")
             }
+            Meaning::Trouble if self.changes => self
+                .error(PortErrorKind::Unclear, "met trouble inside AWS, and may have been carried out")
+                .because(cause),
             Meaning::Trouble => self.error(PortErrorKind::Transient, "met trouble inside AWS").because(cause),
             Meaning::NoCapacity => self
                 .error(PortErrorKind::Capacity, "failed: AWS has no capacity for it")
@@ -143,21 +151,55 @@ const QUOTE_THE_REQUEST: [&str; 4] =
 /// The codes: "Error codes for the Amazon EC2 API", "Common errors" of Systems Manager, IAM and STS.
 fn meaning(code: &str, status: u16) -> Meaning {
     match code {
-        "AuthFailure" | "InvalidClientTokenId" | "UnrecognizedClientException" | "InvalidAccessKeyId" | "ExpiredToken"
-        | "ExpiredTokenException" | "RequestExpired" | "RequestTimeTooSkewed" | "SignatureDoesNotMatch" | "InvalidSignatureException"
-        | "IncompleteSignature" | "IncompleteSignatureException" | "MissingAuthenticationToken" | "MissingAuthenticationTokenException"
+        "AuthFailure"
+        | "InvalidClientTokenId"
+        | "UnrecognizedClientException"
+        | "InvalidAccessKeyId"
+        | "ExpiredToken"
+        | "ExpiredTokenException"
+        | "RequestExpired"
+        | "RequestTimeTooSkewed"
+        | "SignatureDoesNotMatch"
+        | "InvalidSignatureException"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
         | "InvalidIdentityToken" => Meaning::Credentials,
-        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" | "NotAuthorized" | "OperationNotPermitted" | "Blocked" => {
-            Meaning::Denied
+        "UnauthorizedOperation"
+        | "AccessDenied"
+        | "AccessDeniedException"
+        | "NotAuthorized"
+        | "OperationNotPermitted"
+        | "Blocked" => Meaning::Denied,
+        "RequestLimitExceeded"
+        | "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "TooManyRequestsException"
+        | "EC2ThrottledException"
+        | "BandwidthLimitExceeded"
+        | "PriorRequestNotComplete"
+        | "TooManyUpdates"
+        | "ServiceUnavailable"
+        | "Unavailable" => Meaning::Throttled,
+        "InternalError" | "InternalFailure" | "InternalServerError" | "InternalServiceError" | "ServiceFailure" => {
+            Meaning::Trouble
         }
-        "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "ThrottledException" | "RequestThrottled"
-        | "RequestThrottledException" | "TooManyRequestsException" | "EC2ThrottledException" | "BandwidthLimitExceeded"
-        | "PriorRequestNotComplete" | "TooManyUpdates" | "ServiceUnavailable" | "Unavailable" => Meaning::Throttled,
-        "InternalError" | "InternalFailure" | "InternalServerError" | "InternalServiceError" | "ServiceFailure" => Meaning::Trouble,
         "Unsupported" => Meaning::NoCapacity,
-        "NoSuchEntity" | "InvalidInstanceId" | "ParameterNotFound" | "InvalidDocument" | "InvocationDoesNotExist"
+        "NoSuchEntity"
+        | "InvalidInstanceId"
+        | "ParameterNotFound"
+        | "InvalidDocument"
+        | "InvocationDoesNotExist"
         | "InvalidAMIID.Unavailable" => Meaning::Kind(PortErrorKind::Missing),
-        "IdempotentParameterMismatch" | "ValidationException" | "ValidationError" | "UnknownParameter" | "VPCIdNotSpecified"
+        "IdempotentParameterMismatch"
+        | "ValidationException"
+        | "ValidationError"
+        | "UnknownParameter"
+        | "VPCIdNotSpecified"
         | "OptInRequired" => Meaning::Kind(PortErrorKind::Invalid),
         code if code.ends_with("NotFound") => Meaning::Kind(PortErrorKind::Missing),
         code if code.starts_with("Insufficient") => Meaning::NoCapacity,
@@ -180,7 +222,9 @@ fn no_credentials(missing: &CredentialsError) -> PortError {
 fn refused_action(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once("to perform: ")?;
     let action = rest.split([' ', ',']).next()?;
-    let word = |part: &str| !part.is_empty() && part.len() <= 64 && part.chars().all(|char| char.is_ascii_alphanumeric() || char == '-');
+    let word = |part: &str| {
+        !part.is_empty() && part.len() <= 64 && part.chars().all(|char| char.is_ascii_alphanumeric() || char == '-')
+    };
     let (service, verb) = action.split_once(':')?;
     (word(service) && word(verb)).then_some(action)
 }

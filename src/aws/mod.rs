@@ -12,7 +12,9 @@ mod wire;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig,
+};
 use skipper_core::desired::Scope;
 
 use self::calls::Calls;
@@ -66,21 +68,37 @@ impl Aws {
     /// Hosts and ingress rules.
     pub fn compute(&self) -> Ec2 {
         Ec2 {
-            ec2: aws_sdk_ec2::Client::from_conf(aws_sdk_ec2::config::Builder::from(&self.config).interceptor(self.calls.clone()).build()),
-            iam: aws_sdk_iam::Client::from_conf(aws_sdk_iam::config::Builder::from(&self.config).interceptor(self.calls.clone()).build()),
-            sts: aws_sdk_sts::Client::from_conf(aws_sdk_sts::config::Builder::from(&self.config).interceptor(self.calls.clone()).build()),
+            ec2: aws_sdk_ec2::Client::from_conf(
+                aws_sdk_ec2::config::Builder::from(&self.config).interceptor(self.calls.clone()).build(),
+            ),
+            iam: aws_sdk_iam::Client::from_conf(
+                aws_sdk_iam::config::Builder::from(&self.config).interceptor(self.calls.clone()).build(),
+            ),
+            sts: aws_sdk_sts::Client::from_conf(
+                aws_sdk_sts::config::Builder::from(&self.config).interceptor(self.calls.clone()).build(),
+            ),
             region: self.region.clone(),
         }
     }
 
     /// Scripts on hosts.
     pub fn remote(&self) -> RunCommand {
-        RunCommand { ssm: aws_sdk_ssm::Client::from_conf(aws_sdk_ssm::config::Builder::from(&self.config).interceptor(self.calls.clone()).build()), region: self.region.clone() }
+        RunCommand {
+            ssm: aws_sdk_ssm::Client::from_conf(
+                aws_sdk_ssm::config::Builder::from(&self.config).interceptor(self.calls.clone()).build(),
+            ),
+            region: self.region.clone(),
+        }
     }
 
     /// Records.
     pub fn store(&self) -> ParameterStore {
-        ParameterStore { ssm: aws_sdk_ssm::Client::from_conf(aws_sdk_ssm::config::Builder::from(&self.config).interceptor(self.calls.clone()).build()), region: self.region.clone() }
+        ParameterStore {
+            ssm: aws_sdk_ssm::Client::from_conf(
+                aws_sdk_ssm::config::Builder::from(&self.config).interceptor(self.calls.clone()).build(),
+            ),
+            region: self.region.clone(),
+        }
     }
 }
 

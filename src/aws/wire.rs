@@ -48,7 +48,10 @@ impl Wire {
 
     /// The fields of one request of EC2's form, one `name=value` a line, in order of name.
     pub(super) fn form(&self, index: usize) -> Vec<String> {
-        form(self.0.actual_requests().nth(index).unwrap()).into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+        form(self.0.actual_requests().nth(index).unwrap())
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect()
     }
 
     /// The body of one request in JSON.
@@ -77,17 +80,32 @@ pub(super) fn scope() -> Scope {
 
 /// An answer of EC2.
 pub(super) fn xml(action: &str, content: &str) -> (u16, String) {
-    (200, format!(r#"<?xml version="1.0" encoding="UTF-8"?><{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>{REQUEST_ID}</requestId>{content}</{action}Response>"#))
+    (
+        200,
+        format!(
+            r#"<?xml version="1.0" encoding="UTF-8"?><{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>{REQUEST_ID}</requestId>{content}</{action}Response>"#
+        ),
+    )
 }
 
 /// A refusal of EC2.
 pub(super) fn ec2_error(status: u16, code: &str, message: &str) -> (u16, String) {
-    (status, format!(r#"<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>{REQUEST_ID}</RequestID></Response>"#))
+    (
+        status,
+        format!(
+            r#"<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>{REQUEST_ID}</RequestID></Response>"#
+        ),
+    )
 }
 
 /// A refusal of IAM or STS.
 pub(super) fn query_error(status: u16, code: &str, message: &str) -> (u16, String) {
-    (status, format!(r#"<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>{REQUEST_ID}</RequestId></ErrorResponse>"#))
+    (
+        status,
+        format!(
+            r#"<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>{REQUEST_ID}</RequestId></ErrorResponse>"#
+        ),
+    )
 }
 
 /// A refusal of Systems Manager.

@@ -60,7 +60,9 @@ pub(crate) fn check(file: &File, printer: &Printer, asked: bool) -> Result<Confi
         lines.push(format!("{} is fine", file.path.display()));
     }
     if asked {
-        printer.json(&serde_json::json!({ "valid": loaded.is_ok(), "problems": problems, "config": loaded.as_ref().ok() }));
+        printer.json(
+            &serde_json::json!({ "valid": loaded.is_ok(), "problems": problems, "config": loaded.as_ref().ok() }),
+        );
     }
     printer.log(&lines);
     loaded.map_err(|_| Exit::BadInput)

@@ -23,7 +23,8 @@ pub fn main(cli: Cli) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Exit {
-    let printer = Printer::new(cli.common.output, std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true"));
+    let printer =
+        Printer::new(cli.common.output, std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true"));
     if let Some(Command::Replay { events }) = &cli.command {
         return replay::replay(events, &printer);
     }
@@ -47,8 +48,16 @@ fn dispatch(cli: Cli) -> Exit {
         Ok(config) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                Ok(runtime) => return tokio::task::LocalSet::new().block_on(&runtime, run::run(&config, &settings, quiet, &printer)),
-                Err(error) => return bad_input(&Failure::failed_to(Exit::Defect, "start the runtime").because_of(&error), &printer),
+                Ok(runtime) => {
+                    return tokio::task::LocalSet::new()
+                        .block_on(&runtime, run::run(&config, &settings, quiet, &printer));
+                }
+                Err(error) => {
+                    return bad_input(
+                        &Failure::failed_to(Exit::Defect, "start the runtime").because_of(&error),
+                        &printer,
+                    );
+                }
             }
         }
     };
@@ -70,7 +79,14 @@ fn flags(cli: Cli) -> Flags {
         Some(Command::Ps) => (Some(settings::Command::Ps), None, false),
         Some(Command::Check | Command::Replay { .. }) => (Some(settings::Command::Check), None, false),
     };
-    Flags { command, config: cli.common.config, environment: cli.common.environment, revision, events: cli.common.events, rebuild }
+    Flags {
+        command,
+        config: cli.common.config,
+        environment: cli.common.environment,
+        revision,
+        events: cli.common.events,
+        rebuild,
+    }
 }
 
 /// Diagnosis is for developers and goes to standard error; what users read comes from events.

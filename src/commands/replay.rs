@@ -41,7 +41,8 @@ pub(crate) fn replay(path: &Path, printer: &Printer) -> Exit {
 
 fn read(path: &Path) -> Result<Vec<Event>, Failure> {
     let what = || format!("read the events in `{}`", path.display());
-    let text = fs::read_to_string(path).map_err(|error| Failure::failed_to(Exit::BadInput, what()).because_of(&error))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| Failure::failed_to(Exit::BadInput, what()).because_of(&error))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let events = lines.map(|(index, line)| {
         serde_json::from_str(line).map_err(|error| {

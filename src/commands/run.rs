@@ -65,7 +65,8 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
         }
     };
 
-    let pull_request = settings.trigger.as_ref().and_then(|trigger| trigger.pull_request.as_ref()).map(|pull| pull.number);
+    let pull_request =
+        settings.trigger.as_ref().and_then(|trigger| trigger.pull_request.as_ref()).map(|pull| pull.number);
     let comments = settings.command == Command::Ship || pull_request.is_some();
     let code_host = code_host.as_ref().filter(|_| comments).map(|code_host| code_host as &dyn CodeHost);
     let (reporter, fold) = Reporter::new(code_host, pull_request);
@@ -143,7 +144,10 @@ fn about(config: &Config, settings: &Settings) -> RunStarted {
 
 /// Build contexts are relative to the folder of `skipper.yml`.
 fn root(config: &Path) -> PathBuf {
-    config.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    config
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
 /// The login is for the registries that are pushed to, and told to no other.

@@ -117,14 +117,23 @@ mod tests {
             let header = entry.header();
             assert_eq!((header.mtime().unwrap(), header.uid().unwrap(), header.gid().unwrap()), (0, 0, 0));
             let link = entry.link_name().unwrap().map(|target| target.display().to_string());
-            found.push((entry.path().unwrap().display().to_string(), header.mode().unwrap() & 0o111 != 0, link, contents));
+            found.push((
+                entry.path().unwrap().display().to_string(),
+                header.mode().unwrap() & 0o111 != 0,
+                link,
+                contents,
+            ));
         }
         assert!(found.contains(&("run.sh".into(), true, None, "#!/bin/sh".into())));
         assert!(found.contains(&("start".into(), true, Some("run.sh".into()), String::new())));
         assert!(found.contains(&(long, false, None, "long".into())));
 
         filetime_of(&folder, "run.sh");
-        assert_eq!(packed(Context::open(&build_of(&folder)).unwrap()).await, bytes, "another time gives the same bytes");
+        assert_eq!(
+            packed(Context::open(&build_of(&folder)).unwrap()).await,
+            bytes,
+            "another time gives the same bytes"
+        );
     }
 
     fn filetime_of(folder: &tempfile::TempDir, name: &str) {

@@ -37,7 +37,10 @@ pub(super) async fn build(
     output: &mut dyn FnMut(String),
 ) -> PortResult<()> {
     let request = build.clone();
-    let context = tokio::task::spawn_blocking(move || Context::open(&request)).await.map_err(defect)?.map_err(|error| unreadable(&error))?;
+    let context = tokio::task::spawn_blocking(move || Context::open(&request))
+        .await
+        .map_err(defect)?
+        .map_err(|error| unreadable(&error))?;
     let options = BuildImageOptionsBuilder::new()
         .version(BuilderVersion::BuilderBuildKit)
         .session(&session_id())
@@ -78,7 +81,9 @@ async fn follow(
     match is_built {
         true => Ok(()),
         // The engine was stopped, or a proxy in between broke the answer off.
-        false => Err(Error::DockerStreamError { error: "the engine's answer ended before the image was there".to_owned() }),
+        false => {
+            Err(Error::DockerStreamError { error: "the engine's answer ended before the image was there".to_owned() })
+        }
     }
 }
 
@@ -89,7 +94,9 @@ fn build_error(build: &BuildRequest, error: &Error, progress: &Progress) -> Port
     };
     let step = progress.failed_step();
     // Only these speak with a registry; what a RUN says of itself is no word of one.
-    let is_about_base_image = step.is_some_and(|step| step.starts_with("[internal] load metadata for") || step.starts_with("resolve image config for"));
+    let is_about_base_image = step.is_some_and(|step| {
+        step.starts_with("[internal] load metadata for") || step.starts_with("resolve image config for")
+    });
     let kind = if is_about_base_image { kind_of_refusal(message) } else { PortErrorKind::Invalid };
     let mut failure = failed(kind, operation(build)).failure;
     if let Some(step) = step {

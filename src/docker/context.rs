@@ -18,7 +18,11 @@ use super::dockerignore::{BadPattern, Dockerignore, clean, is_at_or_below};
 pub(super) enum ContextError {
     /// The folder is missing or cannot be entered.
     #[error("open the build context `{}`", path.display())]
-    Open { path: PathBuf, #[source] source: io::Error },
+    Open {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     /// The path leads to something else.
     #[error("open the build context `{}`: it is not a folder", .0.display())]
     NotAFolder(PathBuf),
@@ -30,10 +34,18 @@ pub(super) enum ContextError {
     NotADockerfile(String),
     /// A pattern in `.dockerignore` has no meaning.
     #[error("read `{}`", path.display())]
-    Pattern { path: PathBuf, #[source] source: BadPattern },
+    Pattern {
+        path: PathBuf,
+        #[source]
+        source: BadPattern,
+    },
     /// A file or folder cannot be read.
     #[error("read `{}` of the build context", path.display())]
-    Read { path: PathBuf, #[source] source: io::Error },
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     /// Nobody takes the context any more: what ended the build says why.
     #[error("send the build context: the engine stopped reading it")]
     Abandoned,
@@ -111,14 +123,27 @@ impl Context {
     }
 
     /// `held_back` are the folders around this one that are left out themselves: they are sent once something in them is.
-    fn walk_folder(&self, folder: &Path, held_back: &mut Vec<Entry>, visit: &mut Visit<'_>) -> Result<(), ContextError> {
-        let unreadable = |path: &Path| { let path = path.to_owned(); move |source| ContextError::Read { path, source } };
+    fn walk_folder(
+        &self,
+        folder: &Path,
+        held_back: &mut Vec<Entry>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), ContextError> {
+        let unreadable = |path: &Path| {
+            let path = path.to_owned();
+            move |source| ContextError::Read { path, source }
+        };
         let entries = fs::read_dir(self.root.join(folder)).map_err(unreadable(folder))?;
-        let mut names = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<OsString>>>().map_err(unreadable(folder))?;
+        let mut names = entries
+            .map(|entry| Ok(entry?.file_name()))
+            .collect::<io::Result<Vec<OsString>>>()
+            .map_err(unreadable(folder))?;
         names.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
         for name in names {
             let path = folder.join(name);
-            let Some(entry) = self.entry(path).map_err(|(path, source)| ContextError::Read { path, source })? else { continue };
+            let Some(entry) = self.entry(path).map_err(|(path, source)| ContextError::Read { path, source })? else {
+                continue;
+            };
             let path = entry.path.clone();
             let shown = path.to_string_lossy();
             let is_sent = shown == self.dockerfile || !self.ignore.excludes(&shown);
@@ -208,7 +233,13 @@ mod tests {
 
     fn paths(build: &BuildRequest) -> Vec<String> {
         let mut paths = Vec::new();
-        Context::open(build).unwrap().walk(&mut |entry| { paths.push(entry.path.display().to_string()); Ok(()) }).unwrap();
+        Context::open(build)
+            .unwrap()
+            .walk(&mut |entry| {
+                paths.push(entry.path.display().to_string());
+                Ok(())
+            })
+            .unwrap();
         paths
     }
 
@@ -220,14 +251,26 @@ mod tests {
 
     #[test]
     fn an_ignored_dockerfile_is_sent_and_an_ignored_ignore_file_is_not() {
-        let folder = folder_of(&[(".dockerignore", "*\n!src"), ("docker/web/Dockerfile", ""), ("docker/other", ""), ("src/a", ""), ("b", "")]);
+        let folder = folder_of(&[
+            (".dockerignore", "*\n!src"),
+            ("docker/web/Dockerfile", ""),
+            ("docker/other", ""),
+            ("src/a", ""),
+            ("b", ""),
+        ]);
         let build = BuildRequest { dockerfile: "./docker/web/Dockerfile".into(), ..build_of(&folder) };
         assert_eq!(paths(&build), ["docker", "docker/web", "docker/web/Dockerfile", "src", "src/a"]);
     }
 
     #[test]
     fn the_ignore_file_of_a_dockerfile_takes_precedence() {
-        let folder = folder_of(&[(".dockerignore", "a"), ("web.Dockerfile.dockerignore", "b\n*.dockerignore\n.dockerignore"), ("web.Dockerfile", ""), ("a", ""), ("b", "")]);
+        let folder = folder_of(&[
+            (".dockerignore", "a"),
+            ("web.Dockerfile.dockerignore", "b\n*.dockerignore\n.dockerignore"),
+            ("web.Dockerfile", ""),
+            ("a", ""),
+            ("b", ""),
+        ]);
         let build = BuildRequest { dockerfile: "web.Dockerfile".into(), ..build_of(&folder) };
         assert_eq!(paths(&build), ["a", "web.Dockerfile"]);
     }
@@ -235,10 +278,17 @@ mod tests {
     #[test]
     fn a_folder_that_is_left_out_is_sent_for_what_an_exception_brings_back_and_not_otherwise() {
         let folder = folder_of(&[
-            (".dockerignore", "vendor\n!vendor/**/keep\n.dockerignore"), ("Dockerfile", ""),
-            ("vendor/a/x", ""), ("vendor/b/deep/keep", ""), ("vendor/b/deep/z", ""), ("vendor/c/y", ""),
+            (".dockerignore", "vendor\n!vendor/**/keep\n.dockerignore"),
+            ("Dockerfile", ""),
+            ("vendor/a/x", ""),
+            ("vendor/b/deep/keep", ""),
+            ("vendor/b/deep/z", ""),
+            ("vendor/c/y", ""),
         ]);
-        assert_eq!(paths(&build_of(&folder)), ["Dockerfile", "vendor", "vendor/b", "vendor/b/deep", "vendor/b/deep/keep"]);
+        assert_eq!(
+            paths(&build_of(&folder)),
+            ["Dockerfile", "vendor", "vendor/b", "vendor/b/deep", "vendor/b/deep/keep"]
+        );
     }
 
     #[test]
@@ -249,7 +299,12 @@ mod tests {
         fs::set_permissions(folder.path().join("run.sh"), fs::Permissions::from_mode(0o750)).unwrap();
         let mut entries = Vec::new();
         let context = Context::open(&build_of(&folder)).unwrap();
-        context.walk(&mut |entry| { entries.push((entry.path.display().to_string(), entry.mode, format!("{:?}", entry.kind))); Ok(()) }).unwrap();
+        context
+            .walk(&mut |entry| {
+                entries.push((entry.path.display().to_string(), entry.mode, format!("{:?}", entry.kind)));
+                Ok(())
+            })
+            .unwrap();
         assert_eq!(entries.len(), 3);
         assert_eq!((entries[1].0.as_str(), entries[1].2.as_str()), ("link", "Link(\"/nowhere\")"));
         assert_eq!((entries[2].0.as_str(), entries[2].1, entries[2].2.as_str()), ("run.sh", 0o750, "File(2)"));
@@ -258,13 +313,24 @@ mod tests {
     #[test]
     fn a_context_that_cannot_be_built_is_refused_with_its_reason() {
         let folder = folder_of(&[("Dockerfile", ""), ("sub/x", ""), (".dockerignore", "")]);
-        let message = |build: BuildRequest| Context::open(&build).unwrap_err().to_string().replace(&folder.path().display().to_string(), "ROOT");
+        let message = |build: BuildRequest| {
+            Context::open(&build).unwrap_err().to_string().replace(&folder.path().display().to_string(), "ROOT")
+        };
         let with = |dockerfile: &str| BuildRequest { dockerfile: dockerfile.into(), ..build_of(&folder) };
-        assert_eq!(message(BuildRequest { context: folder.path().join("gone"), ..build_of(&folder) }), "open the build context `ROOT/gone`");
-        assert_eq!(message(BuildRequest { context: folder.path().join("Dockerfile"), ..build_of(&folder) }), "open the build context `ROOT/Dockerfile`: it is not a folder");
+        assert_eq!(
+            message(BuildRequest { context: folder.path().join("gone"), ..build_of(&folder) }),
+            "open the build context `ROOT/gone`"
+        );
+        assert_eq!(
+            message(BuildRequest { context: folder.path().join("Dockerfile"), ..build_of(&folder) }),
+            "open the build context `ROOT/Dockerfile`: it is not a folder"
+        );
         assert_eq!(message(with("Containerfile")), "find the Dockerfile `Containerfile` in the build context `ROOT`");
         for outside in ["../Dockerfile", "/etc/Dockerfile", "sub", "."] {
-            assert_eq!(message(with(outside)), format!("read the Dockerfile `{outside}`: it must be a file inside the build context"));
+            assert_eq!(
+                message(with(outside)),
+                format!("read the Dockerfile `{outside}`: it must be a file inside the build context")
+            );
         }
         fs::write(folder.path().join(".dockerignore"), "a[").unwrap();
         assert_eq!(message(with("Dockerfile")), "read `.dockerignore`");

@@ -9,7 +9,10 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bollard::auth::DockerCredentials;
 use serde::Deserialize;
-use skipper_core::{image::{DEFAULT_REGISTRY, Repository}, secret::Secret};
+use skipper_core::{
+    image::{DEFAULT_REGISTRY, Repository},
+    secret::Secret,
+};
 use skipper_deploy::ports::{PortErrorKind, PortResult};
 
 use super::trouble::failed;
@@ -71,7 +74,11 @@ impl Credentials {
         };
         // The parser's message could show what is in the file, so its place alone is told.
         let file: ConfigFile = serde_json::from_slice(&text).map_err(|error| {
-            failed(PortErrorKind::Invalid, operation).because(format!("line {}, column {} is not what Docker writes", error.line(), error.column()))
+            failed(PortErrorKind::Invalid, operation).because(format!(
+                "line {}, column {} is not what Docker writes",
+                error.line(),
+                error.column()
+            ))
         })?;
         for (registry, auth) in file.auths {
             let host = host_of(&registry);
@@ -101,7 +108,9 @@ impl Credentials {
         }
         let for_all = || self.helper_for_all.as_deref().map(in_helper);
         let kept_in = self.unreadable.get(&registry).cloned().or_else(for_all)?;
-        Some(format!("Docker's configuration keeps the login of `{registry}` in {kept_in}: give the user name and password themselves"))
+        Some(format!(
+            "Docker's configuration keeps the login of `{registry}` in {kept_in}: give the user name and password themselves"
+        ))
     }
 
     /// The login for a push, as the engine takes it.
@@ -111,7 +120,9 @@ impl Credentials {
 
     /// Every login, under the names that BuildKit asks by.
     pub(super) fn for_builder(&self) -> HashMap<String, DockerCredentials> {
-        let name = |registry: &str| if registry == DEFAULT_REGISTRY { "registry-1.docker.io".to_owned() } else { registry.to_owned() };
+        let name = |registry: &str| {
+            if registry == DEFAULT_REGISTRY { "registry-1.docker.io".to_owned() } else { registry.to_owned() }
+        };
         self.logins.iter().map(|(registry, login)| (name(registry), login.for_engine())).collect()
     }
 }
@@ -128,7 +139,8 @@ impl Login {
 
 impl Auth {
     fn login(&self) -> Option<Login> {
-        let decoded = BASE64_STANDARD.decode(&self.auth).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        let decoded =
+            BASE64_STANDARD.decode(&self.auth).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
         let (username, password) = decoded.split_once(':').unwrap_or((&self.username, &self.password));
         // Docker pads what it encodes with NUL.
         let password = password.trim_end_matches('\0');
@@ -158,7 +170,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
         fs::write(&path, text).unwrap();
-        let given = given.iter().map(|(registry, password)| ((*registry).to_owned(), ("me".to_owned(), Secret::new(*password)))).collect();
+        let given = given
+            .iter()
+            .map(|(registry, password)| ((*registry).to_owned(), ("me".to_owned(), Secret::new(*password))))
+            .collect();
         Credentials::read(Some(&path), given)
     }
 
@@ -191,13 +206,19 @@ mod tests {
 
     #[test]
     fn what_the_run_was_given_stands_above_the_configuration() {
-        let credentials = read(r#"{"auths": {"ghcr.io": {"auth": "bWU6b2xk"}}}"#, &[("ghcr.io", "new"), ("docker.io", "hub")]).unwrap();
-        assert_eq!((password(&credentials, "ghcr.io"), password(&credentials, DEFAULT_REGISTRY)), (Some("new"), Some("hub")));
+        let credentials =
+            read(r#"{"auths": {"ghcr.io": {"auth": "bWU6b2xk"}}}"#, &[("ghcr.io", "new"), ("docker.io", "hub")])
+                .unwrap();
+        assert_eq!(
+            (password(&credentials, "ghcr.io"), password(&credentials, DEFAULT_REGISTRY)),
+            (Some("new"), Some("hub"))
+        );
     }
 
     #[test]
     fn a_login_in_a_credential_helper_is_explained() {
-        let config = r#"{"auths": {"ghcr.io": {}}, "credsStore": "desktop", "credHelpers": {"a.example": "ecr-login"}}"#;
+        let config =
+            r#"{"auths": {"ghcr.io": {}}, "credsStore": "desktop", "credHelpers": {"a.example": "ecr-login"}}"#;
         let credentials = read(config, &[("given.example", "x")]).unwrap();
         assert_eq!(
             credentials.hint_for(&at("a.example")).unwrap(),

@@ -38,7 +38,10 @@ impl Dockerignore {
     pub(super) fn parse(text: &str) -> Result<Self, BadPattern> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = text.lines().filter(|line| !line.starts_with('#')).map(str::trim);
-        let rules = lines.filter(|line| !line.is_empty()).filter_map(|line| Rule::parse(line).transpose()).collect::<Result<_, _>>()?;
+        let rules = lines
+            .filter(|line| !line.is_empty())
+            .filter_map(|line| Rule::parse(line).transpose())
+            .collect::<Result<_, _>>()?;
         Ok(Self { rules })
     }
 
@@ -53,7 +56,9 @@ impl Dockerignore {
     /// Saves walking through the likes of `node_modules`; a needless yes costs time only.
     pub(super) fn may_include_below(&self, folder: &str) -> bool {
         let exceptions = self.rules.iter().filter(|rule| rule.is_exception);
-        exceptions.map(|rule| rule.stem.as_str()).any(|stem| is_at_or_below(stem, folder) || is_at_or_below(folder, stem))
+        exceptions
+            .map(|rule| rule.stem.as_str())
+            .any(|stem| is_at_or_below(stem, folder) || is_at_or_below(folder, stem))
     }
 }
 
@@ -226,14 +231,23 @@ mod tests {
             sent(ignore, &["node_modules/a/b.js", "node_modules/keep/c.js", "node_modules/a/yarn.lock"]),
             ["node_modules/keep/c.js", "node_modules/a/yarn.lock"]
         );
-        assert_eq!(sent("*\n!src\n!Cargo.toml", &["src/main.rs", "Cargo.toml", "target/x"]), ["src/main.rs", "Cargo.toml"]);
+        assert_eq!(
+            sent("*\n!src\n!Cargo.toml", &["src/main.rs", "Cargo.toml", "target/x"]),
+            ["src/main.rs", "Cargo.toml"]
+        );
     }
 
     #[test]
     fn only_folders_that_an_exception_can_reach_are_walked() {
         let ignore = Dockerignore::parse("a\nb\n!a/keep/*.js").unwrap();
-        assert!(ignore.may_include_below("a") && ignore.may_include_below("a/keep") && ignore.may_include_below("a/keep/x"));
-        assert!(!ignore.may_include_below("b") && !ignore.may_include_below("a/other") && !ignore.may_include_below("a/keeper"));
+        assert!(
+            ignore.may_include_below("a") && ignore.may_include_below("a/keep") && ignore.may_include_below("a/keep/x")
+        );
+        assert!(
+            !ignore.may_include_below("b")
+                && !ignore.may_include_below("a/other")
+                && !ignore.may_include_below("a/keeper")
+        );
         assert!(Dockerignore::parse("b\n!**/x").unwrap().may_include_below("b/c"));
         assert!(!Dockerignore::parse("b").unwrap().may_include_below("b"));
     }

@@ -56,7 +56,10 @@ impl Engine {
         let ClientVersion { major_version, minor_version } = docker.client_version();
         if (major_version, minor_version) < OLDEST {
             return Err(failed(PortErrorKind::Invalid, operation)
-                .because(format!("its API {major_version}.{minor_version} is too old: {}.{} is needed, for BuildKit", OLDEST.0, OLDEST.1))
+                .because(format!(
+                    "its API {major_version}.{minor_version} is too old: {}.{} is needed, for BuildKit",
+                    OLDEST.0, OLDEST.1
+                ))
                 .hint("update the engine to Docker 20.10 or newer"));
         }
         Ok(docker)
@@ -66,12 +69,16 @@ impl Engine {
 /// Refuses what only looks like a socket, with the reason.
 fn check_socket(path: &Path) -> PortResult<()> {
     let error = |cause: String| {
-        failed(PortErrorKind::Other, format!("find a Docker engine at `{}`", path.display())).because(cause).hint(NO_ENGINE_HINT)
+        failed(PortErrorKind::Other, format!("find a Docker engine at `{}`", path.display()))
+            .because(cause)
+            .hint(NO_ENGINE_HINT)
     };
     match fs::metadata(path) {
         Ok(found) if found.file_type().is_socket() => Ok(()),
         // What `docker run -v` makes of a path that does not exist.
-        Ok(found) if found.is_dir() => Err(error("it is an empty folder: the machine that mounted it has no engine there".to_owned())),
+        Ok(found) if found.is_dir() => {
+            Err(error("it is an empty folder: the machine that mounted it has no engine there".to_owned()))
+        }
         Ok(_) => Err(error("it is not a socket".to_owned())),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Err(error("there is no such socket".to_owned())),
         Err(source) => Err(error(source.to_string())),
@@ -125,18 +132,31 @@ mod tests {
         fs::create_dir(at("folder")).unwrap();
         fs::write(at("file"), "").unwrap();
         let unix = |name: &str| format!("unix://{}", at(name));
-        assert_eq!(refusal(unix("gone")).await, (format!("find a Docker engine at `{}`", at("gone")), vec!["there is no such socket".into()]));
-        assert_eq!(refusal(unix("folder")).await.1, ["it is an empty folder: the machine that mounted it has no engine there"]);
+        assert_eq!(
+            refusal(unix("gone")).await,
+            (format!("find a Docker engine at `{}`", at("gone")), vec!["there is no such socket".into()])
+        );
+        assert_eq!(
+            refusal(unix("folder")).await.1,
+            ["it is an empty folder: the machine that mounted it has no engine there"]
+        );
         assert_eq!(refusal(unix("file")).await.1, ["it is not a socket"]);
         let _listener = std::os::unix::net::UnixListener::bind(at("deaf")).map(drop);
         assert_eq!(refusal(unix("deaf")).await.0, format!("connect to the Docker engine at `unix://{}`", at("deaf")));
-        assert_eq!(refusal("ssh://host".into()).await.1, ["skipper speaks to an engine over `unix://` or `tcp://`, not `ssh://`"]);
+        assert_eq!(
+            refusal("ssh://host".into()).await.1,
+            ["skipper speaks to an engine over `unix://` or `tcp://`, not `ssh://`"]
+        );
     }
 
     #[test]
     fn every_password_reaches_the_engine_in_the_alphabet_it_reads() {
-        let request = http::Request::builder().header("X-Registry-Auth", "a+b/c=").header("Other", "a+b").body(()).unwrap();
+        let request =
+            http::Request::builder().header("X-Registry-Auth", "a+b/c=").header("Other", "a+b").body(()).unwrap();
         let request = url_safe_credentials(request);
-        assert_eq!((&request.headers()["X-Registry-Auth"], &request.headers()["Other"]), (&HeaderValue::from_static("a-b_c="), &HeaderValue::from_static("a+b")));
+        assert_eq!(
+            (&request.headers()["X-Registry-Auth"], &request.headers()["Other"]),
+            (&HeaderValue::from_static("a-b_c="), &HeaderValue::from_static("a+b"))
+        );
     }
 }

@@ -36,7 +36,8 @@ pub(super) fn hash(build: &BuildRequest) -> Result<String, ContextError> {
             Kind::File(size) => {
                 fields.add(if entry.mode & 0o111 == 0 { b"file" } else { b"program" });
                 fields.count(*size);
-                let copied = context.open_file(&entry.path, *size).and_then(|mut file| io::copy(&mut file, &mut fields.0));
+                let copied =
+                    context.open_file(&entry.path, *size).and_then(|mut file| io::copy(&mut file, &mut fields.0));
                 copied.map_err(|source| ContextError::Read { path: entry.path.clone(), source })?;
             }
         }
@@ -70,7 +71,13 @@ mod tests {
     use crate::docker::testing::{build_of, folder_of};
 
     fn service() -> TempDir {
-        folder_of(&[("Dockerfile", "FROM scratch\nCOPY . /"), (".dockerignore", "*.log\ntarget"), ("src/main", "one"), ("debug.log", "a"), ("target/out", "b")])
+        folder_of(&[
+            ("Dockerfile", "FROM scratch\nCOPY . /"),
+            (".dockerignore", "*.log\ntarget"),
+            ("src/main", "one"),
+            ("debug.log", "a"),
+            ("target/out", "b"),
+        ])
     }
 
     fn of(folder: &TempDir) -> String {
@@ -92,7 +99,11 @@ mod tests {
         fs::remove_dir_all(folder.path().join("target")).unwrap();
         fs::set_permissions(folder.path().join("src/main"), fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(of(&folder), before);
-        let later = BuildRequest { revision: "f".repeat(40).parse().unwrap(), dockerfile: "./Dockerfile".into(), ..build_of(&folder) };
+        let later = BuildRequest {
+            revision: "f".repeat(40).parse().unwrap(),
+            dockerfile: "./Dockerfile".into(),
+            ..build_of(&folder)
+        };
         assert_eq!(hash(&later).unwrap(), before, "neither another commit nor another spelling is a change");
     }
 
@@ -102,8 +113,12 @@ mod tests {
         let changes: &[(&str, Change)] = &[
             ("nothing", |_, _| {}),
             ("contents", |folder, _| fs::write(folder.path().join("src/main"), "two").unwrap()),
-            ("the executable bit", |folder, _| fs::set_permissions(folder.path().join("src/main"), fs::Permissions::from_mode(0o755)).unwrap()),
-            ("a file's name", |folder, _| fs::rename(folder.path().join("src/main"), folder.path().join("src/other")).unwrap()),
+            ("the executable bit", |folder, _| {
+                fs::set_permissions(folder.path().join("src/main"), fs::Permissions::from_mode(0o755)).unwrap()
+            }),
+            ("a file's name", |folder, _| {
+                fs::rename(folder.path().join("src/main"), folder.path().join("src/other")).unwrap()
+            }),
             ("an empty folder", |folder, _| fs::create_dir(folder.path().join("empty")).unwrap()),
             ("a link", |folder, _| std::os::unix::fs::symlink("a", folder.path().join("link")).unwrap()),
             ("a link's target", |folder, _| std::os::unix::fs::symlink("b", folder.path().join("link")).unwrap()),

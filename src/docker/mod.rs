@@ -27,7 +27,12 @@ use skipper_core::{
 };
 use skipper_deploy::ports::{BuildRequest, Images, PortError, PortErrorKind, PortResult, Resolved};
 
-use self::{credentials::Credentials, engine::Engine, registry::Registry, trouble::{failed, unreadable}};
+use self::{
+    credentials::Credentials,
+    engine::Engine,
+    registry::Registry,
+    trouble::{failed, unreadable},
+};
 
 /// When an image was built: <https://specs.opencontainers.org/image-spec/annotations/>.
 const CREATED_LABEL: &str = "org.opencontainers.image.created";
@@ -81,7 +86,8 @@ impl Images for Docker {
     async fn inputs(&self, build: &BuildRequest) -> PortResult<String> {
         let build = build.clone();
         let hashed = tokio::task::spawn_blocking(move || inputs::hash(&build)).await;
-        let hashed = hashed.map_err(|error| failed(PortErrorKind::Other, "hash the build context").because(error.to_string()))?;
+        let hashed = hashed
+            .map_err(|error| failed(PortErrorKind::Other, "hash the build context").because(error.to_string()))?;
         hashed.map_err(|error| unreadable(&error))
     }
 
@@ -93,9 +99,16 @@ impl Images for Docker {
         self.registry.copy(image, tag).await
     }
 
-    async fn build_and_push(&self, build: &BuildRequest, repository: &Repository, tags: &[Tag], output: &mut dyn FnMut(String)) -> PortResult<Digest> {
+    async fn build_and_push(
+        &self,
+        build: &BuildRequest,
+        repository: &Repository,
+        tags: &[Tag],
+        output: &mut dyn FnMut(String),
+    ) -> PortResult<Digest> {
         let Some((first, others)) = tags.split_first() else {
-            return Err(failed(PortErrorKind::Invalid, format!("push `{repository}`")).because("there is no tag to push it under"));
+            return Err(failed(PortErrorKind::Invalid, format!("push `{repository}`"))
+                .because("there is no tag to push it under"));
         };
         let docker = self.engine.client().await?;
         let name = format!("{repository}:{first}");

@@ -108,7 +108,12 @@ impl Step {
     fn lines(&mut self, bytes: &[u8]) -> Vec<String> {
         self.rest.extend_from_slice(bytes);
         let mut lines = Vec::new();
-        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n').or_else(|| (self.rest.len() > LONGEST_LINE).then_some(LONGEST_LINE)) {
+        while let Some(end) = self
+            .rest
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .or_else(|| (self.rest.len() > LONGEST_LINE).then_some(LONGEST_LINE))
+        {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
             lines.push(shown(&line));
         }
@@ -170,26 +175,44 @@ mod tests {
     fn a_build_reads_like_dockers_plain_progress() {
         let mut progress = Progress::default();
         let waiting = Vertex { digest: "b".into(), name: "[2/2] RUN make".into(), ..Vertex::default() };
-        assert_eq!(lines(&mut progress, vec![vertex("a", "[1/2] COPY . .", None, ""), waiting], vec![]), ["#1 [1/2] COPY . ."]);
+        assert_eq!(
+            lines(&mut progress, vec![vertex("a", "[1/2] COPY . .", None, ""), waiting], vec![]),
+            ["#1 [1/2] COPY . ."]
+        );
         let copied = Vertex { cached: true, ..vertex("a", "[1/2] COPY . .", Some(0), "") };
         assert_eq!(lines(&mut progress, vec![copied.clone()], vec![]), ["#1 CACHED"]);
         assert_eq!(lines(&mut progress, vec![copied], vec![]), [""; 0], "a report that comes twice is shown once");
         assert_eq!(
-            lines(&mut progress, vec![vertex("b", "[2/2] RUN make", None, "")], vec![log("b", "cc a.c\ncc "), log("b", "b.c\nld")]),
+            lines(
+                &mut progress,
+                vec![vertex("b", "[2/2] RUN make", None, "")],
+                vec![log("b", "cc a.c\ncc "), log("b", "b.c\nld")]
+            ),
             ["#2 [2/2] RUN make", "#2 cc a.c", "#2 cc b.c"]
         );
-        assert_eq!(lines(&mut progress, vec![vertex("b", "[2/2] RUN make", Some(3), "")], vec![]), ["#2 ld", "#2 DONE 3.0s"]);
+        assert_eq!(
+            lines(&mut progress, vec![vertex("b", "[2/2] RUN make", Some(3), "")], vec![]),
+            ["#2 ld", "#2 DONE 3.0s"]
+        );
     }
 
     #[test]
     fn a_failure_shows_its_own_last_lines_and_not_those_of_other_steps() {
         let mut progress = Progress::default();
         let output: String = (1..=30).map(|n| format!("line {n}\n")).collect();
-        lines(&mut progress, vec![vertex("a", "[a 1/1] RUN a", None, ""), vertex("b", "[b 1/1] RUN b", None, "")], vec![log("b", &output), log("a", "other\n")]);
-        let last = lines(&mut progress, vec![
-            vertex("a", "[a 1/1] RUN a", Some(1), "context canceled: context canceled"),
-            vertex("b", "[b 1/1] RUN b", Some(1), "exit code: 1"),
-        ], vec![]);
+        lines(
+            &mut progress,
+            vec![vertex("a", "[a 1/1] RUN a", None, ""), vertex("b", "[b 1/1] RUN b", None, "")],
+            vec![log("b", &output), log("a", "other\n")],
+        );
+        let last = lines(
+            &mut progress,
+            vec![
+                vertex("a", "[a 1/1] RUN a", Some(1), "context canceled: context canceled"),
+                vertex("b", "[b 1/1] RUN b", Some(1), "exit code: 1"),
+            ],
+            vec![],
+        );
         assert_eq!(last, ["#1 CANCELED", "#2 ERROR: exit code: 1"]);
         assert_eq!(progress.failed_step(), Some("[b 1/1] RUN b"));
         let tail = progress.last_lines();
@@ -200,14 +223,16 @@ mod tests {
     fn hostile_output_loses_what_a_terminal_would_act_on() {
         let mut progress = Progress::default();
         let hostile = "\x1b[31mred\x1b[0m\tand\x07 \u{9b}bell\r\n 10%\r 50%\r100%\r\n\x1b]0;title\x07end\n\u{fffd}";
-        let lines = lines(&mut progress, vec![vertex("a", "RUN \x1b[1mx\n::add-mask::y", None, "")], vec![log("a", hostile)]);
+        let lines =
+            lines(&mut progress, vec![vertex("a", "RUN \x1b[1mx\n::add-mask::y", None, "")], vec![log("a", hostile)]);
         assert_eq!(lines, ["#1 RUN x ::add-mask::y", "#1 red and bell", "#1 100%", "#1 end"]);
     }
 
     #[test]
     fn output_without_line_ends_is_broken_into_lines() {
         let mut progress = Progress::default();
-        let lines = lines(&mut progress, vec![vertex("a", "RUN yes", None, "")], vec![log("a", &"y".repeat(3 * LONGEST_LINE))]);
+        let lines =
+            lines(&mut progress, vec![vertex("a", "RUN yes", None, "")], vec![log("a", &"y".repeat(3 * LONGEST_LINE))]);
         assert_eq!(lines.len(), 3);
         assert!(progress.steps["a"].rest.len() <= LONGEST_LINE);
     }

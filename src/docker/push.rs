@@ -8,11 +8,7 @@ use futures::StreamExt;
 use skipper_core::image::{Digest, Repository, Tag};
 use skipper_deploy::ports::{PortErrorKind, PortResult};
 
-use super::{
-    engine::engine_error,
-    output::plain,
-    trouble::failed,
-};
+use super::{engine::engine_error, output::plain, trouble::failed};
 
 /// Gives the image `name` a tag in the engine.
 pub(super) async fn tag(docker: &bollard::Docker, name: &str, repository: &Repository, tag: &Tag) -> PortResult<()> {
@@ -41,7 +37,9 @@ pub(super) async fn push(
             output(format!("pushed {}", plain(&status)));
         }
     }
-    digest.ok_or_else(|| failed(PortErrorKind::Unclear, operation).because("the engine's answer ended without the image's digest"))
+    digest.ok_or_else(|| {
+        failed(PortErrorKind::Unclear, operation).because("the engine's answer ended without the image's digest")
+    })
 }
 
 /// The digest in the engine's last word on a push: `7: digest: sha256:… size: 1573`.

@@ -42,7 +42,11 @@ impl FakeEngine {
         let folder = tempfile::tempdir().unwrap();
         let listener = tokio::net::UnixListener::bind(folder.path().join("docker.sock")).unwrap();
         let credentials = Arc::default();
-        let answers = Answers { api, push: (StatusCode::from_u16(status).unwrap(), push.to_owned()), credentials: Arc::clone(&credentials) };
+        let answers = Answers {
+            api,
+            push: (StatusCode::from_u16(status).unwrap(), push.to_owned()),
+            credentials: Arc::clone(&credentials),
+        };
         let router = Router::new().fallback(answer).with_state(answers);
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { folder, credentials }
@@ -69,7 +73,9 @@ async fn answer(State(answers): State<Answers>, uri: Uri, headers: HeaderMap, _b
 
 #[tokio::test]
 async fn a_push_gives_the_digest_and_sends_every_password_as_it_is() {
-    let answer = format!("{{\"status\":\"The push refers to repository [ghcr.io/acme/web]\"}}\r\n{{\"status\":\"Preparing\",\"id\":\"5f70bf18a086\"}}\r\n{{\"status\":\"1: digest: {DIGEST} size: 524\"}}\r\n{{\"progressDetail\":{{}},\"aux\":{{\"Tag\":\"1\",\"Digest\":\"{DIGEST}\",\"Size\":524}}}}\r\n");
+    let answer = format!(
+        "{{\"status\":\"The push refers to repository [ghcr.io/acme/web]\"}}\r\n{{\"status\":\"Preparing\",\"id\":\"5f70bf18a086\"}}\r\n{{\"status\":\"1: digest: {DIGEST} size: 524\"}}\r\n{{\"progressDetail\":{{}},\"aux\":{{\"Tag\":\"1\",\"Digest\":\"{DIGEST}\",\"Size\":524}}}}\r\n"
+    );
     let engine = FakeEngine::start("1.41", 200, &answer);
     // In some place of the password each of these makes a `+` or `/` of the other base64.
     for password in ["?", "a?", "ab?", "~>?~>?", "abc~", "a~", "ab~"] {
@@ -84,46 +90,76 @@ async fn a_push_that_is_refused_within_the_answer_leads_to_exit_3() {
     let answer = "{\"status\":\"Preparing\"}\r\n{\"errorDetail\":{\"message\":\"denied: permission_denied: write_package\"},\"error\":\"denied\"}\r\n";
     let error = FakeEngine::start("1.41", 200, answer).push("x").await.unwrap_err();
     assert_eq!((error.kind, error.failure.exit), (PortErrorKind::Denied, Exit::Refused));
-    assert_eq!((error.failure.message.as_str(), &error.failure.causes[..]), ("push `ghcr.io/acme/web:1`", &["denied: permission_denied: write_package".to_owned()][..]));
+    assert_eq!(
+        (error.failure.message.as_str(), &error.failure.causes[..]),
+        ("push `ghcr.io/acme/web:1`", &["denied: permission_denied: write_package".to_owned()][..])
+    );
 }
 
 #[tokio::test]
 async fn a_push_that_fails_otherwise_leads_to_exit_4() {
-    let error = FakeEngine::start("1.41", 500, r#"{"message": "received unexpected HTTP status: 503 Service Unavailable"}"#).push("x").await.unwrap_err();
+    let error =
+        FakeEngine::start("1.41", 500, r#"{"message": "received unexpected HTTP status: 503 Service Unavailable"}"#)
+            .push("x")
+            .await
+            .unwrap_err();
     assert_eq!((error.kind, error.failure.exit), (PortErrorKind::Transient, Exit::BuildFailed));
     let error = FakeEngine::start("1.41", 200, "{\"status\":\"Preparing\"}\r\n").push("x").await.unwrap_err();
-    assert_eq!((error.kind, error.failure.causes[0].as_str()), (PortErrorKind::Unclear, "the engine's answer ended without the image's digest"));
+    assert_eq!(
+        (error.kind, error.failure.causes[0].as_str()),
+        (PortErrorKind::Unclear, "the engine's answer ended without the image's digest")
+    );
 }
 
 #[tokio::test]
 async fn an_engine_that_is_too_old_is_refused() {
     let error = FakeEngine::start("1.40", 200, "").push("x").await.unwrap_err();
-    assert_eq!((error.failure.exit, error.failure.causes[0].as_str()), (Exit::BuildFailed, "its API 1.40 is too old: 1.41 is needed, for BuildKit"));
+    assert_eq!(
+        (error.failure.exit, error.failure.causes[0].as_str()),
+        (Exit::BuildFailed, "its API 1.40 is too old: 1.41 is needed, for BuildKit")
+    );
 }
 
 #[tokio::test]
 async fn what_the_registry_has_needs_no_engine() {
     let fake = FakeRegistry::start(Auth::None).await;
     let digest = fake.put_image("web/1", "{}");
-    let docker = Docker::connect(Settings { host: Some("unix:///nowhere/docker.sock".to_owned()), ..Settings::default() }).unwrap();
+    let docker =
+        Docker::connect(Settings { host: Some("unix:///nowhere/docker.sock".to_owned()), ..Settings::default() })
+            .unwrap();
     let found = docker.resolve(&fake.repository("web"), &"1".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!(found.digest.to_string(), digest);
     let image = PinnedImage { repository: fake.repository("web"), digest: found.digest };
     docker.copy(&image, &"2".parse().unwrap()).await.unwrap();
     let folder = folder_of(&[("Dockerfile", "FROM scratch")]);
-    let error = docker.build_and_push(&build_of(&folder), &fake.repository("web"), &["3".parse().unwrap()], &mut |_| {}).await.unwrap_err();
-    assert_eq!((error.failure.exit, error.failure.message.as_str()), (Exit::BuildFailed, "find a Docker engine at `/nowhere/docker.sock`"));
+    let error = docker
+        .build_and_push(&build_of(&folder), &fake.repository("web"), &["3".parse().unwrap()], &mut |_| {})
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.failure.exit, error.failure.message.as_str()),
+        (Exit::BuildFailed, "find a Docker engine at `/nowhere/docker.sock`")
+    );
 }
 
 /// The machine's engine, as the README's commands use it.
 fn real(logins: &[(&str, &str)]) -> Docker {
-    let logins = logins.iter().map(|(registry, password)| ((*registry).to_owned(), ("me".to_owned(), Secret::new(*password)))).collect();
+    let logins = logins
+        .iter()
+        .map(|(registry, password)| ((*registry).to_owned(), ("me".to_owned(), Secret::new(*password))))
+        .collect();
     Docker::connect(Settings { host: std::env::var("DOCKER_HOST").ok(), logins, ..Settings::default() }).unwrap()
 }
 
 async fn remove(docker: &Docker, images: &[String]) {
     for image in images {
-        let _ = docker.engine.client().await.unwrap().remove_image(image, None::<bollard::query_parameters::RemoveImageOptions>, None).await;
+        let _ = docker
+            .engine
+            .client()
+            .await
+            .unwrap()
+            .remove_image(image, None::<bollard::query_parameters::RemoveImageOptions>, None)
+            .await;
     }
 }
 
@@ -131,7 +167,15 @@ async fn remove(docker: &Docker, images: &[String]) {
 async fn a_commit_is_built_pushed_and_found_under_both_its_tags() {
     let fake = FakeRegistry::start(Auth::Basic).await;
     let repository = fake.repository("acme/web");
-    let folder = folder_of(&[("web/Dockerfile", "FROM scratch AS base\nARG GREETING\nLABEL greeting=$GREETING\nCOPY . /\nFROM base AS other\nCOPY missing /\n"), ("hello", "world"), ("secret.log", ""), (".dockerignore", "*.log")]);
+    let folder = folder_of(&[
+        (
+            "web/Dockerfile",
+            "FROM scratch AS base\nARG GREETING\nLABEL greeting=$GREETING\nCOPY . /\nFROM base AS other\nCOPY missing /\n",
+        ),
+        ("hello", "world"),
+        ("secret.log", ""),
+        (".dockerignore", "*.log"),
+    ]);
     let revision: Revision = "89abcdef0123456789abcdef0123456789abcdef".parse().unwrap();
     let build = BuildRequest {
         dockerfile: "web/Dockerfile".to_owned(),
@@ -152,11 +196,22 @@ async fn a_commit_is_built_pushed_and_found_under_both_its_tags() {
         assert!(resolved.age.unwrap().as_secs() < 600);
     }
     let joined = lines.join("\n");
-    assert!(joined.contains("COPY . /") && joined.contains(&format!("pushed {}: digest: {digest}", tags[0])), "{joined}");
+    assert!(
+        joined.contains("COPY . /") && joined.contains(&format!("pushed {}: digest: {digest}", tags[0])),
+        "{joined}"
+    );
     let contents = fake.contents();
-    let config = contents.blobs.values().filter_map(|blob| serde_json::from_slice::<serde_json::Value>(blob).ok()).find(|config| config["config"].is_object()).unwrap();
+    let config = contents
+        .blobs
+        .values()
+        .filter_map(|blob| serde_json::from_slice::<serde_json::Value>(blob).ok())
+        .find(|config| config["config"].is_object())
+        .unwrap();
     let labels = &config["config"]["Labels"];
-    assert_eq!((&labels["org.opencontainers.image.revision"], &labels["greeting"]), (&revision.to_string().into(), &"hi there".into()));
+    assert_eq!(
+        (&labels["org.opencontainers.image.revision"], &labels["greeting"]),
+        (&revision.to_string().into(), &"hi there".into())
+    );
 }
 
 #[tokio::test]
@@ -181,7 +236,12 @@ async fn a_dockerfile_that_fails_names_its_step() {
     ] {
         let folder = folder_of(&[("Dockerfile", dockerfile)]);
         let mut lines = Vec::new();
-        let error = real(&[]).build_and_push(&build_of(&folder), &fake.repository("acme/broken"), &["1".parse().unwrap()], &mut |line| lines.push(line)).await.unwrap_err();
+        let error = real(&[])
+            .build_and_push(&build_of(&folder), &fake.repository("acme/broken"), &["1".parse().unwrap()], &mut |line| {
+                lines.push(line)
+            })
+            .await
+            .unwrap_err();
         assert_eq!((error.kind, error.failure.exit), (PortErrorKind::Invalid, Exit::BuildFailed));
         assert_eq!(error.failure.message, format!("build `Dockerfile` in `{}`", folder.path().display()));
         if let Some(step) = step {
@@ -197,6 +257,15 @@ async fn a_context_that_cannot_be_read_is_the_reason_shown() {
     let folder = folder_of(&[("Dockerfile", "FROM scratch\nCOPY . /\n"), ("a", "")]);
     fs::remove_file(folder.path().join("Dockerfile")).unwrap();
     let fake = FakeRegistry::start(Auth::None).await;
-    let error = real(&[]).build_and_push(&build_of(&folder), &fake.repository("acme/none"), &["1".parse().unwrap()], &mut |_| {}).await.unwrap_err();
-    assert_eq!((error.failure.exit, error.failure.message), (Exit::BadInput, format!("find the Dockerfile `Dockerfile` in the build context `{}`", folder.path().display())));
+    let error = real(&[])
+        .build_and_push(&build_of(&folder), &fake.repository("acme/none"), &["1".parse().unwrap()], &mut |_| {})
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.failure.exit, error.failure.message),
+        (
+            Exit::BadInput,
+            format!("find the Dockerfile `Dockerfile` in the build context `{}`", folder.path().display())
+        )
+    );
 }

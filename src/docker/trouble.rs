@@ -19,8 +19,12 @@ pub(super) fn failed(kind: PortErrorKind, message: impl Into<String>) -> PortErr
 pub(super) fn unreadable(error: &ContextError) -> PortError {
     let described = described(PortErrorKind::Invalid, error);
     let hint = match error {
-        ContextError::Open { .. } | ContextError::NotAFolder(_) => "correct `build` in skipper.yml, and see that the workflow checks the repository out before this step",
-        ContextError::NoDockerfile { .. } | ContextError::NotADockerfile(_) => "correct `build` in skipper.yml: the Dockerfile's path is relative to the context",
+        ContextError::Open { .. } | ContextError::NotAFolder(_) => {
+            "correct `build` in skipper.yml, and see that the workflow checks the repository out before this step"
+        }
+        ContextError::NoDockerfile { .. } | ContextError::NotADockerfile(_) => {
+            "correct `build` in skipper.yml: the Dockerfile's path is relative to the context"
+        }
         ContextError::Pattern { .. } | ContextError::Read { .. } | ContextError::Abandoned => return described,
     };
     let mut bad_input = described.hint(hint);
@@ -43,12 +47,30 @@ pub(super) fn described(kind: PortErrorKind, error: &dyn std::error::Error) -> P
 /// client of it; there is no other sign of what went wrong.
 pub(super) fn kind_of_refusal(message: &str) -> PortErrorKind {
     const DENIED: &[&str] = &[
-        "unauthorized", "denied", "no basic auth credentials", "incorrect username or password", "authentication required",
-        "authorization failed", "insufficient_scope", "403 forbidden",
+        "unauthorized",
+        "denied",
+        "no basic auth credentials",
+        "incorrect username or password",
+        "authentication required",
+        "authorization failed",
+        "insufficient_scope",
+        "403 forbidden",
     ];
     const TRANSIENT: &[&str] = &[
-        "toomanyrequests", "too many requests", "timeout", "timed out", "connection refused", "connection reset", "no such host",
-        "unexpected eof", "500 internal", "502 bad", "503 service", "504 gateway", "temporary failure", "server misbehaving",
+        "toomanyrequests",
+        "too many requests",
+        "timeout",
+        "timed out",
+        "connection refused",
+        "connection reset",
+        "no such host",
+        "unexpected eof",
+        "500 internal",
+        "502 bad",
+        "503 service",
+        "504 gateway",
+        "temporary failure",
+        "server misbehaving",
     ];
     let message = message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));

@@ -38,7 +38,12 @@ pub(super) struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { silence: Duration::from_secs(10), request: Duration::from_secs(30), pause: Duration::from_secs(1), patience: Duration::from_secs(20) }
+        Self {
+            silence: Duration::from_secs(10),
+            request: Duration::from_secs(30),
+            pause: Duration::from_secs(1),
+            patience: Duration::from_secs(20),
+        }
     }
 }
 
@@ -93,8 +98,9 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(api_url: &str, token: &Secret, pace: Pace) -> PortResult<Self> {
         let unusable = |cause: String| PortError::new(PortErrorKind::Invalid, "prepare to ask GitHub").because(cause);
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))
-            .map_err(|_| unusable("the token has characters that no token has".to_owned()).hint("correct the input `github-token`"))?;
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(|_| {
+            unusable("the token has characters that no token has".to_owned()).hint("correct the input `github-token`")
+        })?;
         bearer.set_sensitive(true);
         let headers = [
             (AUTHORIZATION, bearer),
@@ -111,7 +117,10 @@ impl Client {
             .redirect(redirect::Policy::limited(3))
             .build()
             .map_err(|error| {
-                let error = PortError { failure: unusable(String::new()).failure.because_of(&error), kind: PortErrorKind::Other };
+                let error = PortError {
+                    failure: unusable(String::new()).failure.because_of(&error),
+                    kind: PortErrorKind::Other,
+                };
                 error.hint("`SSL_CERT_FILE` may name the certificates to trust")
             })?;
         Ok(Self { http, base: parse_url(api_url)?, pace, patience: Cell::new(pace.patience) })
@@ -134,11 +143,14 @@ impl Client {
             all.extend(read::<Vec<T>>(operation, &answer, true)?);
             next = next_page(&answer.headers).map(parse_url).transpose()?;
             if let Some(next) = next.as_ref().filter(|next| next.origin() != self.base.origin()) {
-                return Err(PortError::new(PortErrorKind::Other, operation)
-                    .because(format!("the list goes on at `{}`, which is not where it began", next.origin().ascii_serialization())));
+                return Err(PortError::new(PortErrorKind::Other, operation).because(format!(
+                    "the list goes on at `{}`, which is not where it began",
+                    next.origin().ascii_serialization()
+                )));
             }
         }
-        Err(PortError::new(PortErrorKind::Other, operation).because(format!("the list has more than {MOST_PAGES} pages")))
+        Err(PortError::new(PortErrorKind::Other, operation)
+            .because(format!("the list has more than {MOST_PAGES} pages")))
     }
 
     /// Waits a moment, as far as patience goes.
@@ -149,7 +161,11 @@ impl Client {
     }
 
     async fn ask(&self, operation: &str, request: Request<'_>) -> PortResult<Answer> {
-        let mut pauses = ExponentialBuilder::default().with_min_delay(self.pace.pause).with_factor(2.0).with_max_times(RETRIES).build();
+        let mut pauses = ExponentialBuilder::default()
+            .with_min_delay(self.pace.pause)
+            .with_factor(2.0)
+            .with_max_times(RETRIES)
+            .build();
         loop {
             let Refused { error, again } = match self.once(operation, &request).await {
                 Ok(answer) => return Ok(answer),

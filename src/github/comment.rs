@@ -36,7 +36,12 @@ impl fmt::Display for Marker<'_> {
 impl<'a> Marker<'a> {
     fn parse(line: &'a str) -> Option<Self> {
         let fields = line.trim_end().strip_prefix(OPEN)?.strip_suffix(CLOSE)?;
-        let field = |name| fields.split(' ').filter_map(|field| field.split_once('=')).find_map(|(key, value)| (key == name).then_some(value));
+        let field = |name| {
+            fields
+                .split(' ')
+                .filter_map(|field| field.split_once('='))
+                .find_map(|(key, value)| (key == name).then_some(value))
+        };
         let run = field("run").and_then(|run| {
             let (run, attempt) = run.split_once('.')?;
             Some((run.parse().ok()?, attempt.parse().ok()?))

@@ -109,7 +109,9 @@ impl GitHub {
         match self.client.send::<Account>(operation, Request::get(&url)).await {
             Ok(account) => Ok(account.login),
             // An installation, as a workflow's token is, is no user: 403.
-            Err(error) if matches!(error.kind, PortErrorKind::Denied | PortErrorKind::Missing) => Ok(WORKFLOW_ACCOUNT.to_owned()),
+            Err(error) if matches!(error.kind, PortErrorKind::Denied | PortErrorKind::Missing) => {
+                Ok(WORKFLOW_ACCOUNT.to_owned())
+            }
             Err(error) => Err(error),
         }
     }
@@ -142,11 +144,19 @@ impl CodeHost for GitHub {
             PortErrorKind::Invalid => error.hint(format!("push the commit to `{}` first", self.repository)),
             _ => error,
         })?;
-        let concerned = |pull: &Pull| pull.merged_at.is_some() || (pull.state == "open" && pull.head.sha == revision.tag().as_ref());
+        let concerned = |pull: &Pull| {
+            pull.merged_at.is_some() || (pull.state == "open" && pull.head.sha == revision.tag().as_ref())
+        };
         Ok(pulls.into_iter().filter(concerned).map(|pull| pull.number).collect())
     }
 
-    async fn comment(&self, pull_request: u64, key: &str, run: Option<(u64, u32)>, body: &str) -> PortResult<Option<String>> {
+    async fn comment(
+        &self,
+        pull_request: u64,
+        key: &str,
+        run: Option<(u64, u32)>,
+        body: &str,
+    ) -> PortResult<Option<String>> {
         let marker = Marker { key, run, revision: Some(&self.revision) };
         let text = format!("{marker}\n{body}");
         let length = text.chars().count();
@@ -160,13 +170,17 @@ impl CodeHost for GitHub {
             match comment::next(found.as_ref(), run, &text) {
                 Next::LeaveAlone => return Ok(None),
                 Next::Keep(found) => return Ok(Some(found.html_url.clone())),
-                Next::Edit(found) => return self.edit(pull_request, found.id, &text).await.map(|edited| Some(edited.html_url)),
+                Next::Edit(found) => {
+                    return self.edit(pull_request, found.id, &text).await.map(|edited| Some(edited.html_url));
+                }
                 Next::Create => creations += 1,
             }
             match self.create(pull_request, &text).await {
                 Ok(created) => return Ok(Some(created.html_url)),
                 // It may stand there all the same: give it the time to show, and look before anything else.
-                Err(error) if error.kind == PortErrorKind::Unclear && creations < CREATIONS => self.client.pause().await,
+                Err(error) if error.kind == PortErrorKind::Unclear && creations < CREATIONS => {
+                    self.client.pause().await
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -200,5 +214,7 @@ struct Data {
 
 /// An address that is one, or why not.
 fn parse_url(text: &str) -> PortResult<Url> {
-    Url::parse(text).map_err(|error| PortError::new(PortErrorKind::Invalid, format!("understand the address `{text}`")).because(error.to_string()))
+    Url::parse(text).map_err(|error| {
+        PortError::new(PortErrorKind::Invalid, format!("understand the address `{text}`")).because(error.to_string())
+    })
 }

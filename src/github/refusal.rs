@@ -5,7 +5,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reqwest::{StatusCode, Url, header::{HeaderMap, RETRY_AFTER}};
+use reqwest::{
+    StatusCode, Url,
+    header::{HeaderMap, RETRY_AFTER},
+};
 use serde::Deserialize;
 use skipper_deploy::ports::{PortError, PortErrorKind};
 
@@ -43,18 +46,29 @@ impl Body {
     /// GitHub's words in one line. A front end that fails answers with a page of HTML, which says nothing.
     fn words(&self) -> String {
         let details = self.errors.iter().filter_map(|error| error.get("message").unwrap_or(error).as_str());
-        let words: Vec<&str> = std::iter::once(self.message.as_str()).chain(details).filter(|words| !words.is_empty()).collect();
+        let words: Vec<&str> =
+            std::iter::once(self.message.as_str()).chain(details).filter(|words| !words.is_empty()).collect();
         words.join(": ").split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST_MESSAGE).collect()
     }
 }
 
 /// An answer with a status that is no success.
-pub(super) fn refused(operation: &str, status: StatusCode, headers: &HeaderMap, body: &[u8], repeatable: bool) -> Refused {
+pub(super) fn refused(
+    operation: &str,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    repeatable: bool,
+) -> Refused {
     let words = serde_json::from_slice::<Body>(body).unwrap_or_default().words();
     let error = |kind| {
         let answer = format!("GitHub answered {} {}", status.as_u16(), status.canonical_reason().unwrap_or_default());
         let answer = answer.trim_end();
-        PortError::new(kind, operation).because(if words.is_empty() { answer.to_owned() } else { format!("{answer}: {words}") })
+        PortError::new(kind, operation).because(if words.is_empty() {
+            answer.to_owned()
+        } else {
+            format!("{answer}: {words}")
+        })
     };
     if let Some(pause) = limited(status, headers, &words) {
         let error = error(PortErrorKind::Transient).hint("GitHub limits how often a token may ask: run again later");
@@ -62,7 +76,9 @@ pub(super) fn refused(operation: &str, status: StatusCode, headers: &HeaderMap, 
     }
     let never = |error| Refused { error, again: Again::Never };
     match status.as_u16() {
-        401 => never(error(PortErrorKind::Denied).hint("the token in `github-token` is wrong or has expired: leave the input out to use the workflow's own")),
+        401 => never(error(PortErrorKind::Denied).hint(
+            "the token in `github-token` is wrong or has expired: leave the input out to use the workflow's own",
+        )),
         403 => {
             let mut error = error(PortErrorKind::Denied);
             if let Some(needed) = headers.get("x-accepted-github-permissions").and_then(|needed| needed.to_str().ok()) {
@@ -74,7 +90,11 @@ pub(super) fn refused(operation: &str, status: StatusCode, headers: &HeaderMap, 
                     .hint("a pull request from a fork gets a token that may only read, whatever the workflow says"),
             )
         }
-        404 => never(error(PortErrorKind::Missing).hint("see that `GITHUB_REPOSITORY` is right and that the token may see it: GitHub hides what it may not")),
+        404 => {
+            never(error(PortErrorKind::Missing).hint(
+                "see that `GITHUB_REPOSITORY` is right and that the token may see it: GitHub hides what it may not",
+            ))
+        }
         400 | 410 | 422 => never(error(PortErrorKind::Invalid)),
         500.. => lost(error, repeatable),
         _ => never(error(PortErrorKind::Other)),
@@ -90,7 +110,8 @@ pub(super) fn unanswered(operation: &str, base: &Url, repeatable: bool, source: 
     let source = source.without_url();
     let error = |kind| {
         let at = base.origin().ascii_serialization();
-        let mut error = PortError::new(kind, operation).because(format!("GitHub at `{at}` did not answer{}", if timed_out { " in time" } else { "" }));
+        let mut error = PortError::new(kind, operation)
+            .because(format!("GitHub at `{at}` did not answer{}", if timed_out { " in time" } else { "" }));
         error.failure = error.failure.because_of(&source);
         error
     };

@@ -36,7 +36,8 @@ pub enum Output {
 
 impl Output {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::Status, Self::ExitCode, Self::Release, Self::Images, Self::Ps, Self::CommentUrl, Self::Events];
+    pub const ALL: [Self; 7] =
+        [Self::Status, Self::ExitCode, Self::Release, Self::Images, Self::Ps, Self::CommentUrl, Self::Events];
 
     /// Its name in the workflow's `steps.<id>.outputs`.
     pub const fn as_str(self) -> &'static str {
@@ -64,7 +65,10 @@ pub struct RunnerFileError {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn set_outputs<'a>(file: &Path, outputs: impl IntoIterator<Item = (Output, &'a str)>) -> Result<(), RunnerFileError> {
+pub fn set_outputs<'a>(
+    file: &Path,
+    outputs: impl IntoIterator<Item = (Output, &'a str)>,
+) -> Result<(), RunnerFileError> {
     let text: String = outputs.into_iter().map(|(output, value)| assignment(output.as_str(), value, random)).collect();
     append(file, &text)
 }
@@ -101,7 +105,8 @@ fn random() -> u64 {
 }
 
 fn append(path: &Path, text: &str) -> Result<(), RunnerFileError> {
-    let written = OpenOptions::new().append(true).create(true).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    let written =
+        OpenOptions::new().append(true).create(true).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|source| RunnerFileError { path: path.to_owned(), source })
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use axum::{Json, Router, routing::{get, post}};
+use axum::{
+    Json, Router,
+    routing::{get, post},
+};
 use serde_json::json;
 use skipper_lab::github::{Access as Permission, Failure, Fault, GitHub as Server, Pull, Scope, Seed};
 
@@ -37,7 +40,12 @@ fn server() -> Server {
 }
 
 fn access(url: &str, token: &str) -> Access {
-    Access { api_url: url.to_owned(), graphql_url: format!("{url}/graphql"), repository: REPOSITORY.to_owned(), token: Secret::new(token) }
+    Access {
+        api_url: url.to_owned(),
+        graphql_url: format!("{url}/graphql"),
+        repository: REPOSITORY.to_owned(),
+        token: Secret::new(token),
+    }
 }
 
 fn github_as(server: &Server, token: &str) -> GitHub {
@@ -49,7 +57,12 @@ fn github(server: &Server) -> GitHub {
 }
 
 fn by(login: Option<&str>, body: &str) -> Seed {
-    Seed::Comment { repository: REPOSITORY.to_owned(), number: 7, login: login.map(str::to_owned), body: body.to_owned() }
+    Seed::Comment {
+        repository: REPOSITORY.to_owned(),
+        number: 7,
+        login: login.map(str::to_owned),
+        body: body.to_owned(),
+    }
 }
 
 /// The bodies of the comments on pull request 7.
@@ -58,7 +71,12 @@ fn bodies(server: &Server) -> Vec<String> {
 }
 
 fn requests(server: &Server, method: &str) -> usize {
-    server.dump().requests.iter().filter(|request| request.method == method && !request.path.ends_with("/graphql")).count()
+    server
+        .dump()
+        .requests
+        .iter()
+        .filter(|request| request.method == method && !request.path.ends_with("/graphql"))
+        .count()
 }
 
 fn marked(run: &str, words: &str) -> String {
@@ -212,8 +230,18 @@ async fn trouble_that_lasts_is_told_after_three_tries() {
 #[tokio::test]
 async fn refusals_are_told_at_once_with_what_to_do() {
     for (failure, kind, cause, hint) in [
-        (Failure::BadCredentials, PortErrorKind::Denied, "GitHub answered 401 Unauthorized: Bad credentials", "`github-token`"),
-        (Failure::NotAccessible, PortErrorKind::Denied, "GitHub answered 403 Forbidden: Resource not accessible by integration", "pull-requests: write"),
+        (
+            Failure::BadCredentials,
+            PortErrorKind::Denied,
+            "GitHub answered 401 Unauthorized: Bad credentials",
+            "`github-token`",
+        ),
+        (
+            Failure::NotAccessible,
+            PortErrorKind::Denied,
+            "GitHub answered 403 Forbidden: Resource not accessible by integration",
+            "pull-requests: write",
+        ),
         (Failure::NotFound, PortErrorKind::Missing, "GitHub answered 404 Not Found: Not Found", "`GITHUB_REPOSITORY`"),
     ] {
         let server = server();

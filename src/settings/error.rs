@@ -98,7 +98,9 @@ pub enum SettingsError {
         source: ImageError,
     },
     /// The event would run a stranger's file with this repository's secrets.
-    #[error("`pull_request_target` from a fork would deploy what a stranger wrote with this repository's secrets (pull request {0})")]
+    #[error(
+        "`pull_request_target` from a fork would deploy what a stranger wrote with this repository's secrets (pull request {0})"
+    )]
     ForkWithSecrets(u64),
     /// Outside Actions the commit could not be found.
     #[error("find the commit to act on")]

@@ -43,7 +43,10 @@ impl FromStr for Command {
     type Err = SettingsError;
 
     fn from_str(name: &str) -> Result<Self, SettingsError> {
-        Self::ALL.into_iter().find(|command| command.as_str() == name).ok_or_else(|| SettingsError::Command(name.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|command| command.as_str() == name)
+            .ok_or_else(|| SettingsError::Command(name.to_owned()))
     }
 }
 
@@ -73,7 +76,8 @@ const GITHUB_TOKEN: Input = Input { name: "github-token", default: None };
 const EVENTS: Input = Input { name: "events", default: None };
 
 /// Every input there is.
-pub const INPUTS: [Input; 8] = [COMMAND, CONFIG, ENVIRONMENT, REBUILD, REGISTRY_USERNAME, REGISTRY_PASSWORD, GITHUB_TOKEN, EVENTS];
+pub const INPUTS: [Input; 8] =
+    [COMMAND, CONFIG, ENVIRONMENT, REBUILD, REGISTRY_USERNAME, REGISTRY_PASSWORD, GITHUB_TOKEN, EVENTS];
 
 /// The inputs, with their defaults in place.
 pub(super) struct Inputs {
@@ -96,8 +100,18 @@ impl Inputs {
         let registry_login = match (username, password) {
             (Some(username), Some(password)) => Some((username, password)),
             (None, None) => None,
-            (Some(_), None) => return Err(SettingsError::HalfALogin { given: REGISTRY_USERNAME.name, missing: REGISTRY_PASSWORD.name }),
-            (None, Some(_)) => return Err(SettingsError::HalfALogin { given: REGISTRY_PASSWORD.name, missing: REGISTRY_USERNAME.name }),
+            (Some(_), None) => {
+                return Err(SettingsError::HalfALogin {
+                    given: REGISTRY_USERNAME.name,
+                    missing: REGISTRY_PASSWORD.name,
+                });
+            }
+            (None, Some(_)) => {
+                return Err(SettingsError::HalfALogin {
+                    given: REGISTRY_PASSWORD.name,
+                    missing: REGISTRY_USERNAME.name,
+                });
+            }
         };
         Ok(Self {
             command: text(COMMAND)?.parse()?,

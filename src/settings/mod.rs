@@ -97,17 +97,24 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Settings::read`].
-    pub fn from_lookup(flags: Flags, here: &Path, lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingsError> {
+    pub fn from_lookup(
+        flags: Flags,
+        here: &Path,
+        lookup: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, SettingsError> {
         let raw = Raw(&lookup);
         let workflow = Workflow::read(&raw)?;
         let inputs = Inputs::read(&raw)?;
         let command = flags.command.unwrap_or(inputs.command);
         let environment = flags.environment.unwrap_or(inputs.environment);
-        let environment = environment
-            .parse()
-            .map_err(|source| SettingsError::Environment { name: environment, source })?;
+        let environment =
+            environment.parse().map_err(|source| SettingsError::Environment { name: environment, source })?;
         let trigger = if command.is_about_a_commit() {
-            let revision = flags.revision.map(|revision| revision.parse::<Revision>()).transpose().map_err(SettingsError::Revision)?;
+            let revision = flags
+                .revision
+                .map(|revision| revision.parse::<Revision>())
+                .transpose()
+                .map_err(SettingsError::Revision)?;
             Some(Trigger::read(&raw, workflow.as_ref(), revision, here)?)
         } else {
             None
@@ -143,7 +150,9 @@ fn endpoints(text: Option<String>) -> Result<BTreeMap<String, String>, SettingsE
     let Some(text) = text else { return Ok(BTreeMap::new()) };
     text.split(',')
         .map(|part| match part.trim().split_once('=') {
-            Some((registry, url)) if !registry.is_empty() && (url.starts_with("http://") || url.starts_with("https://")) => {
+            Some((registry, url))
+                if !registry.is_empty() && (url.starts_with("http://") || url.starts_with("https://")) =>
+            {
                 Ok((registry.to_owned(), url.to_owned()))
             }
             _ => Err(SettingsError::Endpoint(part.trim().to_owned())),

@@ -63,7 +63,9 @@ impl Process {
 }
 
 fn pull_request(head_repository: &str) -> String {
-    format!(r#"{{"action": "synchronize", "number": 12, "pull_request": {{"number": 12, "head": {{"sha": "{HEAD}", "repo": {head_repository}}}}}}}"#)
+    format!(
+        r#"{{"action": "synchronize", "number": 12, "pull_request": {{"number": 12, "head": {{"sha": "{HEAD}", "repo": {head_repository}}}}}}}"#
+    )
 }
 
 #[test]
@@ -72,12 +74,18 @@ fn a_push_ships_its_commit_to_production() {
     assert_eq!(settings.command, Command::Ship);
     assert_eq!(settings.config, Path::new("skipper.yml"));
     assert_eq!(settings.environment.as_ref(), "production");
-    assert_eq!(settings.trigger, Some(Trigger { event: EventKind::Push, revision: SHA.parse().unwrap(), pull_request: None }));
+    assert_eq!(
+        settings.trigger,
+        Some(Trigger { event: EventKind::Push, revision: SHA.parse().unwrap(), pull_request: None })
+    );
     let workflow = settings.workflow.unwrap();
     assert_eq!(workflow.run(), (77, 2));
     assert_eq!(workflow.run_url(), "https://github.com/acme/hello/actions/runs/77/attempts/2");
     let code_host = settings.code_host.unwrap();
-    assert_eq!((code_host.api_url.as_str(), code_host.graphql_url.as_str()), ("https://api.github.com", "https://api.github.com/graphql"));
+    assert_eq!(
+        (code_host.api_url.as_str(), code_host.graphql_url.as_str()),
+        ("https://api.github.com", "https://api.github.com/graphql")
+    );
 }
 
 #[test]
@@ -102,7 +110,12 @@ fn a_pull_request_from_a_fork_is_known_as_one_even_when_the_fork_is_gone() {
 fn an_event_file_that_is_missing_or_odd_is_named() {
     let missing = Process::step("push", "{}").with("GITHUB_EVENT_PATH", "/nowhere/event.json").failure();
     assert!(missing.starts_with("read the event file `/nowhere/event.json`: "), "{missing}");
-    for (event, payload) in [("push", ""), ("push", "[]"), ("pull_request", "{}"), ("pull_request", r#"{"pull_request": {"number": "12"}}"#)] {
+    for (event, payload) in [
+        ("push", ""),
+        ("push", "[]"),
+        ("pull_request", "{}"),
+        ("pull_request", r#"{"pull_request": {"number": "12"}}"#),
+    ] {
         let odd = Process::step(event, payload).failure();
         assert!(odd.starts_with("understand the event file `"), "{odd}");
     }
@@ -130,9 +143,15 @@ fn flags_stand_above_inputs() {
         events: Some("events.jsonl".into()),
         rebuild: true,
     };
-    let step = Process::step("push", "{}").with("INPUT_COMMAND", "ps").with("INPUT_CONFIG", "other.yml").with("INPUT_ENVIRONMENT", "production");
+    let step = Process::step("push", "{}")
+        .with("INPUT_COMMAND", "ps")
+        .with("INPUT_CONFIG", "other.yml")
+        .with("INPUT_ENVIRONMENT", "production");
     let settings = step.read_with(flags).unwrap();
-    assert_eq!((settings.command, settings.config.to_str(), settings.environment.as_ref()), (Command::Plan, Some("deploy/skipper.yml"), "staging"));
+    assert_eq!(
+        (settings.command, settings.config.to_str(), settings.environment.as_ref()),
+        (Command::Plan, Some("deploy/skipper.yml"), "staging")
+    );
     assert_eq!(settings.trigger.unwrap().revision.to_string(), HEAD);
     assert!(settings.rebuild);
 }
@@ -143,10 +162,16 @@ fn inputs_that_make_no_sense_are_refused_with_what_would() {
     assert_eq!(refused("INPUT_COMMAND", "shop"), "there is no command `shop`");
     assert_eq!(refused("INPUT_REBUILD", "yes"), "the input `rebuild` is `yes`, not `true` or `false`");
     assert!(refused("INPUT_ENVIRONMENT", "Prod!").starts_with("`Prod!` is not an environment's name: "));
-    assert_eq!(refused("INPUT_REGISTRY-USERNAME", "acme"), "the input `registry-username` is given without `registry-password`");
+    assert_eq!(
+        refused("INPUT_REGISTRY-USERNAME", "acme"),
+        "the input `registry-username` is given without `registry-password`"
+    );
     assert_eq!(refused("GITHUB_REPOSITORY", "../x"), "`GITHUB_REPOSITORY` is `../x`, which is not `owner/name`");
     assert_eq!(refused("GITHUB_RUN_ID", "x"), "`GITHUB_RUN_ID` is `x`, which is not a number");
-    assert_eq!(refused("GITHUB_API_URL", "api"), "`GITHUB_API_URL` is `api`, which is not an address beginning with `http://` or `https://`");
+    assert_eq!(
+        refused("GITHUB_API_URL", "api"),
+        "`GITHUB_API_URL` is `api`, which is not an address beginning with `http://` or `https://`"
+    );
     assert!(refused("GITHUB_SHA", "main").starts_with("`GITHUB_SHA` makes no sense: "));
     assert!(refused("GITHUB_SHA", "").starts_with("`GITHUB_SHA` is not set"));
     assert!(refused("SKIPPER_REGISTRY_ENDPOINT", "registry:5000").contains("`registry:5000`"));
@@ -156,12 +181,18 @@ fn inputs_that_make_no_sense_are_refused_with_what_would() {
 fn an_enterprise_server_has_its_two_apis_side_by_side() {
     let settings = Process::step("push", "{}").with("GITHUB_API_URL", "https://git.acme.test/api/v3/").read();
     let code_host = settings.code_host.unwrap();
-    assert_eq!((code_host.api_url.as_str(), code_host.graphql_url.as_str()), ("https://git.acme.test/api/v3", "https://git.acme.test/api/graphql"));
+    assert_eq!(
+        (code_host.api_url.as_str(), code_host.graphql_url.as_str()),
+        ("https://git.acme.test/api/v3", "https://git.acme.test/api/graphql")
+    );
 }
 
 #[test]
 fn secrets_are_not_shown_with_the_settings() {
-    let settings = Process::step("push", "{}").with("INPUT_REGISTRY-USERNAME", "acme").with("INPUT_REGISTRY-PASSWORD", "hunter2").read();
+    let settings = Process::step("push", "{}")
+        .with("INPUT_REGISTRY-USERNAME", "acme")
+        .with("INPUT_REGISTRY-PASSWORD", "hunter2")
+        .read();
     assert_eq!(settings.registry_login.as_ref().map(|(_, password)| password.expose()), Some("hunter2"));
     let shown = format!("{settings:?}");
     assert!(!shown.contains("hunter2") && !shown.contains("ghs_workflow"), "{shown}");
@@ -204,7 +235,9 @@ fn repository(files: &[(&str, &str)]) -> Process {
 #[test]
 fn outside_a_workflow_the_commit_is_the_one_that_is_checked_out() {
     let branch = [(".git/HEAD", "ref: refs/heads/main\n"), (".git/refs/heads/main", &format!("{SHA}\n"))];
-    let packed = format!("# pack-refs with: peeled fully-peeled sorted\n{HEAD} refs/heads/other\n{SHA} refs/heads/main\n^{HEAD}\n");
+    let packed = format!(
+        "# pack-refs with: peeled fully-peeled sorted\n{HEAD} refs/heads/other\n{SHA} refs/heads/main\n^{HEAD}\n"
+    );
     let packed = [(".git/HEAD", "ref: refs/heads/main\n"), (".git/packed-refs", &packed)];
     let detached = [(".git/HEAD", SHA)];
     let worktree = [
@@ -220,15 +253,23 @@ fn outside_a_workflow_the_commit_is_the_one_that_is_checked_out() {
 
         let below = process.folder.path().join("services/web");
         fs::create_dir_all(&below).unwrap();
-        assert_eq!(Settings::from_lookup(Flags::default(), &below, |_| None).unwrap().trigger.unwrap().revision.to_string(), SHA);
+        assert_eq!(
+            Settings::from_lookup(Flags::default(), &below, |_| None).unwrap().trigger.unwrap().revision.to_string(),
+            SHA
+        );
     }
 }
 
 #[test]
 fn a_checkout_without_a_commit_is_told() {
     let empty = repository(&[(".git/HEAD", "ref: refs/heads/main\n")]).failure();
-    assert!(empty.ends_with("`refs/heads/main` has no commit yet, or is stored in a format other than files"), "{empty}");
-    let circle = repository(&[(".git/HEAD", "ref: refs/heads/main\n"), (".git/refs/heads/main", "ref: refs/heads/main")]).failure();
+    assert!(
+        empty.ends_with("`refs/heads/main` has no commit yet, or is stored in a format other than files"),
+        "{empty}"
+    );
+    let circle =
+        repository(&[(".git/HEAD", "ref: refs/heads/main\n"), (".git/refs/heads/main", "ref: refs/heads/main")])
+            .failure();
     assert!(circle.starts_with("find the commit to act on: "), "{circle}");
 }
 
@@ -247,7 +288,8 @@ struct Declared {
 #[test]
 fn the_action_declares_the_inputs_that_are_read_and_the_outputs_that_are_set() {
     let action: Action = serde_saphyr::from_str(include_str!("../../action.yml")).unwrap();
-    let declared: BTreeMap<&str, Option<&str>> = action.inputs.iter().map(|(name, input)| (name.as_str(), input.default.as_deref())).collect();
+    let declared: BTreeMap<&str, Option<&str>> =
+        action.inputs.iter().map(|(name, input)| (name.as_str(), input.default.as_deref())).collect();
     let mut read: BTreeMap<&str, Option<&str>> = INPUTS.iter().map(|input| (input.name, input.default)).collect();
     // The one default that only a workflow has.
     read.insert("github-token", Some("${{ github.token }}"));

@@ -47,7 +47,12 @@ pub struct PullRequest {
 
 impl Trigger {
     /// Reads the event, or git's files outside a workflow. A revision that was asked for stands above both.
-    pub(super) fn read(raw: &Raw<'_>, workflow: Option<&Workflow>, asked: Option<Revision>, here: &Path) -> Result<Self, SettingsError> {
+    pub(super) fn read(
+        raw: &Raw<'_>,
+        workflow: Option<&Workflow>,
+        asked: Option<Revision>,
+        here: &Path,
+    ) -> Result<Self, SettingsError> {
         let Some(workflow) = workflow else {
             let revision = match asked {
                 Some(revision) => revision,
@@ -65,8 +70,10 @@ impl Trigger {
         let (head, pull_request) = match event {
             EventKind::PullRequest | EventKind::PullRequestTarget => {
                 let PullRequestEvent { pull_request: PullRequestPayload { number, head } } = payload(path)?;
-                let from_fork = head.repo.is_none_or(|repository| !repository.full_name.eq_ignore_ascii_case(&workflow.repository));
-                let revision = head.sha.parse().map_err(|source| SettingsError::EventHead { path: path.clone(), source })?;
+                let from_fork =
+                    head.repo.is_none_or(|repository| !repository.full_name.eq_ignore_ascii_case(&workflow.repository));
+                let revision =
+                    head.sha.parse().map_err(|source| SettingsError::EventHead { path: path.clone(), source })?;
                 (Some(revision), Some(PullRequest { number, from_fork }))
             }
             EventKind::Push | EventKind::Other(_) | EventKind::ByHand => {

@@ -45,7 +45,10 @@ impl Workflow {
             event_path: raw.path("GITHUB_EVENT_PATH").ok_or(SettingsError::Missing("GITHUB_EVENT_PATH"))?,
             run_id: raw.number("GITHUB_RUN_ID")?.ok_or(SettingsError::Missing("GITHUB_RUN_ID"))?,
             run_attempt: raw.number("GITHUB_RUN_ATTEMPT")?.unwrap_or(1),
-            server_url: url("GITHUB_SERVER_URL", raw.text("GITHUB_SERVER_URL")?.unwrap_or_else(|| "https://github.com".to_owned()))?,
+            server_url: url(
+                "GITHUB_SERVER_URL",
+                raw.text("GITHUB_SERVER_URL")?.unwrap_or_else(|| "https://github.com".to_owned()),
+            )?,
             output: raw.path("GITHUB_OUTPUT"),
             step_summary: raw.path("GITHUB_STEP_SUMMARY"),
             // Runners before 2.329 name a folder here that a container does not have.
@@ -75,7 +78,8 @@ impl Workflow {
 
 /// The code host's API: GitHub's own unless the variables name another.
 pub(super) fn code_host(raw: &Raw<'_>, name: String, token: Secret) -> Result<Access, SettingsError> {
-    let api_url = url("GITHUB_API_URL", raw.text("GITHUB_API_URL")?.unwrap_or_else(|| "https://api.github.com".to_owned()))?;
+    let api_url =
+        url("GITHUB_API_URL", raw.text("GITHUB_API_URL")?.unwrap_or_else(|| "https://api.github.com".to_owned()))?;
     let graphql_url = match raw.text("GITHUB_GRAPHQL_URL")? {
         Some(graphql_url) => url("GITHUB_GRAPHQL_URL", graphql_url)?,
         // GitHub Enterprise Server: `/api/v3` and `/api/graphql` stand side by side.
@@ -86,7 +90,11 @@ pub(super) fn code_host(raw: &Raw<'_>, name: String, token: Secret) -> Result<Ac
 
 /// `owner/name` in the characters that GitHub allows, since it becomes part of addresses.
 fn repository(name: String) -> Result<String, SettingsError> {
-    let fine = |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(|char| char.is_ascii_alphanumeric() || "-_.".contains(char));
+    let fine = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.chars().all(|char| char.is_ascii_alphanumeric() || "-_.".contains(char))
+    };
     match name.split_once('/') {
         Some((owner, repository)) if fine(owner) && fine(repository.trim_start_matches('.')) => Ok(name),
         _ => Err(SettingsError::Repository(name)),

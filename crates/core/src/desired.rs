@@ -89,9 +89,9 @@ impl Desired {
 
     /// Every wanted host, groups in order of name, hosts in order of number.
     pub fn hosts(&self) -> impl Iterator<Item = HostName> {
-        self.groups.iter().flat_map(|(name, group)| {
-            (1..=group.scale).map(|number| HostName { group: name.clone(), number })
-        })
+        self.groups
+            .iter()
+            .flat_map(|(name, group)| (1..=group.scale).map(|number| HostName { group: name.clone(), number }))
     }
 
     /// The group a host belongs to, when the file names it.

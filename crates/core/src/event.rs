@@ -340,10 +340,14 @@ pub fn check(events: &[Event]) -> Result<(), BrokenGuarantee> {
             EventKind::Planned { plan, moment: Moment::Before } => {
                 planned = plan.steps.iter().map(|step| step.id).collect();
             }
-            EventKind::StepStarted { step } if !planned.contains(step) || ended.contains(step) || !running.insert(*step) => {
+            EventKind::StepStarted { step }
+                if !planned.contains(step) || ended.contains(step) || !running.insert(*step) =>
+            {
                 return broken(event, "a step starts that was not planned, or twice");
             }
-            EventKind::StepOutput { step, .. } | EventKind::StepRetrying { step, .. } | EventKind::ReplicaStarted { step, .. }
+            EventKind::StepOutput { step, .. }
+            | EventKind::StepRetrying { step, .. }
+            | EventKind::ReplicaStarted { step, .. }
                 if !running.contains(step) =>
             {
                 return broken(event, "a step speaks that is not under way");

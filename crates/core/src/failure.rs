@@ -106,13 +106,17 @@ mod tests {
 
     #[test]
     fn a_chain_of_sources_becomes_causes_without_repetition() {
-        let failure = Failure::new(Exit::Refused, "push `web`").because_of(&Ask(Reset)).because("the connection was reset");
+        let failure =
+            Failure::new(Exit::Refused, "push `web`").because_of(&Ask(Reset)).because("the connection was reset");
         assert_eq!(failure.causes, ["failed to ask the registry", "the connection was reset"]);
     }
 
     #[test]
     fn an_operation_in_front_keeps_the_former_message_as_the_first_cause() {
         let failure = Failure::new(Exit::Blocked, "no capacity").during("launch host `web_1`");
-        assert_eq!((failure.message.as_str(), &failure.causes[..]), ("failed to launch host `web_1`", &["no capacity".to_owned()][..]));
+        assert_eq!(
+            (failure.message.as_str(), &failure.causes[..]),
+            ("failed to launch host `web_1`", &["no capacity".to_owned()][..])
+        );
     }
 }

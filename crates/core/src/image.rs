@@ -38,8 +38,13 @@ impl Repository {
         check_registry(registry)?;
         check_repository_name(name)?;
         let on_hub = registry == DEFAULT_REGISTRY;
-        if on_hub && let Some((first, rest)) = name.split_once('/') && names_registry(first) {
-            return Err(ImageError(format!("the name begins with a registry: write `name: {rest}` and `registry: {first}`")));
+        if on_hub
+            && let Some((first, rest)) = name.split_once('/')
+            && names_registry(first)
+        {
+            return Err(ImageError(format!(
+                "the name begins with a registry: write `name: {rest}` and `registry: {first}`"
+            )));
         }
         // Docker Hub's own images live below `library/`.
         let path = if on_hub && !name.contains('/') { format!("library/{name}") } else { name.to_owned() };
@@ -95,14 +100,17 @@ fn check_registry(registry: &str) -> Result<(), ImageError> {
     }
     if let Some((host, path)) = registry.split_once('/') {
         let (host, path) = (shown(host), shown(path));
-        return Err(ImageError(format!("a registry is a host alone: write `{host}`, and begin the name with `{path}/`")));
+        return Err(ImageError(format!(
+            "a registry is a host alone: write `{host}`, and begin the name with `{path}/`"
+        )));
     }
     let (host, port) = match registry.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (registry, None),
     };
     let inner = |char: char| char.is_ascii_alphanumeric() || char == '-';
-    let is_label = |label: &str| !label.is_empty() && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-');
+    let is_label =
+        |label: &str| !label.is_empty() && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-');
     let is_ipv6 = |host: &str| {
         let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         address.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
@@ -112,7 +120,9 @@ fn check_registry(registry: &str) -> Result<(), ImageError> {
         return Err(ImageError(format!("`{}` is not a registry: a host, and `:port` if need be", shown(registry))));
     }
     if !names_registry(registry) {
-        return Err(ImageError(format!("Docker takes `{registry}` for a user of Docker Hub: a registry has a `.` or a port, or is `localhost`")));
+        return Err(ImageError(format!(
+            "Docker takes `{registry}` for a user of Docker Hub: a registry has a `.` or a port, or is `localhost`"
+        )));
     }
     Ok(())
 }
@@ -121,14 +131,23 @@ fn check_repository_name(name: &str) -> Result<(), ImageError> {
     if let Some((before, _)) = name.split_once('@') {
         return Err(ImageError(format!("the name holds a digest: write `name: {}`", shown(before))));
     }
-    if let Some((before, tag)) = name.rsplit_once(':') && !tag.contains('/') {
-        return Err(ImageError(format!("the name holds a tag: write `name: {}` and `tag: \"{}\"`", shown(before), shown(tag))));
+    if let Some((before, tag)) = name.rsplit_once(':')
+        && !tag.contains('/')
+    {
+        return Err(ImageError(format!(
+            "the name holds a tag: write `name: {}` and `tag: \"{}\"`",
+            shown(before),
+            shown(tag)
+        )));
     }
     let inner = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit();
     let is_separator = |text: &str| matches!(text, "" | "." | "_" | "__") || text.chars().all(|char| char == '-');
     let is_part = |part: &str| part.starts_with(inner) && part.ends_with(inner) && part.split(inner).all(is_separator);
     if name.len() > 200 || !name.split('/').all(is_part) {
-        return Err(ImageError(format!("`{}` is not a repository: lowercase letters, digits, `.`, `_`, `-`, and `/` between its parts", shown(name))));
+        return Err(ImageError(format!(
+            "`{}` is not a repository: lowercase letters, digits, `.`, `_`, `-`, and `/` between its parts",
+            shown(name)
+        )));
     }
     Ok(())
 }
@@ -146,7 +165,10 @@ impl FromStr for Tag {
         if tag.chars().next().is_some_and(first) && tag.chars().all(inner) && tag.len() <= 128 {
             Ok(Self(tag.to_owned()))
         } else {
-            Err(ImageError(format!("`{}` is not a tag: up to 128 letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`", shown(tag))))
+            Err(ImageError(format!(
+                "`{}` is not a tag: up to 128 letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`",
+                shown(tag)
+            )))
         }
     }
 }
@@ -181,7 +203,11 @@ impl FromStr for Digest {
 
     fn from_str(digest: &str) -> Result<Self, ImageError> {
         let hex = digest.strip_prefix("sha256:").unwrap_or_default();
-        if is_lower_hex(hex, 64) { Ok(Self(digest.to_owned())) } else { Err(ImageError(format!("`{}` is not a digest: `sha256:` and 64 hex digits", shown(digest)))) }
+        if is_lower_hex(hex, 64) {
+            Ok(Self(digest.to_owned()))
+        } else {
+            Err(ImageError(format!("`{}` is not a digest: `sha256:` and 64 hex digits", shown(digest))))
+        }
     }
 }
 
@@ -246,7 +272,11 @@ impl FromStr for Revision {
     type Err = ImageError;
 
     fn from_str(revision: &str) -> Result<Self, ImageError> {
-        if is_lower_hex(revision, 40) { Ok(Self(revision.to_owned())) } else { Err(ImageError(format!("`{}` is not a commit SHA: 40 hex digits", shown(revision)))) }
+        if is_lower_hex(revision, 40) {
+            Ok(Self(revision.to_owned()))
+        } else {
+            Err(ImageError(format!("`{}` is not a commit SHA: 40 hex digits", shown(revision))))
+        }
     }
 }
 
@@ -301,15 +331,32 @@ mod tests {
     #[test]
     fn a_repository_written_in_one_word_is_refused_with_the_words_to_write() {
         let refusal = |registry: &str, name: &str| Repository::new(registry, name).unwrap_err().to_string();
-        assert_eq!(refusal(DEFAULT_REGISTRY, "ghcr.io/acme/web"), "the name begins with a registry: write `name: acme/web` and `registry: ghcr.io`");
+        assert_eq!(
+            refusal(DEFAULT_REGISTRY, "ghcr.io/acme/web"),
+            "the name begins with a registry: write `name: acme/web` and `registry: ghcr.io`"
+        );
         assert_eq!(refusal(DEFAULT_REGISTRY, "redis:7"), "the name holds a tag: write `name: redis` and `tag: \"7\"`");
         assert_eq!(refusal("https://ghcr.io", "acme/web"), "a registry has no scheme: write `ghcr.io`");
-        assert_eq!(refusal("ghcr.io/acme", "web"), "a registry is a host alone: write `ghcr.io`, and begin the name with `acme/`");
+        assert_eq!(
+            refusal("ghcr.io/acme", "web"),
+            "a registry is a host alone: write `ghcr.io`, and begin the name with `acme/`"
+        );
     }
 
     #[test]
     fn what_docker_would_refuse_is_refused_here() {
-        for (registry, name) in [("", "a"), ("a b", "a"), ("host:port", "a"), ("ghcr.io", "Acme/web"), ("ghcr.io", "acme//web"), ("ghcr.io", "acme/web:v1"), ("ghcr.io", "a..b"), ("ghcr.io", "a___b"), ("registry", "acme/web"), ("ghcr.io:0", "a")] {
+        for (registry, name) in [
+            ("", "a"),
+            ("a b", "a"),
+            ("host:port", "a"),
+            ("ghcr.io", "Acme/web"),
+            ("ghcr.io", "acme//web"),
+            ("ghcr.io", "acme/web:v1"),
+            ("ghcr.io", "a..b"),
+            ("ghcr.io", "a___b"),
+            ("registry", "acme/web"),
+            ("ghcr.io:0", "a"),
+        ] {
             assert!(Repository::new(registry, name).is_err(), "{registry} {name}");
         }
         for tag in ["", ".v1", "-v1", "v 1", &"v".repeat(129)] {

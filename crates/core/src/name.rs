@@ -44,7 +44,8 @@ pub(crate) fn shown(text: &str) -> String {
 
 /// Whether a terminal or a browser would act on the character, or hide it, instead of showing it.
 pub(crate) fn is_unprintable(char: char) -> bool {
-    char.is_control() || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    char.is_control()
+        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 macro_rules! names {
@@ -190,7 +191,8 @@ mod tests {
 
     #[test]
     fn hosts_are_ordered_by_group_and_then_by_number() {
-        let mut hosts: Vec<HostName> = ["web_10", "web_2", "api_1"].into_iter().map(|name| name.parse().unwrap()).collect();
+        let mut hosts: Vec<HostName> =
+            ["web_10", "web_2", "api_1"].into_iter().map(|name| name.parse().unwrap()).collect();
         hosts.sort();
         let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
         assert_eq!(names, ["api_1", "web_2", "web_10"]);

@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_header_assigns_quoted_words_in_front_of_the_static_text() {
-        let script = Script { name: "greet", header: vec![("WHO", "O'Neil; rm -rf /".to_owned())], body: "echo \"$WHO\"\n" };
+        let script =
+            Script { name: "greet", header: vec![("WHO", "O'Neil; rm -rf /".to_owned())], body: "echo \"$WHO\"\n" };
         assert_eq!(script.text(), "WHO=\"O'Neil; rm -rf /\"\necho \"$WHO\"\n");
     }
 

@@ -35,10 +35,14 @@ pub fn table(config: &Config, observed: &Observed, releases: &[Release]) -> Stat
             ReplicaRow {
                 host: host.clone(),
                 instance: instance.map(|found| found.instance.to_string()),
-                address: instance.and_then(|found| found.public_address.clone().or_else(|| found.private_address.clone())),
+                address: instance
+                    .and_then(|found| found.public_address.clone().or_else(|| found.private_address.clone())),
                 revision: found.and_then(|found| {
                     let image = found.image.as_ref()?;
-                    releases.iter().find(|release| release.images.get(&replica.service) == Some(image)).map(|release| release.revision.clone())
+                    releases
+                        .iter()
+                        .find(|release| release.images.get(&replica.service) == Some(image))
+                        .map(|release| release.revision.clone())
                 }),
                 found: found.cloned(),
                 replica: replica.to_string(),
@@ -62,7 +66,10 @@ pub fn table(config: &Config, observed: &Observed, releases: &[Release]) -> Stat
             }
         }
         replicas.extend(
-            found.iter().filter(|found| !scales.contains_key(&found.replica.service)).map(|found| row(&found.replica, Some(found), false)),
+            found
+                .iter()
+                .filter(|found| !scales.contains_key(&found.replica.service))
+                .map(|found| row(&found.replica, Some(found), false)),
         );
     }
     let hosts = observed
@@ -87,6 +94,8 @@ pub fn table(config: &Config, observed: &Observed, releases: &[Release]) -> Stat
 
 /// How many replicas of each service a host should carry.
 fn scales(config: &Config, host: &HostName) -> BTreeMap<ServiceName, u32> {
-    let Some(group) = config.groups.get(&host.group).filter(|group| host.number <= group.scale) else { return BTreeMap::new() };
+    let Some(group) = config.groups.get(&host.group).filter(|group| host.number <= group.scale) else {
+        return BTreeMap::new();
+    };
     group.services.iter().filter_map(|name| Some((name.clone(), config.services.get(name)?.scale))).collect()
 }

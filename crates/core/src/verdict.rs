@@ -26,7 +26,9 @@ pub fn after_failure(previous: Option<&Release>, before: &StateTable, after: Opt
 
 /// Whether the release serves everywhere, and nothing is left to do but to take away what it does not need.
 pub fn only_tidying_is_left(proof: &Plan) -> bool {
-    let tidies = |action: &Action| matches!(action, Action::RemoveReplicas { .. } | Action::TerminateHost { .. } | Action::RevokeIngress { .. });
+    let tidies = |action: &Action| {
+        matches!(action, Action::RemoveReplicas { .. } | Action::TerminateHost { .. } | Action::RevokeIngress { .. })
+    };
     proof.blocked.is_empty() && proof.steps.iter().all(|step| tidies(&step.action))
 }
 
@@ -42,7 +44,10 @@ fn serving(table: &StateTable) -> BTreeSet<(&HostName, &Handle)> {
 /// Whether each replica that exists and should served with the release's image. Of one that does not exist nobody can tell
 /// whether the release had it.
 fn serves_whole(release: &Release, table: &StateTable) -> bool {
-    let of_release = table.replicas.iter().filter(|row| row.wanted && row.found.is_some() && release.images.contains_key(&row.service));
+    let of_release = table
+        .replicas
+        .iter()
+        .filter(|row| row.wanted && row.found.is_some() && release.images.contains_key(&row.service));
     let name = |row: &ReplicaRow| (row.host.clone(), row.replica.clone());
     let serves = |row: &&ReplicaRow| {
         let image = row.found.as_ref().and_then(|found| found.image.as_ref());
@@ -61,8 +66,12 @@ pub fn what_runs(table: &StateTable) -> Vec<String> {
             let what = match &row.found {
                 None => "does not exist".to_owned(),
                 Some(found) => {
-                    let image = found.image.as_ref().map_or_else(|| "no image".to_owned(), |image| image.digest.short().to_owned());
-                    let revision = row.revision.as_ref().map(|revision| format!(" ({})", revision.short())).unwrap_or_default();
+                    let image = found
+                        .image
+                        .as_ref()
+                        .map_or_else(|| "no image".to_owned(), |image| image.digest.short().to_owned());
+                    let revision =
+                        row.revision.as_ref().map(|revision| format!(" ({})", revision.short())).unwrap_or_default();
                     let health = if row.serves() { "serves" } else { "does not serve" };
                     format!("is {} with {image}{revision}, {health}", found.state.word())
                 }

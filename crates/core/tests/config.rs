@@ -10,7 +10,9 @@ use skipper_core::config::{Config, Diagnostic, Severity, json_schema, load};
 fn corpus(folder: &str) -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(folder);
     let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    files.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(path).unwrap())).collect()
+    files
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(path).unwrap()))
+        .collect()
 }
 
 fn good(name: &str) -> Config {
@@ -120,7 +122,13 @@ fn what_would_not_fit_a_unit_is_refused() {
         let source = format!("{{name: demo, services: {{web: {{repo: {{name: acme/web}}, build: ., {keys}}}}}}}");
         load(&source, "skipper.yml").map_or_else(|problems| problems, |config| config.warnings)
     };
-    let messages = |keys: &str| with(keys).into_iter().filter(|problem| problem.severity == Severity::Error).map(|problem| problem.message).collect::<Vec<_>>();
+    let messages = |keys: &str| {
+        with(keys)
+            .into_iter()
+            .filter(|problem| problem.severity == Severity::Error)
+            .map(|problem| problem.message)
+            .collect::<Vec<_>>()
+    };
     let (most, more) = ("x".repeat(1_500), "x".repeat(1_501));
     assert_eq!(messages(&format!("env: {{A: {most}}}")), [""; 0]);
     assert_eq!(messages(&format!("env: {{A: {more}}}")), ["`services.web.env.A` is longer than 1500 bytes"]);
@@ -164,7 +172,11 @@ fn the_defaults_of_the_schema_are_those_of_the_reader() {
     let schema: Value = serde_json::from_str(&json_schema()).unwrap();
     let defaults = |section: &Value| {
         let properties = section["properties"].as_object().unwrap();
-        properties.iter().filter_map(|(key, form)| Some(format!("{key}: {}", form.get("default")?))).collect::<Vec<_>>().join(", ")
+        properties
+            .iter()
+            .filter_map(|(key, form)| Some(format!("{key}: {}", form.get("default")?)))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     let of = |section: &str| defaults(&schema["$defs"][section]);
     let explicit = format!(
@@ -195,10 +207,14 @@ fn follows(value: &Value, schema: &Value, root: &Value) -> bool {
         "null" => value.is_null(),
         other => panic!("type {other}"),
     };
-    let each = |object: &serde_json::Map<String, Value>, wanted: &dyn Fn(&str, &Value) -> bool| object.iter().all(|(key, value)| wanted(key, value));
+    let each = |object: &serde_json::Map<String, Value>, wanted: &dyn Fn(&str, &Value) -> bool| {
+        object.iter().all(|(key, value)| wanted(key, value))
+    };
     keywords.iter().all(|(keyword, form)| match keyword.as_str() {
         "$ref" => follows(value, root.pointer(form.as_str().unwrap().trim_start_matches('#')).unwrap(), root),
-        "type" => form.as_array().map_or_else(|| is(form.as_str().unwrap()), |types| types.iter().any(|name| is(name.as_str().unwrap()))),
+        "type" => form
+            .as_array()
+            .map_or_else(|| is(form.as_str().unwrap()), |types| types.iter().any(|name| is(name.as_str().unwrap()))),
         "anyOf" => form.as_array().unwrap().iter().any(|form| follows(value, form, root)),
         "enum" => form.as_array().unwrap().contains(value),
         "minimum" => value.as_f64().is_none_or(|number| number >= form.as_f64().unwrap()),
@@ -206,14 +222,22 @@ fn follows(value: &Value, schema: &Value, root: &Value) -> bool {
         "minLength" => value.as_str().is_none_or(|text| text.len() as u64 >= form.as_u64().unwrap()),
         "maxLength" => value.as_str().is_none_or(|text| text.len() as u64 <= form.as_u64().unwrap()),
         "items" => value.as_array().is_none_or(|items| items.iter().all(|item| follows(item, form, root))),
-        "required" => value.as_object().is_none_or(|object| form.as_array().unwrap().iter().all(|key| object.contains_key(key.as_str().unwrap()))),
-        "properties" => value.as_object().is_none_or(|object| each(object, &|key, value| form.get(key).is_none_or(|form| follows(value, form, root)))),
+        "required" => value
+            .as_object()
+            .is_none_or(|object| form.as_array().unwrap().iter().all(|key| object.contains_key(key.as_str().unwrap()))),
+        "properties" => value.as_object().is_none_or(|object| {
+            each(object, &|key, value| form.get(key).is_none_or(|form| follows(value, form, root)))
+        }),
         "additionalProperties" => value.as_object().is_none_or(|object| {
-            let known = |key: &str| schema["properties"].get(key).is_some() || (schema.get("patternProperties").is_some() && key.starts_with("x-"));
+            let known = |key: &str| {
+                schema["properties"].get(key).is_some()
+                    || (schema.get("patternProperties").is_some() && key.starts_with("x-"))
+            };
             each(object, &|key, value| known(key) || follows(value, form, root))
         }),
         // Patterns are left to editors: the reader has the same rule in code.
-        "pattern" | "propertyNames" | "patternProperties" | "uniqueItems" | "description" | "default" | "title" | "$schema" | "$defs" => true,
+        "pattern" | "propertyNames" | "patternProperties" | "uniqueItems" | "description" | "default" | "title"
+        | "$schema" | "$defs" => true,
         other => panic!("keyword {other}"),
     })
 }

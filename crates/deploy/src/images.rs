@@ -116,8 +116,10 @@ impl One<'_> {
     async fn resolved(&self, tag: &Tag) -> PortResult<(PinnedImage, ImageOrigin)> {
         let repository = &self.service.repository;
         let found = self.images.resolve(repository, tag).await?.ok_or_else(|| {
-            let error = PortError::new(PortErrorKind::Missing, format!("the registry has no tag `{tag}` of `{repository}`"));
-            with_exit(error, Exit::BuildFailed).hint(format!("check `repo.tag` of service `{}`, or add `build` if it is yours to build", self.name))
+            let error =
+                PortError::new(PortErrorKind::Missing, format!("the registry has no tag `{tag}` of `{repository}`"));
+            with_exit(error, Exit::BuildFailed)
+                .hint(format!("check `repo.tag` of service `{}`, or add `build` if it is yours to build", self.name))
         })?;
         Ok((pinned(self.service, found), ImageOrigin::Resolved))
     }
@@ -147,7 +149,12 @@ impl One<'_> {
 }
 
 /// An image with the same inputs that is young enough to be used again; one of unknown age is not.
-async fn unchanged(service: &Service, build: &Build, inputs: &Tag, images: &dyn Images) -> PortResult<Option<Resolved>> {
+async fn unchanged(
+    service: &Service,
+    build: &Build,
+    inputs: &Tag,
+    images: &dyn Images,
+) -> PortResult<Option<Resolved>> {
     let found = images.resolve(&service.repository, inputs).await?;
     Ok(found.filter(|found| found.age.is_some_and(|age| age <= build.max_age)))
 }
@@ -163,7 +170,9 @@ fn request(build: &Build, revision: &Revision, root: &Path) -> BuildRequest {
 }
 
 fn inputs_tag(hash: &str) -> PortResult<Tag> {
-    format!("inputs-{hash}").parse().map_err(|_| PortError::new(PortErrorKind::Other, format!("the hash `{hash}` does not make a tag")))
+    format!("inputs-{hash}")
+        .parse()
+        .map_err(|_| PortError::new(PortErrorKind::Other, format!("the hash `{hash}` does not make a tag")))
 }
 
 fn pinned(service: &Service, found: Resolved) -> PinnedImage {
@@ -174,4 +183,3 @@ fn with_exit(mut error: PortError, exit: Exit) -> PortError {
     error.failure.exit = exit;
     error
 }
-

@@ -70,7 +70,8 @@ impl Eyes<'_> {
 
     pub(crate) async fn ask<T>(&self, what: &str, call: impl AsyncFnMut() -> PortResult<T>) -> Result<T, Failure> {
         retry(call, |attempt, pause, error| {
-            let failure = error.failure.clone().during(format!("{what} (try {attempt}, again in {} s)", pause.as_secs()));
+            let failure =
+                error.failure.clone().during(format!("{what} (try {attempt}, again in {} s)", pause.as_secs()));
             self.events.warn(failure);
         })
         .await
@@ -93,7 +94,11 @@ impl Eyes<'_> {
             .collect();
         for (host, found) in hosts {
             if found.state == InstanceState::Running && found.agent == Agent::Lost {
-                gaps.push(gap(host, "its SSM agent has stopped answering", "see whether the instance is healthy, restart it, and run again"));
+                gaps.push(gap(
+                    host,
+                    "its SSM agent has stopped answering",
+                    "see whether the instance is healthy, restart it, and run again",
+                ));
             }
         }
         let mut reports = BTreeMap::new();
@@ -107,19 +112,29 @@ impl Eyes<'_> {
         for instance in ask {
             let Some(host) = names.get(&instance) else { continue };
             match answers.get(&instance) {
-                Some(Invocation::Finished { stdout, stderr, code }) => match self.orchestrator.read_observation(stdout) {
+                Some(Invocation::Finished { stdout, stderr, code }) => match self.orchestrator.read_observation(stdout)
+                {
                     Ok(report) => {
-                        if let (OrchestratorState::Silent(words), Some(_)) = (&report.orchestrator, &report.configured) {
+                        if let (OrchestratorState::Silent(words), Some(_)) = (&report.orchestrator, &report.configured)
+                        {
                             gaps.push(gap(host, format!("its orchestrator does not answer: {words}"), "it may be registering again, which takes up to a minute: run again; else look at `journalctl -u fleet -u etcd-member` on the host"));
                         }
                         reports.insert(host.clone(), report);
                     }
                     Err(error) => {
                         let said = stderr.lines().last().unwrap_or_default();
-                        gaps.push(gap(host, format!("it did not say what it runs (exit {code}): {error} {said}").trim_end().to_owned(), "run again; if it stays so, look at the host"));
+                        gaps.push(gap(
+                            host,
+                            format!("it did not say what it runs (exit {code}): {error} {said}").trim_end().to_owned(),
+                            "run again; if it stays so, look at the host",
+                        ));
                     }
                 },
-                Some(Invocation::Lost(status)) => gaps.push(gap(host, format!("it did not say what it runs: {status}"), "see whether the instance and its SSM agent are healthy, and run again")),
+                Some(Invocation::Lost(status)) => gaps.push(gap(
+                    host,
+                    format!("it did not say what it runs: {status}"),
+                    "see whether the instance and its SSM agent are healthy, and run again",
+                )),
                 None => gaps.push(gap(host, "it did not say what it runs", "run again")),
             }
         }
@@ -135,7 +150,9 @@ impl Eyes<'_> {
         let queries: BTreeMap<_, _> = config
             .groups
             .iter()
-            .filter(|(name, group)| (1..=group.scale).any(|number| !found.contains_key(&HostName { group: (*name).clone(), number })))
+            .filter(|(name, group)| {
+                (1..=group.scale).any(|number| !found.contains_key(&HostName { group: (*name).clone(), number }))
+            })
             .map(|(name, group)| {
                 let query = LaunchQuery {
                     size: group.size.to_string(),
@@ -176,8 +193,13 @@ fn hosts(
     let mut hosts: BTreeMap<HostName, ObservedHost> = BTreeMap::new();
     for found in instances {
         let Some(host) = found.host else {
-            let what = format!("instance `{}` carries the project's tags and does not say which host it is", found.instance);
-            observed.gaps.push(Gap { host: None, what, hint: Some("give it back its tag `skipper:host`, or terminate it".to_owned()) });
+            let what =
+                format!("instance `{}` carries the project's tags and does not say which host it is", found.instance);
+            observed.gaps.push(Gap {
+                host: None,
+                what,
+                hint: Some("give it back its tag `skipper:host`, or terminate it".to_owned()),
+            });
             continue;
         };
         if let Some(other) = hosts.get(&host) {

@@ -1,6 +1,10 @@
 //! What a deployment needs from the world, named for the need and never for a vendor.
 
-use std::{collections::{BTreeMap, BTreeSet}, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use skipper_core::{
@@ -130,9 +134,17 @@ pub trait Compute {
     /// The security groups with the scope's ownership tag and their inbound rules, all pages.
     async fn security_groups(&self, scope: &Scope) -> PortResult<BTreeMap<SecurityGroup, ObservedSecurityGroup>>;
     /// What a launch in each group would use, in a number of calls that does not depend on how many hosts are missing.
-    async fn launch_facts(&self, queries: &BTreeMap<GroupName, LaunchQuery>) -> PortResult<BTreeMap<GroupName, LaunchFacts>>;
+    async fn launch_facts(
+        &self,
+        queries: &BTreeMap<GroupName, LaunchQuery>,
+    ) -> PortResult<BTreeMap<GroupName, LaunchFacts>>;
     /// Creates a security group with its ownership tags in the default VPC or the subnet's; an existing one of the same name is taken up. Returns its id.
-    async fn create_security_group(&self, scope: &Scope, security_group: &SecurityGroup, subnet: Option<&str>) -> PortResult<String>;
+    async fn create_security_group(
+        &self,
+        scope: &Scope,
+        security_group: &SecurityGroup,
+        subnet: Option<&str>,
+    ) -> PortResult<String>;
     /// Lets traffic in; a rule that is there already is no error. `cluster` is the id that [`skipper_core::observed::Source::Cluster`] stands for.
     async fn authorize(&self, id: &str, rules: &[IngressRule], cluster: &str) -> PortResult<()>;
     /// Stops letting traffic in; a rule that is gone already is no error.
@@ -166,7 +178,12 @@ pub trait Remote {
     async fn agents(&self, scope: &Scope) -> PortResult<BTreeMap<InstanceId, Agent>>;
     /// Runs one script on every instance given and waits for every result, at most `deadline`. Every instance given has an entry in the answer.
     /// The number of calls does not depend on the number of instances, up to pages of 50.
-    async fn run(&self, on: &BTreeSet<InstanceId>, script: &Script, deadline: Duration) -> PortResult<BTreeMap<InstanceId, Invocation>>;
+    async fn run(
+        &self,
+        on: &BTreeSet<InstanceId>,
+        script: &Script,
+        deadline: Duration,
+    ) -> PortResult<BTreeMap<InstanceId, Invocation>>;
 }
 
 /// What to build.
@@ -203,7 +220,13 @@ pub trait Images {
     /// Gives an image another tag in its registry, by copying its manifest.
     async fn copy(&self, image: &PinnedImage, tag: &Tag) -> PortResult<()>;
     /// Builds and pushes under every tag given, and returns the digest the registry has now. Every line of output goes to `output`.
-    async fn build_and_push(&self, build: &BuildRequest, repository: &Repository, tags: &[Tag], output: &mut dyn FnMut(String)) -> PortResult<Digest>;
+    async fn build_and_push(
+        &self,
+        build: &BuildRequest,
+        repository: &Repository,
+        tags: &[Tag],
+        output: &mut dyn FnMut(String),
+    ) -> PortResult<Digest>;
 }
 
 /// Where people read: pull requests and their comments.
@@ -213,7 +236,13 @@ pub trait CodeHost {
     async fn pull_requests(&self, revision: &Revision) -> PortResult<Vec<u64>>;
     /// Creates the comment that carries `key`, or edits it when it exists; never touches one of a later run.
     /// `run` orders runs. Returns the comment's address, or nothing when a later run's comment was left alone.
-    async fn comment(&self, pull_request: u64, key: &str, run: Option<(u64, u32)>, body: &str) -> PortResult<Option<String>>;
+    async fn comment(
+        &self,
+        pull_request: u64,
+        key: &str,
+        run: Option<(u64, u32)>,
+        body: &str,
+    ) -> PortResult<Option<String>>;
 }
 
 /// What must outlive a run and is not shown by the world itself.

@@ -61,7 +61,8 @@ impl<'a> Reporter<'a> {
         }
         let Some(run) = progress.run.clone() else { return };
         let Some(revision) = run.revision.clone() else { return };
-        if let Err(failure) = self.try_publish(code_host, &run, &revision, &markdown::comment(&progress), events).await {
+        if let Err(failure) = self.try_publish(code_host, &run, &revision, &markdown::comment(&progress), events).await
+        {
             self.state.borrow_mut().given_up = true;
             events.warn(failure);
         }
@@ -82,10 +83,9 @@ impl<'a> Reporter<'a> {
         let pull_requests = match (known, self.pull_request) {
             (Some(known), _) => known,
             (None, Some(number)) => vec![number],
-            (None, None) => code_host
-                .pull_requests(revision)
-                .await
-                .map_err(|error| as_warning(error.failure).during("find the pull request of the commit, so there is no comment"))?,
+            (None, None) => code_host.pull_requests(revision).await.map_err(|error| {
+                as_warning(error.failure).during("find the pull request of the commit, so there is no comment")
+            })?,
         };
         self.state.borrow_mut().pull_requests = Some(pull_requests.clone());
         let key = format!("{}/{}", run.scope.project, run.scope.environment);

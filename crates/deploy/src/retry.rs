@@ -15,8 +15,12 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 ///
 /// `retrying` hears of every failed try that is followed by another, with its number from 1 and the pause.
 /// Only for calls that may be repeated.
-pub async fn retry<T>(mut call: impl AsyncFnMut() -> PortResult<T>, mut retrying: impl FnMut(u32, Duration, &PortError)) -> PortResult<T> {
-    let mut pauses = ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_factor(2.0).with_max_times(RETRIES).build();
+pub async fn retry<T>(
+    mut call: impl AsyncFnMut() -> PortResult<T>,
+    mut retrying: impl FnMut(u32, Duration, &PortError),
+) -> PortResult<T> {
+    let mut pauses =
+        ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_factor(2.0).with_max_times(RETRIES).build();
     let mut attempt = 0;
     loop {
         attempt += 1;

@@ -166,7 +166,8 @@ impl Runner<'_> {
             release
         };
         let eyes = self.eyes();
-        let (release, observed, records) = futures::join!(release, eyes.observe(self.config, self.scope()), self.recorded());
+        let (release, observed, records) =
+            futures::join!(release, eyes.observe(self.config, self.scope()), self.recorded());
         Ok((release?, observed?, records))
     }
 
@@ -211,7 +212,8 @@ impl Runner<'_> {
         if proof.as_ref().is_some_and(verdict::only_tidying_is_left) {
             self.record(known).await;
             let exit = if failure.exit == Exit::Refused { Exit::Refused } else { Exit::Blocked };
-            let summary = "the release serves on every host, and what it does not need could not be taken away".to_owned();
+            let summary =
+                "the release serves on every host, and what it does not need could not be taken away".to_owned();
             return Ok(Ending { exit, summary, failure: Some(Failure { exit, ..failure }), leftovers });
         }
         let exit = verdict::after_failure(known.get(1), &before, state.as_ref());
@@ -219,7 +221,10 @@ impl Runner<'_> {
             (Exit::Restored, _) => ("the release failed; the previous one serves everywhere again".to_owned(), failure),
             (_, Some(state)) => {
                 let lines = verdict::what_runs(state);
-                ("the release failed, and no release serves everywhere".to_owned(), lines.into_iter().fold(failure, Failure::because))
+                (
+                    "the release failed, and no release serves everywhere".to_owned(),
+                    lines.into_iter().fold(failure, Failure::because),
+                )
             }
             (_, None) => ("the release failed, and what serves could not be observed".to_owned(), failure),
         };
@@ -231,14 +236,18 @@ impl Runner<'_> {
         self.check_account().await?;
         let eyes = self.eyes();
         let resolved = images::resolve(self.config, revision, &self.options, self.world.images);
-        let (resolved, observed, records) = futures::join!(resolved, eyes.observe(self.config, self.scope()), self.recorded());
+        let (resolved, observed, records) =
+            futures::join!(resolved, eyes.observe(self.config, self.scope()), self.recorded());
         let ((release, missing), observed) = (resolved?, observed?);
         let known: Vec<Release> = std::iter::once(release.clone()).chain(records).collect();
         self.tell_state(&observed, &known, Moment::Before);
         for service in &missing {
             self.events.warn(
-                Failure::new(Exit::Serves, format!("service `{service}` has no image for this commit, and its replicas are not in this plan"))
-                    .hint("`skipper ship` builds it; what it does with the replicas depends on the image"),
+                Failure::new(
+                    Exit::Serves,
+                    format!("service `{service}` has no image for this commit, and its replicas are not in this plan"),
+                )
+                .hint("`skipper ship` builds it; what it does with the replicas depends on the image"),
             );
         }
         // Services without an image are neither planned for nor taken away.
@@ -266,7 +275,12 @@ impl Runner<'_> {
     }
 
     async fn check_account(&self) -> Result<(), Failure> {
-        let account = self.world.compute.account().await.map_err(|error| error.failure.during("find out whose AWS credentials these are"))?;
+        let account = self
+            .world
+            .compute
+            .account()
+            .await
+            .map_err(|error| error.failure.during("find out whose AWS credentials these are"))?;
         match &self.config.account {
             Some(wanted) if *wanted != account => Err(Failure::new(
                 Exit::Refused,
@@ -306,7 +320,8 @@ impl Runner<'_> {
     /// The release that was last recorded as serving, by which `ps` recognises images. Not knowing it is no failure.
     async fn recorded(&self) -> Vec<Release> {
         let path = release_path(self.scope());
-        let values = self.eyes().ask("read the record of the last release", async || self.world.store.read(&path).await).await;
+        let values =
+            self.eyes().ask("read the record of the last release", async || self.world.store.read(&path).await).await;
         let values = values.unwrap_or_else(|failure| {
             self.events.warn(failure);
             BTreeMap::new()
@@ -354,6 +369,12 @@ fn not_converged(proof: &Plan) -> Failure {
     let blocked = proof.blocked.iter().map(|blocked| format!("{}: {}", blocked.what, blocked.why));
     steps
         .chain(blocked)
-        .fold(Failure::new(Exit::Degraded, "every step succeeded, and what was observed afterwards is not what was asked for"), Failure::because)
+        .fold(
+            Failure::new(
+                Exit::Degraded,
+                "every step succeeded, and what was observed afterwards is not what was asked for",
+            ),
+            Failure::because,
+        )
         .hint("run again; if it stays so, something else changes these hosts")
 }

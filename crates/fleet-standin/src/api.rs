@@ -30,25 +30,15 @@ struct Api {
 
 /// The API; it answers while `available` holds.
 pub fn router(registry: Registry, available: Arc<AtomicBool>, page_size: u16) -> Router {
-    let api = Api {
-        registry,
-        available,
-        page_size,
-    };
+    let api = Api { registry, available, page_size };
     Router::new()
         .route("/fleet/v1/machines", get(machines))
         .route("/fleet/v1/units", get(units))
-        .route(
-            "/fleet/v1/units/{name}",
-            get(unit).put(put_unit).delete(destroy_unit),
-        )
+        .route("/fleet/v1/units/{name}", get(unit).put(put_unit).delete(destroy_unit))
         .route("/fleet/v1/state", get(states))
         .route("/fleet/v1/state/{name}", get(state))
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "") })
-        .layer(middleware::from_fn_with_state(
-            api.clone(),
-            unless_unavailable,
-        ))
+        .layer(middleware::from_fn_with_state(api.clone(), unless_unavailable))
         .with_state(api)
 }
 
@@ -56,10 +46,7 @@ async fn unless_unavailable(State(api): State<Api>, request: Request, next: Next
     if api.available.load(Ordering::Relaxed) {
         next.run(request).await
     } else {
-        refuse(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "fleet server unable to communicate with etcd",
-        )
+        refuse(StatusCode::SERVICE_UNAVAILABLE, "fleet server unable to communicate with etcd")
     }
 }
 
@@ -77,10 +64,7 @@ struct Question {
 
 async fn machines(State(api): State<Api>, Query(question): Query<Question>) -> Response {
     match api.registry.machines().await {
-        Ok(all) => api.page(question.token.as_deref(), all, |machines| Page {
-            machines,
-            ..Page::default()
-        }),
+        Ok(all) => api.page(question.token.as_deref(), all, |machines| Page { machines, ..Page::default() }),
         Err(error) => failed(&error),
     }
 }
@@ -89,10 +73,7 @@ async fn units(State(api): State<Api>, Query(question): Query<Question>) -> Resp
     match api.registry.jobs().await {
         Ok((jobs, _)) => {
             let all = jobs.iter().map(listed).collect();
-            api.page(question.token.as_deref(), all, |units| Page {
-                units,
-                ..Page::default()
-            })
+            api.page(question.token.as_deref(), all, |units| Page { units, ..Page::default() })
         }
         Err(error) => failed(&error),
     }
@@ -101,16 +82,9 @@ async fn units(State(api): State<Api>, Query(question): Query<Question>) -> Resp
 async fn states(State(api): State<Api>, Query(question): Query<Question>) -> Response {
     match api.registry.unit_states().await {
         Ok(mut all) => {
-            let wanted = |filter: &Option<String>, value: &String| {
-                filter.as_ref().is_none_or(|wanted| wanted == value)
-            };
-            all.retain(|state| {
-                wanted(&question.machine, &state.machine_id) && wanted(&question.unit, &state.name)
-            });
-            api.page(question.token.as_deref(), all, |states| Page {
-                states,
-                ..Page::default()
-            })
+            let wanted = |filter: &Option<String>, value: &String| filter.as_ref().is_none_or(|wanted| wanted == value);
+            all.retain(|state| wanted(&question.machine, &state.machine_id) && wanted(&question.unit, &state.name));
+            api.page(question.token.as_deref(), all, |states| Page { states, ..Page::default() })
         }
         Err(error) => failed(&error),
     }
@@ -139,17 +113,11 @@ async fn put_unit(State(api): State<Api>, Path(name): Path<String>, body: Bytes)
     let wanted: Unit = match serde_json::from_slice(&body) {
         Ok(unit) => unit,
         Err(error) => {
-            return refuse(
-                StatusCode::BAD_REQUEST,
-                &format!("unable to decode body: {error}"),
-            );
+            return refuse(StatusCode::BAD_REQUEST, &format!("unable to decode body: {error}"));
         }
     };
     if !wanted.name.is_empty() && wanted.name != name {
-        let message = format!(
-            "name in URL {name:?} differs from unit name in request body {:?}",
-            wanted.name
-        );
+        let message = format!("name in URL {name:?} differs from unit name in request body {:?}", wanted.name);
         return refuse(StatusCode::BAD_REQUEST, &message);
     }
     if let Err(error) = check_name(&name) {
@@ -160,23 +128,15 @@ async fn put_unit(State(api): State<Api>, Path(name): Path<String>, body: Bytes)
         Err(error) => return failed(&error),
     };
     let file = UnitFile::from_options(wanted.options);
-    let texts_differ = known
-        .as_ref()
-        .is_none_or(|known| known.file.hash() != file.hash());
+    let texts_differ = known.as_ref().is_none_or(|known| known.file.hash() != file.hash());
     if !file.options().is_empty() && texts_differ {
         return api.create(&name, &file).await;
     }
     if known.is_none() {
-        return refuse(
-            StatusCode::CONFLICT,
-            "unit does not exist and options field empty",
-        );
+        return refuse(StatusCode::CONFLICT, "unit does not exist and options field empty");
     }
     if wanted.desired_state.is_empty() {
-        return refuse(
-            StatusCode::CONFLICT,
-            "must provide DesiredState to update existing unit",
-        );
+        return refuse(StatusCode::CONFLICT, "must provide DesiredState to update existing unit");
     }
     match wanted.desired_state.parse::<JobState>() {
         Ok(state) => match api.registry.set_target(&name, state).await {
@@ -247,18 +207,8 @@ fn failed(_: &etcd::Error) -> Response {
 }
 
 fn refuse(status: StatusCode, message: &str) -> Response {
-    let refusal = Refusal {
-        error: RefusalReason {
-            code: status.as_u16(),
-            message: message.to_owned(),
-        },
-    };
-    (
-        status,
-        [(header::CONTENT_TYPE, "application/json")],
-        Json(refusal),
-    )
-        .into_response()
+    let refusal = Refusal { error: RefusalReason { code: status.as_u16(), message: message.to_owned() } };
+    (status, [(header::CONTENT_TYPE, "application/json")], Json(refusal)).into_response()
 }
 
 #[cfg(test)]

@@ -40,10 +40,7 @@ pub enum Error {
 }
 
 /// What fleetctl needs.
-#[expect(
-    async_fn_in_trait,
-    reason = "one thread: no caller needs the futures to be Send"
-)]
+#[expect(async_fn_in_trait, reason = "one thread: no caller needs the futures to be Send")]
 pub trait Fleet {
     /// Every machine.
     async fn machines(&self) -> Result<Vec<Machine>, Error>;
@@ -64,26 +61,16 @@ pub trait Fleet {
 /// A unit of the registry as a list shows it: fleet calls every unit that its scheduler has not placed `inactive`, global ones too.
 #[must_use]
 pub fn listed(job: &Job) -> Unit {
-    Unit {
-        current_state: JobState::Inactive.to_string(),
-        ..asked_for(job)
-    }
+    Unit { current_state: JobState::Inactive.to_string(), ..asked_for(job) }
 }
 
 /// A unit of the registry as it is shown when it is asked for by name: without a current state when it is global.
 #[must_use]
 pub fn asked_for(job: &Job) -> Unit {
-    let state = if job.file.is_global() {
-        String::new()
-    } else {
-        JobState::Inactive.to_string()
-    };
+    let state = if job.file.is_global() { String::new() } else { JobState::Inactive.to_string() };
     Unit {
         current_state: state,
-        desired_state: job
-            .target
-            .map(|state| state.to_string())
-            .unwrap_or_default(),
+        desired_state: job.target.map(|state| state.to_string()).unwrap_or_default(),
         name: job.name.clone(),
         options: job.file.options().to_vec(),
     }
@@ -115,11 +102,7 @@ impl Fleet for Registry {
     }
 
     async fn destroy_unit(&self, name: &str) -> Result<(), Error> {
-        if self.destroy_job(name).await? {
-            Ok(())
-        } else {
-            Err(Error::NoSuchUnit)
-        }
+        if self.destroy_job(name).await? { Ok(()) } else { Err(Error::NoSuchUnit) }
     }
 }
 
@@ -135,12 +118,7 @@ impl Api {
         Self { endpoint }
     }
 
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Unit>,
-    ) -> Result<Response<Bytes>, Error> {
+    async fn call(&self, method: Method, path: &str, body: Option<&Unit>) -> Result<Response<Bytes>, Error> {
         let verb = match method {
             Method::PUT => "Put",
             Method::DELETE => "Delete",
@@ -148,40 +126,20 @@ impl Api {
         };
         let path = format!("/fleet/v1/{path}");
         let url = format!("{}{path}", self.endpoint);
-        let body = body.map(|unit| {
-            (
-                "application/json",
-                serde_json::to_string(unit).unwrap_or_default(),
-            )
-        });
-        let answer = self
-            .endpoint
-            .request(method, &path, body)
-            .await
-            .map_err(|error| Error::NoAnswer { verb, url, error })?;
+        let body = body.map(|unit| ("application/json", serde_json::to_string(unit).unwrap_or_default()));
+        let answer =
+            self.endpoint.request(method, &path, body).await.map_err(|error| Error::NoAnswer { verb, url, error })?;
         if answer.status().is_success() {
             return Ok(answer);
         }
         let status = answer.status().as_u16();
-        let message =
-            serde_json::from_slice::<Refusal>(answer.body()).map(|refusal| refusal.error.message);
-        Err(Error::Refused {
-            status,
-            message: message.unwrap_or_default(),
-        })
+        let message = serde_json::from_slice::<Refusal>(answer.body()).map(|refusal| refusal.error.message);
+        Err(Error::Refused { status, message: message.unwrap_or_default() })
     }
 
     async fn page(&self, list: &str, token: &str) -> Result<Page, Error> {
-        let token = if token.is_empty() {
-            String::new()
-        } else {
-            format!("&nextPageToken={}", encode(token))
-        };
-        read(
-            &self
-                .call(Method::GET, &format!("{list}?alt=json{token}"), None)
-                .await?,
-        )
+        let token = if token.is_empty() { String::new() } else { format!("&nextPageToken={}", encode(token)) };
+        read(&self.call(Method::GET, &format!("{list}?alt=json{token}"), None).await?)
     }
 
     async fn all<T>(&self, list: &str, pick: impl Fn(Page) -> Vec<T>) -> Result<Vec<T>, Error> {
@@ -199,10 +157,8 @@ impl Api {
 }
 
 fn read<T: DeserializeOwned>(answer: &Response<Bytes>) -> Result<T, Error> {
-    serde_json::from_slice(answer.body()).map_err(|error| Error::Refused {
-        status: answer.status().as_u16(),
-        message: error.to_string(),
-    })
+    serde_json::from_slice(answer.body())
+        .map_err(|error| Error::Refused { status: answer.status().as_u16(), message: error.to_string() })
 }
 
 impl Fleet for Api {
@@ -215,18 +171,9 @@ impl Fleet for Api {
     }
 
     async fn unit(&self, name: &str) -> Result<Option<Unit>, Error> {
-        match self
-            .call(
-                Method::GET,
-                &format!("units/{}?alt=json", encode(name)),
-                None,
-            )
-            .await
-        {
+        match self.call(Method::GET, &format!("units/{}?alt=json", encode(name)), None).await {
             Ok(answer) => read(&answer).map(Some),
-            Err(Error::Refused { status, .. }) if status == StatusCode::NOT_FOUND.as_u16() => {
-                Ok(None)
-            }
+            Err(Error::Refused { status, .. }) if status == StatusCode::NOT_FOUND.as_u16() => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -236,48 +183,19 @@ impl Fleet for Api {
     }
 
     async fn create_unit(&self, name: &str, file: &UnitFile) -> Result<(), Error> {
-        let unit = Unit {
-            name: name.to_owned(),
-            options: file.options().to_vec(),
-            ..Unit::default()
-        };
-        self.call(
-            Method::PUT,
-            &format!("units/{}?alt=json", encode(name)),
-            Some(&unit),
-        )
-        .await
-        .map(drop)
+        let unit = Unit { name: name.to_owned(), options: file.options().to_vec(), ..Unit::default() };
+        self.call(Method::PUT, &format!("units/{}?alt=json", encode(name)), Some(&unit)).await.map(drop)
     }
 
     async fn set_target(&self, name: &str, state: JobState) -> Result<(), Error> {
-        let unit = Unit {
-            name: name.to_owned(),
-            desired_state: state.to_string(),
-            ..Unit::default()
-        };
-        self.call(
-            Method::PUT,
-            &format!("units/{}?alt=json", encode(name)),
-            Some(&unit),
-        )
-        .await
-        .map(drop)
+        let unit = Unit { name: name.to_owned(), desired_state: state.to_string(), ..Unit::default() };
+        self.call(Method::PUT, &format!("units/{}?alt=json", encode(name)), Some(&unit)).await.map(drop)
     }
 
     async fn destroy_unit(&self, name: &str) -> Result<(), Error> {
-        match self
-            .call(
-                Method::DELETE,
-                &format!("units/{}?alt=json", encode(name)),
-                None,
-            )
-            .await
-        {
+        match self.call(Method::DELETE, &format!("units/{}?alt=json", encode(name)), None).await {
             Ok(_) => Ok(()),
-            Err(Error::Refused { status, .. }) if status == StatusCode::NOT_FOUND.as_u16() => {
-                Err(Error::NoSuchUnit)
-            }
+            Err(Error::Refused { status, .. }) if status == StatusCode::NOT_FOUND.as_u16() => Err(Error::NoSuchUnit),
             Err(error) => Err(error),
         }
     }

@@ -12,10 +12,7 @@ impl Console {
     /// The process's own streams.
     #[must_use]
     pub fn standard() -> Self {
-        Self {
-            out: Box::new(std::io::stdout()),
-            err: Box::new(std::io::stderr()),
-        }
+        Self { out: Box::new(std::io::stdout()), err: Box::new(std::io::stderr()) }
     }
 
     /// Writes `text` and a newline to standard output.

@@ -37,9 +37,7 @@ pub enum Error {
     #[error("client: etcd cluster is unavailable or misconfigured; {0}")]
     Unavailable(String),
     /// Something that is not etcd answered.
-    #[error(
-        "client: response is invalid json. The endpoint is probably not valid etcd cluster endpoint."
-    )]
+    #[error("client: response is invalid json. The endpoint is probably not valid etcd cluster endpoint.")]
     NotEtcd,
 }
 
@@ -47,23 +45,11 @@ impl Error {
     /// Whether a key that was to be new is there already.
     #[must_use]
     pub fn is_exists(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused {
-                code: KEY_EXISTS,
-                ..
-            }
-        )
+        matches!(self, Self::Refused { code: KEY_EXISTS, .. })
     }
 
     fn is_missing(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused {
-                code: KEY_NOT_FOUND,
-                ..
-            }
-        )
+        matches!(self, Self::Refused { code: KEY_NOT_FOUND, .. })
     }
 }
 
@@ -89,10 +75,7 @@ impl Node {
     /// The value of the key `name` in this directory.
     #[must_use]
     pub fn child(&self, name: &str) -> Option<&str> {
-        self.nodes
-            .iter()
-            .find(|node| node.name() == name)
-            .map(|node| &*node.value)
+        self.nodes.iter().find(|node| node.name() == name).map(|node| &*node.value)
     }
 }
 
@@ -121,17 +104,8 @@ impl Etcd {
     ///
     /// # Errors
     /// An URL that cannot be used.
-    pub fn new<'a>(
-        urls: impl IntoIterator<Item = &'a str>,
-        timeout: Duration,
-    ) -> Result<Self, BadEndpoint> {
-        Ok(Self {
-            endpoints: urls
-                .into_iter()
-                .map(Endpoint::parse)
-                .collect::<Result<_, _>>()?,
-            timeout,
-        })
+    pub fn new<'a>(urls: impl IntoIterator<Item = &'a str>, timeout: Duration) -> Result<Self, BadEndpoint> {
+        Ok(Self { endpoints: urls.into_iter().map(Endpoint::parse).collect::<Result<_, _>>()?, timeout })
     }
 
     /// Reads `key` with everything below it; `quorum` asks the cluster and not only the member that answers.
@@ -140,19 +114,9 @@ impl Etcd {
     /// Anything but a missing key.
     pub async fn get(&self, key: &str, quorum: bool) -> Result<Found, Error> {
         let path = format!("{}?recursive=true&sorted=true&quorum={quorum}", path(key));
-        match self
-            .call(Method::GET, &path, None, Some(self.timeout))
-            .await
-        {
-            Ok((node, index)) => Ok(Found {
-                node: Some(node),
-                index,
-            }),
-            Err(Error::Refused {
-                code: KEY_NOT_FOUND,
-                index,
-                ..
-            }) => Ok(Found { node: None, index }),
+        match self.call(Method::GET, &path, None, Some(self.timeout)).await {
+            Ok((node, index)) => Ok(Found { node: Some(node), index }),
+            Err(Error::Refused { code: KEY_NOT_FOUND, index, .. }) => Ok(Found { node: None, index }),
             Err(error) => Err(error),
         }
     }
@@ -161,13 +125,7 @@ impl Etcd {
     ///
     /// # Errors
     /// [`Error::is_exists`] for [`Condition::New`], and anything else.
-    pub async fn set(
-        &self,
-        key: &str,
-        value: &str,
-        condition: Condition,
-        ttl: Option<Duration>,
-    ) -> Result<(), Error> {
+    pub async fn set(&self, key: &str, value: &str, condition: Condition, ttl: Option<Duration>) -> Result<(), Error> {
         let mut query = Vec::new();
         match condition {
             Condition::Always => {}
@@ -177,14 +135,9 @@ impl Etcd {
         if let Some(ttl) = ttl {
             query.push(format!("ttl={}", ttl.as_secs().max(1)));
         }
-        let body = (
-            "application/x-www-form-urlencoded",
-            format!("value={}", encode(value)),
-        );
+        let body = ("application/x-www-form-urlencoded", format!("value={}", encode(value)));
         let path = format!("{}?{}", path(key), query.join("&"));
-        self.call(Method::PUT, &path, Some(body), Some(self.timeout))
-            .await
-            .map(drop)
+        self.call(Method::PUT, &path, Some(body), Some(self.timeout)).await.map(drop)
     }
 
     /// Deletes `key` with everything below it; says whether it was there.
@@ -193,10 +146,7 @@ impl Etcd {
     /// Anything but a missing key.
     pub async fn delete(&self, key: &str) -> Result<bool, Error> {
         let path = format!("{}?recursive=true", path(key));
-        match self
-            .call(Method::DELETE, &path, None, Some(self.timeout))
-            .await
-        {
+        match self.call(Method::DELETE, &path, None, Some(self.timeout)).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_missing() => Ok(false),
             Err(error) => Err(error),
@@ -208,11 +158,7 @@ impl Etcd {
     /// # Errors
     /// Also when etcd no longer knows what happened after `index`.
     pub async fn changed(&self, key: &str, index: u64) -> Result<(), Error> {
-        let path = format!(
-            "{}?wait=true&recursive=true&waitIndex={}",
-            path(key),
-            index + 1
-        );
+        let path = format!("{}?wait=true&recursive=true&waitIndex={}", path(key), index + 1);
         self.call(Method::GET, &path, None, None).await.map(drop)
     }
 
@@ -228,15 +174,14 @@ impl Etcd {
             let request = endpoint.request(method.clone(), path, body.clone());
             let answer: Result<_, NoAnswer> = match timeout {
                 None => request.await,
-                Some(timeout) => {
-                    match tokio::time::timeout(timeout, request).await {
-                        Ok(answer) => answer,
-                        Err(_) => {
-                            failures.push(format!("error #{number}: client: endpoint {endpoint} exceeded header timeout\n"));
-                            continue;
-                        }
+                Some(timeout) => match tokio::time::timeout(timeout, request).await {
+                    Ok(answer) => answer,
+                    Err(_) => {
+                        failures
+                            .push(format!("error #{number}: client: endpoint {endpoint} exceeded header timeout\n"));
+                        continue;
                     }
-                }
+                },
             };
             match answer {
                 Ok(answer) => return read(&answer),
@@ -248,11 +193,7 @@ impl Etcd {
 }
 
 fn path(key: &str) -> String {
-    let key: Vec<String> = key
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .map(encode)
-        .collect();
+    let key: Vec<String> = key.split('/').filter(|part| !part.is_empty()).map(encode).collect();
     format!("/v2/keys/{}", key.join("/"))
 }
 
@@ -271,22 +212,11 @@ fn read(answer: &Response<Bytes>) -> Result<(Node, u64), Error> {
             node: Node,
         },
     }
-    let index = answer
-        .headers()
-        .get("x-etcd-index")
-        .and_then(|index| index.to_str().ok()?.parse().ok());
+    let index = answer.headers().get("x-etcd-index").and_then(|index| index.to_str().ok()?.parse().ok());
     match serde_json::from_slice(answer.body()) {
-        Ok(Body::Refused {
-            error_code: code,
-            message,
-            cause,
-            index,
-        }) => Err(Error::Refused {
-            code,
-            message,
-            cause,
-            index,
-        }),
+        Ok(Body::Refused { error_code: code, message, cause, index }) => {
+            Err(Error::Refused { code, message, cause, index })
+        }
         Ok(Body::Done { node }) => Ok((node, index.unwrap_or_default())),
         Err(_) => Err(Error::NotEtcd),
     }

@@ -92,23 +92,15 @@ impl Endpoint {
     ) -> Result<Response<Bytes>, NoAnswer> {
         let dial = |network, address: &dyn fmt::Display| {
             let address = address.to_string();
-            move |error| NoAnswer::Dial {
-                network,
-                address,
-                error,
-            }
+            move |error| NoAnswer::Dial { network, address, error }
         };
         match self {
             Self::Unix(path_to) => {
-                let stream = UnixStream::connect(path_to)
-                    .await
-                    .map_err(dial("unix", &path_to.display()))?;
+                let stream = UnixStream::connect(path_to).await.map_err(dial("unix", &path_to.display()))?;
                 send(stream, "domain-sock", method, path, body).await
             }
             Self::Tcp(address) => {
-                let stream = TcpStream::connect(address)
-                    .await
-                    .map_err(dial("tcp", address))?;
+                let stream = TcpStream::connect(address).await.map_err(dial("tcp", address))?;
                 send(stream, address, method, path, body).await
             }
         }
@@ -143,9 +135,7 @@ async fn send(
     }
     if let Some((kind, text)) = body {
         if let Ok(kind) = kind.parse() {
-            request
-                .headers_mut()
-                .insert(http::header::CONTENT_TYPE, kind);
+            request.headers_mut().insert(http::header::CONTENT_TYPE, kind);
         }
         *request.body_mut() = Full::new(text.into());
     }

@@ -6,10 +6,7 @@
 //!
 //! Texts, exit codes and timings are those of the recorded calls in `tests/transcripts`, which are replayed
 //! against it. Names of source files in log lines are part of those texts.
-#![cfg_attr(
-    test,
-    expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")
-)]
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test that cannot go on should panic"))]
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -40,21 +37,13 @@ pub const REFUSED: u8 = 70;
 /// Runs the program that the first argument's file name asks for and returns its exit code.
 pub fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let called = args.next().unwrap_or_default();
-    let program = Path::new(&called)
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
+    let program = Path::new(&called).file_name().unwrap_or_default().to_string_lossy();
     let args: Vec<String> = args.map(|a| a.to_string_lossy().into_owned()).collect();
     let mut console = Console::standard();
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            console.err(&format!(
-                "fleet-standin: failed to start a runtime: {error}"
-            ));
+            console.err(&format!("fleet-standin: failed to start a runtime: {error}"));
             return ExitCode::from(REFUSED);
         }
     };
@@ -62,9 +51,7 @@ pub fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
         "fleetctl" => runtime.block_on(fleetctl::main(&args, &mut console)),
         "fleetd" => runtime.block_on(fleetd::main(&args, &mut console)),
         other => {
-            console.err(&format!(
-                "fleet-standin: called as `{other}`: call it `fleetd` or `fleetctl`"
-            ));
+            console.err(&format!("fleet-standin: called as `{other}`: call it `fleetd` or `fleetctl`"));
             REFUSED
         }
     };

@@ -20,10 +20,7 @@ impl Log {
     #[must_use]
     pub fn into_lines(lines: Arc<Mutex<Vec<String>>>) -> Self {
         Self(Arc::new(move |line| {
-            lines
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(line.to_owned());
+            lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
         }))
     }
 

@@ -121,10 +121,7 @@ impl Registry {
     /// The registry below `prefix`.
     #[must_use]
     pub fn new(etcd: Etcd, prefix: &str) -> Self {
-        Self {
-            etcd,
-            prefix: format!("/{}", prefix.trim_matches('/')),
-        }
+        Self { etcd, prefix: format!("/{}", prefix.trim_matches('/')) }
     }
 
     /// Every machine that is alive, by id.
@@ -168,10 +165,7 @@ impl Registry {
     /// # Errors
     /// etcd's.
     pub async fn remove_machine(&self, id: &str) -> Result<(), Error> {
-        self.etcd
-            .delete(&self.key(&["machines", id, "object"]))
-            .await
-            .map(drop)
+        self.etcd.delete(&self.key(&["machines", id, "object"])).await.map(drop)
     }
 
     /// Every unit, by name, and the index to wait from.
@@ -187,10 +181,7 @@ impl Registry {
                 texts.insert(node.name().to_owned(), node.value);
             }
         }
-        let jobs = nodes
-            .iter()
-            .filter_map(|node| job(node, |hash| texts.get(hash).cloned()))
-            .collect();
+        let jobs = nodes.iter().filter_map(|node| job(node, |hash| texts.get(hash).cloned())).collect();
         Ok((jobs, found.index))
     }
 
@@ -204,12 +195,7 @@ impl Registry {
         };
         let mut text = None;
         if let Some(hash) = job_hash(&node) {
-            text = self
-                .etcd
-                .get(&self.key(&["unit", &hash]), false)
-                .await?
-                .node
-                .map(|node| node.value);
+            text = self.etcd.get(&self.key(&["unit", &hash]), false).await?.node.map(|node| node.value);
         }
         Ok(job(&node, |_| text))
     }
@@ -220,31 +206,12 @@ impl Registry {
     /// etcd's.
     pub async fn create_job(&self, name: &str, file: &UnitFile) -> Result<(), Error> {
         let text = json(&UnitText { raw: file.text() });
-        match self
-            .etcd
-            .set(
-                &self.key(&["unit", &file.hash_text()]),
-                &text,
-                Condition::New,
-                None,
-            )
-            .await
-        {
+        match self.etcd.set(&self.key(&["unit", &file.hash_text()]), &text, Condition::New, None).await {
             Err(error) if !error.is_exists() => return Err(error),
             _ => {}
         }
-        let object = json(&JobObject {
-            name: name.to_owned(),
-            unit_hash: file.hash(),
-        });
-        self.etcd
-            .set(
-                &self.key(&["job", name, "object"]),
-                &object,
-                Condition::Always,
-                None,
-            )
-            .await?;
+        let object = json(&JobObject { name: name.to_owned(), unit_hash: file.hash() });
+        self.etcd.set(&self.key(&["job", name, "object"]), &object, Condition::Always, None).await?;
         self.set_target(name, JobState::Inactive).await
     }
 
@@ -254,9 +221,7 @@ impl Registry {
     /// etcd's.
     pub async fn set_target(&self, name: &str, state: JobState) -> Result<(), Error> {
         let key = self.key(&["job", name, "target-state"]);
-        self.etcd
-            .set(&key, &state.to_string(), Condition::Always, None)
-            .await
+        self.etcd.set(&key, &state.to_string(), Condition::Always, None).await
     }
 
     /// Forgets the unit `name`; its text stays. Says whether it was there.
@@ -309,20 +274,13 @@ impl Registry {
             load_state: state.systemd_load_state.clone(),
             active_state: state.systemd_active_state.clone(),
             sub_state: state.systemd_sub_state.clone(),
-            machine_state: MachineObject {
-                id: state.machine_id.clone(),
-                ..MachineObject::default()
-            },
+            machine_state: MachineObject { id: state.machine_id.clone(), ..MachineObject::default() },
             unit_hash: state.hash.clone(),
         });
         let old = self.key(&["state", &state.name]);
-        self.etcd
-            .set(&old, &object, Condition::Always, Some(ttl))
-            .await?;
+        self.etcd.set(&old, &object, Condition::Always, Some(ttl)).await?;
         let key = self.key(&["states", &state.name, &state.machine_id]);
-        self.etcd
-            .set(&key, &object, Condition::Always, Some(ttl))
-            .await
+        self.etcd.set(&key, &object, Condition::Always, Some(ttl)).await
     }
 
     /// Forgets what any machine said of the unit `name`: of all machines, as fleet does.
@@ -331,36 +289,18 @@ impl Registry {
     /// etcd's.
     pub async fn remove_states(&self, name: &str) -> Result<(), Error> {
         self.etcd.delete(&self.key(&["state", name])).await?;
-        self.etcd
-            .delete(&self.key(&["states", name]))
-            .await
-            .map(drop)
+        self.etcd.delete(&self.key(&["states", name])).await.map(drop)
     }
 
-    async fn set_machine(
-        &self,
-        machine: &Machine,
-        condition: Condition,
-        ttl: Duration,
-    ) -> Result<(), Error> {
+    async fn set_machine(&self, machine: &Machine, condition: Condition, ttl: Duration) -> Result<(), Error> {
         let object = json(&MachineObject {
             id: machine.id.clone(),
             public_ip: machine.primary_ip.clone(),
             metadata: Some(machine.metadata.clone()),
-            capabilities: Some(BTreeMap::from([
-                ("DISABLE_ENGINE".to_owned(), true),
-                ("GRPC".to_owned(), false),
-            ])),
+            capabilities: Some(BTreeMap::from([("DISABLE_ENGINE".to_owned(), true), ("GRPC".to_owned(), false)])),
             version: VERSION.to_owned(),
         });
-        self.etcd
-            .set(
-                &self.key(&["machines", &machine.id, "object"]),
-                &object,
-                condition,
-                Some(ttl),
-            )
-            .await
+        self.etcd.set(&self.key(&["machines", &machine.id, "object"]), &object, condition, Some(ttl)).await
     }
 
     async fn children(&self, directory: &str, quorum: bool) -> Result<Vec<Node>, Error> {
@@ -375,13 +315,7 @@ impl Registry {
 
 fn job_hash(node: &Node) -> Option<String> {
     let object: JobObject = serde_json::from_str(node.child("object")?).ok()?;
-    Some(
-        object
-            .unit_hash
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
-    )
+    Some(object.unit_hash.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A unit from its directory. One that is half there (a directory that only holds a heartbeat, a text that is gone) is not a unit.
@@ -390,9 +324,7 @@ fn job(node: &Node, text: impl FnOnce(&str) -> Option<String>) -> Option<Job> {
     Some(Job {
         name: node.name().to_owned(),
         file: UnitFile::parse(&text.raw).ok()?,
-        target: node
-            .child("target-state")
-            .and_then(|state| state.parse().ok()),
+        target: node.child("target-state").and_then(|state| state.parse().ok()),
     })
 }
 

@@ -43,9 +43,7 @@ mod tests {
     use super::columns;
 
     fn rows(rows: &[&[&str]]) -> Vec<Vec<String>> {
-        rows.iter()
-            .map(|row| row.iter().map(ToString::to_string).collect())
-            .collect()
+        rows.iter().map(|row| row.iter().map(ToString::to_string).collect()).collect()
     }
 
     #[test]

@@ -38,12 +38,7 @@ impl Binaries {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let output = Command::new(cargo)
             .args(["build", "--bin", "skipper-lab", "--bin", "fleet-standin"])
-            .args(
-                with_skipper
-                    .then_some(["--bin", "skipper"])
-                    .into_iter()
-                    .flatten(),
-            )
+            .args(with_skipper.then_some(["--bin", "skipper"]).into_iter().flatten())
             .arg("--message-format=json-render-diagnostics")
             .current_dir(workspace())
             .stdin(Stdio::null())
@@ -59,11 +54,8 @@ impl Binaries {
             .filter(|message| message.reason == "compiler-artifact")
             .filter_map(|message| Some((message.target?.name, message.executable?)))
             .collect();
-        let mut take = |name: &str| {
-            built
-                .remove(name)
-                .with_context(|| format!("`cargo build` named no program `{name}`"))
-        };
+        let mut take =
+            |name: &str| built.remove(name).with_context(|| format!("`cargo build` named no program `{name}`"));
         Ok(Self {
             fleet: take("fleet-standin")?,
             lab: take("skipper-lab")?,

@@ -75,9 +75,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         }
         Action::Down { images } => {
             let clock = Clock::start();
-            clock.measure(&format!("removing the lab `{name}`"), || {
-                down(&Name::new(name)?)
-            })?;
+            clock.measure(&format!("removing the lab `{name}`"), || down(&Name::new(name)?))?;
             if images {
                 clock.measure("removing the lab's images", remove_images)?;
             }
@@ -86,12 +84,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Action::Status => status(&Lab::find(name)?)?,
         Action::Logs { part } => {
             let lab = Lab::find(name)?;
-            return hand_over(
-                match Part::ALL.into_iter().find(|known| known.name() == part) {
-                    Some(part) => lab.logs(part),
-                    None => lab.host(&part)?.journal(),
-                },
-            );
+            return hand_over(match Part::ALL.into_iter().find(|known| known.name() == part) {
+                Some(part) => lab.logs(part),
+                None => lab.host(&part)?.journal(),
+            });
         }
         Action::Shell { host } => return hand_over(Lab::find(name)?.host(&host)?.shell()),
         Action::Demo { fleet } => demo::run(&Options::lasting(name)?.fleet(fleet).with_skipper())?,
@@ -129,9 +125,7 @@ fn status(lab: &Lab) -> Result<()> {
     for (name, value) in lab.environment() {
         shown.push_str(&format!("  {name}={value}\n"));
     }
-    std::io::stdout()
-        .write_all(shown.as_bytes())
-        .context("writing to standard output")
+    std::io::stdout().write_all(shown.as_bytes()).context("writing to standard output")
 }
 
 /// Lets `command` speak to the user, and ends as it does.

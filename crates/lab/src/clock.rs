@@ -15,18 +15,12 @@ impl Clock {
     /// Starts at zero.
     #[must_use]
     pub fn start() -> Self {
-        Self {
-            started: Instant::now(),
-            spent: Mutex::new(Vec::new()),
-        }
+        Self { started: Instant::now(), spent: Mutex::new(Vec::new()) }
     }
 
     /// Says `what` happens now, after the seconds since the start.
     pub fn say(&self, what: &str) {
-        say(&format!(
-            "{:>6.1}s  {what}",
-            self.started.elapsed().as_secs_f64()
-        ));
+        say(&format!("{:>6.1}s  {what}", self.started.elapsed().as_secs_f64()));
     }
 
     /// Says `what` happens now, does it, and remembers how long it took.
@@ -45,10 +39,7 @@ impl Clock {
 
     /// Remembers that `what` took `duration`.
     pub fn record(&self, what: &str, duration: Duration) {
-        self.spent
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((what.to_owned(), duration));
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner).push((what.to_owned(), duration));
     }
 
     /// The seconds since the start.
@@ -60,16 +51,9 @@ impl Clock {
     /// Where the time went, longest first, one line each. Work that ran side by side is counted on every line it has.
     #[must_use]
     pub fn report(&self) -> String {
-        let mut spent = self
-            .spent
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner).clone();
         spent.sort_by_key(|(_, duration)| std::cmp::Reverse(*duration));
-        let mut report = format!(
-            "where the time went ({:.1}s in all):\n",
-            self.elapsed().as_secs_f64()
-        );
+        let mut report = format!("where the time went ({:.1}s in all):\n", self.elapsed().as_secs_f64());
         for (what, duration) in spent {
             report.push_str(&format!("{:>7.1}s  {what}\n", duration.as_secs_f64()));
         }

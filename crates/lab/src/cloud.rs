@@ -9,7 +9,8 @@ use serde::Serialize;
 use crate::http::Http;
 
 /// The signature is not checked; the credential scope tells which of AWS's services is meant.
-const SCOPE: &str = "AWS4-HMAC-SHA256 Credential=lab/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=lab";
+const SCOPE: &str =
+    "AWS4-HMAC-SHA256 Credential=lab/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=lab";
 
 /// Speaks to the `/lab/` paths of the cloud.
 #[derive(Debug, Clone)]
@@ -34,10 +35,7 @@ impl Cloud {
     /// # Errors
     /// When the cloud does not answer, or refuses the fault.
     pub fn fault(&self, fault: &impl Serialize) -> Result<()> {
-        self.http
-            .post(&format!("{}/lab/fault", self.url), fault)?
-            .success()
-            .context("setting a fault of the cloud")?;
+        self.http.post(&format!("{}/lab/fault", self.url), fault)?.success().context("setting a fault of the cloud")?;
         Ok(())
     }
 
@@ -46,10 +44,7 @@ impl Cloud {
     /// # Errors
     /// When the cloud does not answer.
     pub fn clear_faults(&self) -> Result<()> {
-        self.http
-            .delete(&format!("{}/lab/fault", self.url))?
-            .success()
-            .context("clearing the faults of the cloud")?;
+        self.http.delete(&format!("{}/lab/fault", self.url))?.success().context("clearing the faults of the cloud")?;
         Ok(())
     }
 
@@ -58,11 +53,7 @@ impl Cloud {
     /// # Errors
     /// When the cloud does not answer.
     pub fn calls(&self) -> Result<BTreeMap<String, u64>> {
-        self.http
-            .get(&format!("{}/lab/calls", self.url))?
-            .success()
-            .context("reading the calls to the cloud")?
-            .json()
+        self.http.get(&format!("{}/lab/calls", self.url))?.success().context("reading the calls to the cloud")?.json()
     }
 
     /// Starts the counts of calls anew.
@@ -70,10 +61,7 @@ impl Cloud {
     /// # Errors
     /// When the cloud does not answer.
     pub fn clear_calls(&self) -> Result<()> {
-        self.http
-            .delete(&format!("{}/lab/calls", self.url))?
-            .success()
-            .context("clearing the counts of calls")?;
+        self.http.delete(&format!("{}/lab/calls", self.url))?.success().context("clearing the counts of calls")?;
         Ok(())
     }
 
@@ -96,10 +84,7 @@ fn tags(xml: &str) -> BTreeMap<String, String> {
         let (text, _) = rest.split_once(&format!("</{element}>"))?;
         Some(text.trim().to_owned())
     };
-    xml.split("<item>")
-        .skip(1)
-        .filter_map(|item| Some((text(item, "resourceId")?, text(item, "value")?)))
-        .collect()
+    xml.split("<item>").skip(1).filter_map(|item| Some((text(item, "resourceId")?, text(item, "value")?))).collect()
 }
 
 #[cfg(test)]

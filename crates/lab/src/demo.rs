@@ -25,10 +25,7 @@ pub fn run(options: &Options) -> Result<()> {
     let clock = Clock::start();
     let lab = Lab::up(options, &clock)?;
     let demo = Demo {
-        project: clock.measure(
-            "copying examples/hello and giving it a git repository",
-            || Project::make(&lab),
-        )?,
+        project: clock.measure("copying examples/hello and giving it a git repository", || Project::make(&lab))?,
         lab: &lab,
         clock: &clock,
     };
@@ -37,10 +34,7 @@ pub fn run(options: &Options) -> Result<()> {
         demo.project.folder().display(),
         lab.topology().registry()
     ));
-    lab.github().seed(&[
-        Seed::repository(REPOSITORY),
-        Seed::workflow_token(TOKEN, REPOSITORY),
-    ])?;
+    lab.github().seed(&[Seed::repository(REPOSITORY), Seed::workflow_token(TOKEN, REPOSITORY)])?;
 
     clock.say("the first commit");
     let first = demo.ship("Say hello")?;
@@ -49,10 +43,8 @@ pub fn run(options: &Options) -> Result<()> {
     let second = demo.ship("Say hello again")?;
     title("what changed between the two commits");
     for (address, before) in &first {
-        let after = second
-            .iter()
-            .find_map(|(other, after)| (other == address).then_some(after.as_str()))
-            .unwrap_or("nothing");
+        let after =
+            second.iter().find_map(|(other, after)| (other == address).then_some(after.as_str())).unwrap_or("nothing");
         say(&format!("http://{address}/"));
         for line in before.lines().filter(|line| !after.contains(*line)) {
             say(&format!("  - {line}"));
@@ -78,25 +70,15 @@ impl Demo<'_> {
     /// app, by the address of the host.
     fn ship(&self, subject: &str) -> Result<Vec<(String, String)>> {
         let sha = self.project.commit(subject)?;
-        let pull = self
-            .lab
-            .github()
-            .dump()?
-            .pulls
-            .get(REPOSITORY)
-            .map_or(1, |pulls| pulls + 1);
+        let pull = self.lab.github().dump()?.pulls.get(REPOSITORY).map_or(1, |pulls| pulls + 1);
         let pull = u64::try_from(pull).context("numbering the pull request")?;
-        self.lab
-            .github()
-            .seed(&[Seed::merged_pull(REPOSITORY, pull, subject, &sha)])?;
-        let job = Job::push(self.lab, self.project.folder(), REPOSITORY, &sha)
-            .input("github-token", TOKEN)
-            .run_id(pull);
+        self.lab.github().seed(&[Seed::merged_pull(REPOSITORY, pull, subject, &sha)])?;
+        let job =
+            Job::push(self.lab, self.project.folder(), REPOSITORY, &sha).input("github-token", TOKEN).run_id(pull);
 
         title(&format!("skipper ship, for commit {sha}"));
-        let shipped = self.clock.time(&format!("skipper ship: {subject}"), || {
-            self.skipper(&job.clone().shown(), &["ship"])
-        })?;
+        let shipped =
+            self.clock.time(&format!("skipper ship: {subject}"), || self.skipper(&job.clone().shown(), &["ship"]))?;
         for (name, value) in &shipped.outputs {
             say(&format!("output {name}: {}", shortened(value)));
         }
@@ -107,10 +89,7 @@ impl Demo<'_> {
         title(&format!("the comment on pull request {pull}, as Markdown"));
         let comments = self.lab.github().comments(REPOSITORY, pull)?;
         let [comment] = comments.as_slice() else {
-            bail!(
-                "there are {} comments on pull request {pull}, not one",
-                comments.len()
-            );
+            bail!("there are {} comments on pull request {pull}, not one", comments.len());
         };
         block(&comment.body);
         say(&format!("(created once, edited {} times)", comment.edits));
@@ -141,9 +120,7 @@ impl Demo<'_> {
             bail!(
                 "`skipper {}` ended with {}\n{}\nhint: `cargo lab logs`, `cargo lab logs web_1`",
                 arguments.join(" "),
-                outcome
-                    .code
-                    .map_or("a signal".to_owned(), |code| format!("exit code {code}")),
+                outcome.code.map_or("a signal".to_owned(), |code| format!("exit code {code}")),
                 outcome.log.trim_end()
             );
         }
@@ -163,9 +140,7 @@ impl Demo<'_> {
         for host in self.lab.hosts()?.iter().take(1) {
             say(&format!("  curl http://{}/", host.address));
             let host = host.name.as_deref().unwrap_or(&host.instance);
-            say(&format!(
-                "  cargo lab{option} shell {host}      # docker ps, fleetctl list-units, journalctl"
-            ));
+            say(&format!("  cargo lab{option} shell {host}      # docker ps, fleetctl list-units, journalctl"));
         }
         say(&format!("  cargo lab{option} status"));
         say(&format!("  cargo lab{option} logs cloud"));

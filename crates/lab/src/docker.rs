@@ -10,10 +10,7 @@ const WITHOUT: &str = "`cargo test -p skipper-core -p skipper-deploy` works with
 
 /// Fails early, and helpfully, where the engine cannot be used.
 pub(crate) fn check() -> Result<()> {
-    let platform = attempt(
-        &["version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"],
-        None,
-    )?;
+    let platform = attempt(&["version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"], None)?;
     if !platform.status.success() {
         bail!(
             "the lab cannot reach the Docker engine: {}\nhint: start it, or see that this user may use it (group `docker`); {WITHOUT}",
@@ -85,11 +82,7 @@ pub(crate) fn attempt(arguments: &[&str], input: Option<&[u8]>) -> Result<Output
 fn finished(arguments: &[&str], output: Output) -> Result<String> {
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "`docker {}` failed: {}",
-            arguments.join(" "),
-            last_lines(&said, 20)
-        );
+        bail!("`docker {}` failed: {}", arguments.join(" "), last_lines(&said, 20));
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

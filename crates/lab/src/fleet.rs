@@ -23,12 +23,10 @@ pub(crate) struct Archive {
 impl Archive {
     /// The stand-in at `program`, under fleet's two names.
     pub(crate) fn stand_in(program: &Path) -> Result<Self> {
-        let program =
-            std::fs::read(program).with_context(|| format!("reading `{}`", program.display()))?;
+        let program = std::fs::read(program).with_context(|| format!("reading `{}`", program.display()))?;
         // Stored, not compressed: the lab is compiled without optimisation, and the archive travels inside this machine.
         let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::none()));
-        let readme =
-            b"A stand-in for fleet 1.0.0, made by skipper's lab. See crates/fleet-standin.\n";
+        let readme = b"A stand-in for fleet 1.0.0, made by skipper's lab. See crates/fleet-standin.\n";
         for (name, mode, bytes) in [
             ("fleetd", 0o755, program.as_slice()),
             ("fleetctl", 0o755, program.as_slice()),
@@ -37,14 +35,9 @@ impl Archive {
             let mut header = tar::Header::new_gnu();
             header.set_size(u64::try_from(bytes.len()).context("measuring the stand-in")?);
             header.set_mode(mode);
-            archive
-                .append_data(&mut header, format!("{FOLDER}/{name}"), bytes)
-                .context("packing the fleet archive")?;
+            archive.append_data(&mut header, format!("{FOLDER}/{name}"), bytes).context("packing the fleet archive")?;
         }
-        let bytes = archive
-            .into_inner()
-            .and_then(GzEncoder::finish)
-            .context("packing the fleet archive")?;
+        let bytes = archive.into_inner().and_then(GzEncoder::finish).context("packing the fleet archive")?;
         Ok(Self::of(bytes))
     }
 
@@ -53,8 +46,7 @@ impl Archive {
         let bytes = if source.starts_with("http://") || source.starts_with("https://") {
             Http::new()?.download(source)?
         } else {
-            std::fs::read(source)
-                .with_context(|| format!("reading the fleet archive `{source}`"))?
+            std::fs::read(source).with_context(|| format!("reading the fleet archive `{source}`"))?
         };
         Ok(Self::of(bytes))
     }

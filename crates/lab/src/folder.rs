@@ -11,11 +11,9 @@ pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = vec![PathBuf::new()];
     while let Some(inside) = folders.pop() {
         let path = folder.join(&inside);
-        let entries = fs::read_dir(&path)
-            .with_context(|| format!("reading the folder `{}`", path.display()))?;
+        let entries = fs::read_dir(&path).with_context(|| format!("reading the folder `{}`", path.display()))?;
         for entry in entries {
-            let entry =
-                entry.with_context(|| format!("reading the folder `{}`", path.display()))?;
+            let entry = entry.with_context(|| format!("reading the folder `{}`", path.display()))?;
             let file = inside.join(entry.file_name());
             if entry.path().is_dir() {
                 folders.push(file);
@@ -32,10 +30,8 @@ pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     for file in files_below(from)? {
         let target = to.join(&file);
-        let copied = target
-            .parent()
-            .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| fs::copy(from.join(&file), &target));
+        let copied =
+            target.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::copy(from.join(&file), &target));
         copied.with_context(|| format!("copying `{}`", file.display()))?;
     }
     Ok(())

@@ -42,8 +42,6 @@ impl Drop for Guard {
 /// # Errors
 /// When standard input cannot be read.
 pub fn wait() -> Result<()> {
-    std::io::stdin()
-        .read_to_end(&mut Vec::new())
-        .context("waiting for the lab's user to end")?;
+    std::io::stdin().read_to_end(&mut Vec::new()).context("waiting for the lab's user to end")?;
     Ok(())
 }

@@ -42,14 +42,8 @@ impl Ran {
     /// When it did not.
     pub fn success(self) -> Result<String> {
         if self.code != Some(0) {
-            let code = self
-                .code
-                .map_or("a signal".to_owned(), |code| format!("code {code}"));
-            bail!(
-                "the script ended with {code}: {}{}",
-                self.stdout,
-                self.stderr
-            );
+            let code = self.code.map_or("a signal".to_owned(), |code| format!("code {code}"));
+            bail!("the script ended with {code}: {}{}", self.stdout, self.stderr);
         }
         Ok(self.stdout)
     }
@@ -61,26 +55,15 @@ impl Host {
     /// # Errors
     /// When Docker cannot run anything on it; a failing script is none.
     pub fn exec(&self, script: &str) -> Result<Ran> {
-        let output = attempt(
-            &["exec", "-i", &self.container, "sh", "-s"],
-            Some(script.as_bytes()),
-        )?;
+        let output = attempt(&["exec", "-i", &self.container, "sh", "-s"], Some(script.as_bytes()))?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Ran {
-            code: output.status.code(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        })
+        Ok(Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) })
     }
 
     /// A command that opens a shell on the host, or runs what standard input says where that is no terminal.
     #[must_use]
     pub fn shell(&self) -> Command {
-        let mode = if std::io::stdin().is_terminal() {
-            "-it"
-        } else {
-            "-i"
-        };
+        let mode = if std::io::stdin().is_terminal() { "-it" } else { "-i" };
         command(&["exec", mode, &self.container, "bash", "-l"])
     }
 
@@ -101,27 +84,13 @@ pub(crate) fn list(lab: &Topology, names: &BTreeMap<String, String>) -> Result<V
     let prefix = format!("{}-", lab.network());
     let format = "{{.Names}} {{.State}}";
     let mut hosts = Vec::new();
-    for line in lines(&[
-        "ps",
-        "--all",
-        "--filter",
-        &lab.name.filter(),
-        "--format",
-        format,
-    ])? {
-        let (container, state) = line
-            .split_once(' ')
-            .with_context(|| format!("reading the container `{line}`"))?;
-        let Some(instance) = container
-            .strip_prefix(&prefix)
-            .filter(|name| name.starts_with("i-"))
-        else {
+    for line in lines(&["ps", "--all", "--filter", &lab.name.filter(), "--format", format])? {
+        let (container, state) = line.split_once(' ').with_context(|| format!("reading the container `{line}`"))?;
+        let Some(instance) = container.strip_prefix(&prefix).filter(|name| name.starts_with("i-")) else {
             continue;
         };
         let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-        let address = lines(&["inspect", "--format", format, container])?
-            .pop()
-            .unwrap_or_default();
+        let address = lines(&["inspect", "--format", format, container])?.pop().unwrap_or_default();
         hosts.push(Host {
             instance: instance.to_owned(),
             container: container.to_owned(),

@@ -81,15 +81,9 @@ impl Http {
 
     fn send(&self, url: &str, request: reqwest::RequestBuilder) -> Result<Answer> {
         self.runtime.block_on(async {
-            let response = request
-                .send()
-                .await
-                .with_context(|| format!("asking `{url}`"))?;
+            let response = request.send().await.with_context(|| format!("asking `{url}`"))?;
             let status = response.status().as_u16();
-            let body = response
-                .text()
-                .await
-                .with_context(|| format!("reading the answer of `{url}`"))?;
+            let body = response.text().await.with_context(|| format!("reading the answer of `{url}`"))?;
             Ok(Answer { status, body })
         })
     }
@@ -112,7 +106,6 @@ impl Answer {
     /// # Errors
     /// When it is none, or of another shape.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_str(&self.body)
-            .with_context(|| format!("reading `{}` as JSON", self.body.trim_end()))
+        serde_json::from_str(&self.body).with_context(|| format!("reading `{}` as JSON", self.body.trim_end()))
     }
 }

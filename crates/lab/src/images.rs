@@ -25,22 +25,10 @@ exec sh "$0" "$@"
 "#;
 
 /// Variables that name a file with the machine's certificate authorities, the most usual first.
-const CA_BUNDLES: [&str; 4] = [
-    "SSL_CERT_FILE",
-    "CURL_CA_BUNDLE",
-    "REQUESTS_CA_BUNDLE",
-    "NIX_SSL_CERT_FILE",
-];
+const CA_BUNDLES: [&str; 4] = ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NIX_SSL_CERT_FILE"];
 
 /// Variables that Docker knows as build arguments without a Dockerfile naming them.
-const PROXIES: [&str; 6] = [
-    "HTTP_PROXY",
-    "http_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "NO_PROXY",
-    "no_proxy",
-];
+const PROXIES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"];
 
 /// The images that are built from folders, by name and tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,10 +54,7 @@ impl Images {
             base(clock)?;
         }
         std::thread::scope(|scope| {
-            let builds: Vec<_> = missing
-                .into_iter()
-                .map(|context| scope.spawn(move || context.build(clock)))
-                .collect();
+            let builds: Vec<_> = missing.into_iter().map(|context| scope.spawn(move || context.build(clock))).collect();
             for build in builds {
                 match build.join() {
                     Ok(result) => result?,
@@ -78,11 +63,7 @@ impl Images {
             }
             anyhow::Ok(())
         })?;
-        Ok(Self {
-            host: host.image,
-            cloud: cloud.image,
-            registry: registry.image,
-        })
+        Ok(Self { host: host.image, cloud: cloud.image, registry: registry.image })
     }
 }
 
@@ -90,17 +71,9 @@ impl Images {
 pub(crate) fn import(clock: &Clock, program: &Path) -> Result<String> {
     let unreadable = || format!("reading `{}`", program.display());
     let metadata = fs::metadata(program).with_context(unreadable)?;
-    let modified = metadata
-        .modified()
-        .with_context(unreadable)?
-        .duration_since(UNIX_EPOCH)
-        .with_context(unreadable)?;
+    let modified = metadata.modified().with_context(unreadable)?.duration_since(UNIX_EPOCH).with_context(unreadable)?;
     // Length and time tell two builds apart as well as a hash of many megabytes does, at once.
-    let image = format!(
-        "skipper-lab/github:{:x}-{:x}",
-        metadata.len(),
-        modified.as_nanos()
-    );
+    let image = format!("skipper-lab/github:{:x}-{:x}", metadata.len(), modified.as_nanos());
     if succeeds(&["image", "inspect", &image])? {
         return Ok(image);
     }
@@ -112,23 +85,9 @@ pub(crate) fn import(clock: &Clock, program: &Path) -> Result<String> {
             .and_then(|()| root.append_dir("files", "."))
             .context("packing the image of GitHub")?;
         let root = root.into_inner().context("packing the image of GitHub")?;
-        docker_with_input(
-            &[
-                "import",
-                "--change",
-                r#"ENTRYPOINT ["/skipper-lab"]"#,
-                "-",
-                &image,
-            ],
-            &root,
-        )
+        docker_with_input(&["import", "--change", r#"ENTRYPOINT ["/skipper-lab"]"#, "-", &image], &root)
     })?;
-    for former in lines(&[
-        "images",
-        "--format",
-        "{{.Repository}}:{{.Tag}}",
-        "skipper-lab/github",
-    ])? {
+    for former in lines(&["images", "--format", "{{.Repository}}:{{.Tag}}", "skipper-lab/github"])? {
         if former != image {
             // Another lab may still run it.
             succeeds(&["rmi", &former])?;
@@ -164,24 +123,13 @@ impl Recipe {
         for file in files_below(&folder)? {
             let path = folder.join(&file);
             let bytes = fs::read(&path).with_context(|| format!("reading `{}`", path.display()))?;
-            let mode = fs::metadata(&path)
-                .with_context(|| format!("reading `{}`", path.display()))?
-                .permissions()
-                .mode();
-            hash.update(format!(
-                "{}\0{}\0{}\0",
-                file.display(),
-                mode & 0o111 != 0,
-                bytes.len()
-            ));
+            let mode =
+                fs::metadata(&path).with_context(|| format!("reading `{}`", path.display()))?.permissions().mode();
+            hash.update(format!("{}\0{}\0{}\0", file.display(), mode & 0o111 != 0, bytes.len()));
             hash.update(&bytes);
         }
         let tag = &hex(&hash.finalize())[..12];
-        Ok(Self {
-            name,
-            folder,
-            image: format!("skipper-lab/{name}:{tag}"),
-        })
+        Ok(Self { name, folder, image: format!("skipper-lab/{name}:{tag}") })
     }
 
     fn build(&self, clock: &Clock) -> Result<()> {
@@ -201,11 +149,7 @@ impl Recipe {
             if !output.status.success() {
                 let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
                 said.push_str(&String::from_utf8_lossy(&output.stderr));
-                bail!(
-                    "building the {} image failed:\n{}",
-                    self.name,
-                    last_lines(&said, 40)
-                );
+                bail!("building the {} image failed:\n{}", self.name, last_lines(&said, 40));
             }
             Ok(())
         })
@@ -222,39 +166,33 @@ fn base(clock: &Clock) -> Result<()> {
     if succeeds(&["image", "inspect", BASE])? {
         return Ok(());
     }
-    if clock.measure(&format!("pulling {BASE}"), || {
-        succeeds(&["pull", "--quiet", BASE])
-    })? {
+    if clock.measure(&format!("pulling {BASE}"), || succeeds(&["pull", "--quiet", BASE]))? {
         return Ok(());
     }
     let script = folder().join("base.sh");
-    clock.measure(
-        &format!("making {BASE} from Debian's packages, as it cannot be pulled"),
-        || {
-            let output = Command::new("sh")
-                .args(["-c", MAKE_BASE])
-                .arg(&script)
-                .arg(BASE)
-                .stdin(Stdio::null())
-                .output()
-                .with_context(|| format!("starting `{}`", script.display()))?;
-            if !output.status.success() {
-                bail!(
-                    "making {BASE} failed: {}\nhint: `docker pull {BASE}`, or install `debootstrap` and run as root",
-                    last_lines(&String::from_utf8_lossy(&output.stderr), 20)
-                );
-            }
-            Ok(())
-        },
-    )
+    clock.measure(&format!("making {BASE} from Debian's packages, as it cannot be pulled"), || {
+        let output = Command::new("sh")
+            .args(["-c", MAKE_BASE])
+            .arg(&script)
+            .arg(BASE)
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("starting `{}`", script.display()))?;
+        if !output.status.success() {
+            bail!(
+                "making {BASE} failed: {}\nhint: `docker pull {BASE}`, or install `debootstrap` and run as root",
+                last_lines(&String::from_utf8_lossy(&output.stderr), 20)
+            );
+        }
+        Ok(())
+    })
 }
 
 /// The certificate authorities that this machine trusts beyond the usual, for builds behind an inspecting proxy; none is empty.
 fn authorities() -> Result<Vec<u8>> {
     for variable in CA_BUNDLES {
         if let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) {
-            return fs::read(&path)
-                .with_context(|| format!("reading `{}`, named by `{variable}`", path.display()));
+            return fs::read(&path).with_context(|| format!("reading `{}`, named by `{variable}`", path.display()));
         }
     }
     Ok(Vec::new())

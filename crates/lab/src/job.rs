@@ -97,15 +97,7 @@ impl Job {
             "pusher": {"name": "octocat"},
             "sender": {"login": "octocat", "type": "User"},
         });
-        Self::new(
-            lab,
-            workspace,
-            "push",
-            repository,
-            "refs/heads/main",
-            sha,
-            event,
-        )
+        Self::new(lab, workspace, "push", repository, "refs/heads/main", sha, event)
     }
 
     /// The same with an input of the action, spelled as in a workflow's `with:`.
@@ -133,8 +125,7 @@ impl Job {
     /// The same as another run of the workflow.
     #[must_use]
     pub fn run_id(self, id: u64) -> Self {
-        self.variable("GITHUB_RUN_ID", &id.to_string())
-            .variable("GITHUB_RUN_NUMBER", &id.to_string())
+        self.variable("GITHUB_RUN_ID", &id.to_string()).variable("GITHUB_RUN_NUMBER", &id.to_string())
     }
 
     /// The same, with every line shown on standard output as it comes.
@@ -168,12 +159,7 @@ impl Job {
     ///
     /// # Errors
     /// When Docker cannot be started.
-    pub fn start_image(
-        &self,
-        image: &str,
-        network: Option<&str>,
-        arguments: &[&str],
-    ) -> Result<Running> {
+    pub fn start_image(&self, image: &str, network: Option<&str>, arguments: &[&str]) -> Result<Running> {
         let files = RunnerFiles::make(&self.event)?;
         let mounts = [
             (self.workspace.clone(), "/github/workspace"),
@@ -186,23 +172,12 @@ impl Job {
         variables.extend(files.variables());
         variables.extend([
             ("HOME".to_owned(), files.home().display().to_string()),
-            (
-                "GITHUB_WORKSPACE".to_owned(),
-                self.workspace.display().to_string(),
-            ),
+            ("GITHUB_WORKSPACE".to_owned(), self.workspace.display().to_string()),
         ]);
-        let mut command = docker::command(&[
-            "run",
-            "--name",
-            &files.container(),
-            "--label",
-            "skipper-lab.job",
-        ]);
+        let mut command = docker::command(&["run", "--name", &files.container(), "--label", "skipper-lab.job"]);
         command.args(["--workdir", "/github/workspace", "--rm"]);
         for (name, value) in &variables {
-            command
-                .args(["-e", name])
-                .env(name, translated(value, &mounts));
+            command.args(["-e", name]).env(name, translated(value, &mounts));
         }
         command.args(network.iter().flat_map(|network| ["--network", network]));
         command.args(["-v", "/var/run/docker.sock:/var/run/docker.sock"]);
@@ -231,15 +206,10 @@ mod tests {
 
     #[test]
     fn only_a_path_at_the_start_of_a_value_is_translated() {
-        let mounts = [
-            (PathBuf::from("/w/repo"), "/github/workspace"),
-            (PathBuf::from("/w/_temp"), "/github/runner_temp"),
-        ];
+        let mounts =
+            [(PathBuf::from("/w/repo"), "/github/workspace"), (PathBuf::from("/w/_temp"), "/github/runner_temp")];
         assert_eq!(translated("/w/repo", &mounts), "/github/workspace");
-        assert_eq!(
-            translated("/w/repo/a.yml", &mounts),
-            "/github/workspace/a.yml"
-        );
+        assert_eq!(translated("/w/repo/a.yml", &mounts), "/github/workspace/a.yml");
         assert_eq!(translated("/w/_temp/x", &mounts), "/github/runner_temp/x");
         for other in ["/w/repository", "see /w/repo", ""] {
             assert_eq!(translated(other, &mounts), other);

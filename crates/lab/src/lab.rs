@@ -42,12 +42,7 @@ impl Options {
     /// # Errors
     /// When `name` would not do in the names of containers.
     pub fn lasting(name: &str) -> Result<Self> {
-        Ok(Self {
-            name: Name::new(name)?,
-            fleet: None,
-            ephemeral: false,
-            with_skipper: false,
-        })
+        Ok(Self { name: Name::new(name)?, fleet: None, ephemeral: false, with_skipper: false })
     }
 
     /// A lab that starts empty and is gone with the process that started it, even when that is killed. Drop the
@@ -56,28 +51,19 @@ impl Options {
     /// # Errors
     /// When `name` would not do in the names of containers.
     pub fn ephemeral(name: &str) -> Result<Self> {
-        Ok(Self {
-            ephemeral: true,
-            ..Self::lasting(name)?
-        })
+        Ok(Self { ephemeral: true, ..Self::lasting(name)? })
     }
 
     /// With a freshly compiled skipper, which takes minutes the first time.
     #[must_use]
     pub fn with_skipper(self) -> Self {
-        Self {
-            with_skipper: true,
-            ..self
-        }
+        Self { with_skipper: true, ..self }
     }
 
     /// The fleet archive at a path or an http(s) address, in place of the stand-in.
     #[must_use]
     pub fn fleet(self, source: Option<String>) -> Self {
-        Self {
-            fleet: source,
-            ..self
-        }
+        Self { fleet: source, ..self }
     }
 }
 
@@ -124,9 +110,7 @@ impl Lab {
     /// # Errors
     /// Where it did not.
     pub fn skipper(&self) -> Result<&Path> {
-        self.skipper
-            .as_deref()
-            .context("skipper was not compiled for this lab")
+        self.skipper.as_deref().context("skipper was not compiled for this lab")
     }
 
     /// The fleet archive, as `skipper.yml` names it: its address, and its SHA-256 in hexadecimal.
@@ -178,23 +162,15 @@ impl Lab {
     /// When there is none.
     pub fn host(&self, word: &str) -> Result<Host> {
         let hosts = self.hosts()?;
-        let known: Vec<String> = hosts
-            .iter()
-            .map(|host| host.name.as_ref().unwrap_or(&host.instance).clone())
-            .collect();
-        hosts
-            .into_iter()
-            .find(|host| host.is(word))
-            .with_context(|| {
-                if known.is_empty() {
-                    format!("there is no host `{word}`: the lab has no hosts yet")
-                } else {
-                    format!(
-                        "there is no host `{word}`: the hosts are {}",
-                        known.join(", ")
-                    )
-                }
-            })
+        let known: Vec<String> =
+            hosts.iter().map(|host| host.name.as_ref().unwrap_or(&host.instance).clone()).collect();
+        hosts.into_iter().find(|host| host.is(word)).with_context(|| {
+            if known.is_empty() {
+                format!("there is no host `{word}`: the lab has no hosts yet")
+            } else {
+                format!("there is no host `{word}`: the hosts are {}", known.join(", "))
+            }
+        })
     }
 
     /// GET of an address in the lab.
@@ -217,8 +193,7 @@ impl Lab {
     /// When it cannot be made.
     pub fn folder(&self) -> Result<PathBuf> {
         let folder = folder(&self.topology.name);
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("making the folder `{}`", folder.display()))?;
+        std::fs::create_dir_all(&folder).with_context(|| format!("making the folder `{}`", folder.display()))?;
         Ok(folder)
     }
 }

@@ -25,9 +25,7 @@ impl Name {
     pub fn new(name: &str) -> Result<Self> {
         let fits = (1..=30).contains(&name.len())
             && !name.starts_with('-')
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         if !fits {
             bail!("`{name}` is no name for a lab: use up to 30 of a-z, 0-9 and `-`");
         }
@@ -167,10 +165,7 @@ mod tests {
 
     #[test]
     fn everything_follows_from_name_and_index() {
-        let lab = Topology {
-            name: Name::new("dev").unwrap(),
-            index: 7,
-        };
+        let lab = Topology { name: Name::new("dev").unwrap(), index: 7 };
         assert_eq!(lab.container(Part::GitHub), "skipper-lab-dev-github");
         assert_eq!(lab.registry(), "127.213.7.1:5000");
         assert_eq!(lab.cloud_url(), "http://10.213.7.2:4566");

@@ -21,7 +21,10 @@ type ProfileProblem = (String, String);
 
 impl Ec2 {
     /// As many calls for one group as for many, but for one more for each further instance profile.
-    pub(super) async fn facts(&self, queries: &BTreeMap<GroupName, LaunchQuery>) -> PortResult<BTreeMap<GroupName, LaunchFacts>> {
+    pub(super) async fn facts(
+        &self,
+        queries: &BTreeMap<GroupName, LaunchQuery>,
+    ) -> PortResult<BTreeMap<GroupName, LaunchFacts>> {
         let sizes = queries.values().map(|query| query.size.as_str()).collect();
         let pins = queries.values().filter_map(|query| query.image.as_deref()).collect();
         let profiles: BTreeSet<&str> = queries.values().map(|query| query.instance_profile.as_str()).collect();
@@ -29,11 +32,12 @@ impl Ec2 {
             self.architectures(sizes),
             self.newest_images(),
             self.pinned_images(pins),
-            futures::future::try_join_all(profiles.into_iter().map(async |profile| {
-                Ok((profile, self.profile_problem(profile).await?))
-            })),
+            futures::future::try_join_all(
+                profiles.into_iter().map(async |profile| { Ok((profile, self.profile_problem(profile).await?)) })
+            ),
         )?;
-        let known = Known { architectures, newest, pinned, profiles: profiles.into_iter().collect(), region: &self.region };
+        let known =
+            Known { architectures, newest, pinned, profiles: profiles.into_iter().collect(), region: &self.region };
         Ok(queries.iter().map(|(group, query)| (group.clone(), known.facts(query))).collect())
     }
 
@@ -69,7 +73,8 @@ impl Ec2 {
             let image = image.map_err(|error| asked.failed(&error))?;
             let Some(architecture) = image.architecture() else { continue };
             // RFC 3339 in UTC: the order of the texts is the order of the times.
-            let newer = newest.get(architecture.as_str()).is_none_or(|other| other.creation_date() < image.creation_date());
+            let newer =
+                newest.get(architecture.as_str()).is_none_or(|other| other.creation_date() < image.creation_date());
             if newer {
                 newest.insert(architecture.as_str().to_owned(), image);
             }
@@ -104,7 +109,13 @@ impl Ec2 {
     /// Nothing when the profile is fine, and when we may not look: the launch will tell.
     async fn profile_problem(&self, profile: &str) -> PortResult<Option<ProfileProblem>> {
         let asked = self.reads("iam:GetInstanceProfile", format!("instance profile `{profile}`"));
-        let answer = self.iam.get_instance_profile().instance_profile_name(profile).send().await.map_err(|error| asked.failed(&error));
+        let answer = self
+            .iam
+            .get_instance_profile()
+            .instance_profile_name(profile)
+            .send()
+            .await
+            .map_err(|error| asked.failed(&error));
         match answer {
             Ok(found) if found.instance_profile().is_some_and(|found| found.roles().is_empty()) => {
                 Ok(Some((format!("the instance profile `{profile}` has no role"), profile_hint(profile))))

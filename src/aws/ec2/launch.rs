@@ -6,8 +6,9 @@ use aws_sdk_ec2::{
     error::ProvideErrorMetadata,
     operation::run_instances::builders::RunInstancesFluentBuilder,
     types::{
-        BlockDeviceMapping, EbsBlockDevice, HttpTokensState, IamInstanceProfileSpecification, InstanceMetadataEndpointState,
-        InstanceMetadataOptionsRequest, InstanceMetadataTagsState, InstanceType, ResourceType, TagSpecification, VolumeType,
+        BlockDeviceMapping, EbsBlockDevice, HttpTokensState, IamInstanceProfileSpecification,
+        InstanceMetadataEndpointState, InstanceMetadataOptionsRequest, InstanceMetadataTagsState, InstanceType,
+        ResourceType, TagSpecification, VolumeType,
     },
 };
 use backon::{ExponentialBuilder, Retryable};
@@ -106,7 +107,9 @@ impl Ec2 {
             .iam_instance_profile(IamInstanceProfileSpecification::builder().name(&spec.instance_profile).build())
             .set_security_group_ids(Some(launch.security_groups.clone()))
             .set_subnet_id(spec.subnet.clone())
-            .block_device_mappings(BlockDeviceMapping::builder().device_name(&spec.root_device).ebs(root.build()).build())
+            .block_device_mappings(
+                BlockDeviceMapping::builder().device_name(&spec.root_device).ebs(root.build()).build(),
+            )
             .metadata_options(metadata.build())
             .user_data(STANDARD.encode(&launch.user_data))
             .set_tag_specifications(Some(tags.into()))
@@ -115,9 +118,18 @@ impl Ec2 {
     /// The terminated instance that a token belongs to; EC2 shows it for up to an hour.
     async fn by_token(&self, token: &str) -> PortResult<InstanceId> {
         let asked = self.reads("ec2:DescribeInstances", "the instance of a client token");
-        let found =
-            self.ec2.describe_instances().filters(filter("client-token", [token])).send().await.map_err(|error| asked.failed(&error))?;
-        let id = found.reservations().iter().flat_map(|reservation| reservation.instances()).find_map(|instance| instance.instance_id());
+        let found = self
+            .ec2
+            .describe_instances()
+            .filters(filter("client-token", [token]))
+            .send()
+            .await
+            .map_err(|error| asked.failed(&error))?;
+        let id = found
+            .reservations()
+            .iter()
+            .flat_map(|reservation| reservation.instances())
+            .find_map(|instance| instance.instance_id());
         Ok(InstanceId(id.unwrap_or("an instance that EC2 no longer shows").to_owned()))
     }
 }

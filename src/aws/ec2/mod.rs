@@ -54,11 +54,19 @@ impl Compute for Ec2 {
         self.owned_security_groups(scope).await
     }
 
-    async fn launch_facts(&self, queries: &BTreeMap<GroupName, LaunchQuery>) -> PortResult<BTreeMap<GroupName, LaunchFacts>> {
+    async fn launch_facts(
+        &self,
+        queries: &BTreeMap<GroupName, LaunchQuery>,
+    ) -> PortResult<BTreeMap<GroupName, LaunchFacts>> {
         self.facts(queries).await
     }
 
-    async fn create_security_group(&self, scope: &Scope, security_group: &SecurityGroup, subnet: Option<&str>) -> PortResult<String> {
+    async fn create_security_group(
+        &self,
+        scope: &Scope,
+        security_group: &SecurityGroup,
+        subnet: Option<&str>,
+    ) -> PortResult<String> {
         self.create_owned_security_group(scope, security_group, subnet).await
     }
 
@@ -76,7 +84,14 @@ impl Compute for Ec2 {
 
     async fn terminate(&self, instance: &InstanceId) -> PortResult<()> {
         let asked = self.changes("ec2:TerminateInstances", format!("instance `{instance}`"));
-        match self.ec2.terminate_instances().instance_ids(&instance.0).send().await.map_err(|error| asked.failed(&error)) {
+        match self
+            .ec2
+            .terminate_instances()
+            .instance_ids(&instance.0)
+            .send()
+            .await
+            .map_err(|error| asked.failed(&error))
+        {
             // Gone is what was asked for.
             Err(PortError { kind: PortErrorKind::Missing, .. }) => Ok(()),
             answer => answer.map(drop),

@@ -25,10 +25,19 @@ const ANY_IPV4: &str = "0.0.0.0/0";
 const ANY_IPV6: &str = "::/0";
 
 impl Ec2 {
-    pub(super) async fn owned_security_groups(&self, scope: &Scope) -> PortResult<BTreeMap<SecurityGroup, ObservedSecurityGroup>> {
+    pub(super) async fn owned_security_groups(
+        &self,
+        scope: &Scope,
+    ) -> PortResult<BTreeMap<SecurityGroup, ObservedSecurityGroup>> {
         let asked = self.reads("ec2:DescribeSecurityGroups", format!("the security groups of `{}`", scope.stem()));
-        let mut groups =
-            self.ec2.describe_security_groups().set_filters(Some(owned_by(scope))).into_paginator().page_size(PAGE).items().send();
+        let mut groups = self
+            .ec2
+            .describe_security_groups()
+            .set_filters(Some(owned_by(scope)))
+            .into_paginator()
+            .page_size(PAGE)
+            .items()
+            .send();
         let mut described = BTreeMap::new();
         while let Some(group) = groups.next().await {
             let group = group.map_err(|error| asked.failed(&error))?;
@@ -41,7 +50,8 @@ impl Ec2 {
         }
         let cluster = described.get(&SecurityGroup::Cluster).and_then(|group| group.group_id()).map(ToOwned::to_owned);
         let observed = described.into_iter().filter_map(|(which, group)| {
-            let rules = group.ip_permissions().iter().flat_map(|permission| rules(permission, cluster.as_deref())).collect();
+            let rules =
+                group.ip_permissions().iter().flat_map(|permission| rules(permission, cluster.as_deref())).collect();
             Some((which, ObservedSecurityGroup { id: group.group_id?, rules }))
         });
         Ok(observed.collect())
@@ -71,19 +81,32 @@ impl Ec2 {
             .description(format!("skipper: {} of {}", security_group.tag(), scope.stem()))
             .vpc_id(&vpc)
             .tag_specifications(
-                TagSpecification::builder().resource_type(ResourceType::SecurityGroup).set_tags(Some(tags.collect())).build(),
+                TagSpecification::builder()
+                    .resource_type(ResourceType::SecurityGroup)
+                    .set_tags(Some(tags.collect()))
+                    .build(),
             )
             .send()
             .await;
         match created {
-            Ok(created) => created.group_id.ok_or_else(|| asked.refused(PortErrorKind::Other, "the answer names no id")),
-            Err(error) if error.code() == Some("InvalidGroup.Duplicate") => self.take_up(scope, security_group, &name, &vpc).await,
+            Ok(created) => {
+                created.group_id.ok_or_else(|| asked.refused(PortErrorKind::Other, "the answer names no id"))
+            }
+            Err(error) if error.code() == Some("InvalidGroup.Duplicate") => {
+                self.take_up(scope, security_group, &name, &vpc).await
+            }
             Err(error) => Err(asked.failed(&error)),
         }
     }
 
     /// The id of a security group that exists under our name, if it is ours.
-    async fn take_up(&self, scope: &Scope, security_group: &SecurityGroup, name: &str, vpc: &str) -> PortResult<String> {
+    async fn take_up(
+        &self,
+        scope: &Scope,
+        security_group: &SecurityGroup,
+        name: &str,
+        vpc: &str,
+    ) -> PortResult<String> {
         let asked = self.reads("ec2:DescribeSecurityGroups", format!("security group `{name}`"));
         let found = self
             .ec2
@@ -107,18 +130,26 @@ impl Ec2 {
     async fn vpc(&self, subnet: Option<&str>) -> PortResult<String> {
         if let Some(subnet) = subnet {
             let asked = self.reads("ec2:DescribeSubnets", format!("subnet `{subnet}`"));
-            let found =
-                self.ec2.describe_subnets().subnet_ids(subnet).send().await.map_err(|error| {
-                    asked.failed(&error).hint("check `subnets:` in skipper.yml, and `region:`: a subnet belongs to one region")
-                })?;
+            let found = self.ec2.describe_subnets().subnet_ids(subnet).send().await.map_err(|error| {
+                asked
+                    .failed(&error)
+                    .hint("check `subnets:` in skipper.yml, and `region:`: a subnet belongs to one region")
+            })?;
             let vpc = found.subnets.unwrap_or_default().into_iter().find_map(|subnet| subnet.vpc_id);
             return vpc.ok_or_else(|| asked.refused(PortErrorKind::Missing, "the answer names no VPC"));
         }
         let asked = self.reads("ec2:DescribeVpcs", "the default VPC");
-        let found =
-            self.ec2.describe_vpcs().filters(filter("is-default", ["true"])).send().await.map_err(|error| asked.failed(&error))?;
+        let found = self
+            .ec2
+            .describe_vpcs()
+            .filters(filter("is-default", ["true"]))
+            .send()
+            .await
+            .map_err(|error| asked.failed(&error))?;
         found.vpcs.unwrap_or_default().into_iter().find_map(|vpc| vpc.vpc_id).ok_or_else(|| {
-            asked.refused(PortErrorKind::Invalid, "the region has no default VPC").hint("name the group's `subnets:` in skipper.yml")
+            asked
+                .refused(PortErrorKind::Invalid, "the region has no default VPC")
+                .hint("name the group's `subnets:` in skipper.yml")
         })
     }
 
@@ -126,7 +157,14 @@ impl Ec2 {
         let asked = self.changes("ec2:AuthorizeSecurityGroupIngress", format!("security group `{id}`"));
         together_or_singly(rules, async |rules| {
             let permissions = permissions(rules, cluster, &asked)?;
-            match self.ec2.authorize_security_group_ingress().group_id(id).set_ip_permissions(Some(permissions)).send().await {
+            match self
+                .ec2
+                .authorize_security_group_ingress()
+                .group_id(id)
+                .set_ip_permissions(Some(permissions))
+                .send()
+                .await
+            {
                 Ok(_) => Ok(true),
                 Err(error) if error.code() == Some("InvalidPermission.Duplicate") => Ok(false),
                 Err(error) => Err(asked.failed(&error)),
@@ -139,7 +177,14 @@ impl Ec2 {
         let asked = self.changes("ec2:RevokeSecurityGroupIngress", format!("security group `{id}`"));
         together_or_singly(rules, async |rules| {
             let permissions = permissions(rules, cluster, &asked)?;
-            match self.ec2.revoke_security_group_ingress().group_id(id).set_ip_permissions(Some(permissions)).send().await {
+            match self
+                .ec2
+                .revoke_security_group_ingress()
+                .group_id(id)
+                .set_ip_permissions(Some(permissions))
+                .send()
+                .await
+            {
                 Ok(_) => Ok(true),
                 Err(error) if error.code() == Some("InvalidPermission.NotFound") => Ok(false),
                 Err(error) => Err(asked.failed(&error)),
@@ -150,7 +195,10 @@ impl Ec2 {
 }
 
 /// EC2 refuses a request as a whole when one of its rules is there, or gone, already (`Ok(false)`); then each rule gets its own.
-async fn together_or_singly(rules: &[IngressRule], request: impl AsyncFn(&[IngressRule]) -> PortResult<bool>) -> PortResult<()> {
+async fn together_or_singly(
+    rules: &[IngressRule],
+    request: impl AsyncFn(&[IngressRule]) -> PortResult<bool>,
+) -> PortResult<()> {
     if rules.is_empty() || request(rules).await? || rules.len() == 1 {
         return Ok(());
     }
@@ -192,10 +240,16 @@ fn rules(permission: &IpPermission, cluster: Option<&str>) -> BTreeSet<IngressRu
         ANY_IPV6 => Source::AnyIpv6,
         other => Source::Other(other.to_owned()),
     });
-    let groups = permission.user_id_group_pairs().iter().filter_map(UserIdGroupPair::group_id).map(|id| {
-        if Some(id) == cluster { Source::Cluster } else { Source::Other(id.to_owned()) }
-    });
-    let lists = permission.prefix_list_ids().iter().filter_map(|list| list.prefix_list_id()).map(|id| Source::Other(id.to_owned()));
+    let groups = permission
+        .user_id_group_pairs()
+        .iter()
+        .filter_map(UserIdGroupPair::group_id)
+        .map(|id| if Some(id) == cluster { Source::Cluster } else { Source::Other(id.to_owned()) });
+    let lists = permission
+        .prefix_list_ids()
+        .iter()
+        .filter_map(|list| list.prefix_list_id())
+        .map(|id| Source::Other(id.to_owned()));
     let rule = |source: Source| match ports {
         Some((from_port, to_port)) => IngressRule { from_port, to_port, source },
         None => {
@@ -216,7 +270,9 @@ fn permissions(rules: &[IngressRule], cluster: &str, asked: &Asked<'_>) -> PortR
             Source::AnyIpv6 => permission.ipv6_ranges(Ipv6Range::builder().cidr_ipv6(ANY_IPV6).build()),
             Source::Cluster => permission.user_id_group_pairs(UserIdGroupPair::builder().group_id(cluster).build()),
             Source::Other(_) => {
-                return Err(asked.refused(PortErrorKind::Invalid, format!("the rule `{rule}` is not one that skipper writes")));
+                return Err(
+                    asked.refused(PortErrorKind::Invalid, format!("the rule `{rule}` is not one that skipper writes"))
+                );
             }
         };
         Ok(permission.build())

@@ -82,7 +82,11 @@ async fn a_launch_carries_its_tags_its_token_and_its_safety_in_one_request() {
     ]
     .map(ToOwned::to_owned)
     .into();
-    wanted.extend([(1, "instance"), (2, "volume"), (3, "network-interface")].into_iter().flat_map(|(number, kind)| tags(number, kind)));
+    wanted.extend(
+        [(1, "instance"), (2, "volume"), (3, "network-interface")]
+            .into_iter()
+            .flat_map(|(number, kind)| tags(number, kind)),
+    );
     wanted.sort();
     assert_eq!(wire.form(0), wanted);
 }
@@ -115,7 +119,11 @@ async fn a_token_of_a_dead_instance_says_so_in_both_of_the_answers_ec2_has_for_i
     let (old, _) = aws([xml("RunInstances", &reservation("i-dead", "terminated"))]).await;
     assert_eq!(old.compute().launch(&launch()).await, Ok((InstanceId("i-dead".to_owned()), None)));
 
-    let refusal = ec2_error(400, "IdempotentInstanceTerminated", "The client token you have provided is associated with a terminated instance.");
+    let refusal = ec2_error(
+        400,
+        "IdempotentInstanceTerminated",
+        "The client token you have provided is associated with a terminated instance.",
+    );
     let described = format!("<reservationSet><item>{}</item></reservationSet>", reservation("i-dead", "terminated"));
     let (new, wire) = aws([refusal, xml("DescribeInstances", &described)]).await;
     assert_eq!(new.compute().launch(&launch()).await, Ok((InstanceId("i-dead".to_owned()), None)));
@@ -125,7 +133,8 @@ async fn a_token_of_a_dead_instance_says_so_in_both_of_the_answers_ec2_has_for_i
 #[tokio::test(start_paused = true)]
 async fn a_launch_waits_for_the_security_group_that_was_just_created() {
     let missing = ec2_error(400, "InvalidGroup.NotFound", "The security group 'sg-1' does not exist");
-    let (patient, wire) = aws([missing.clone(), missing.clone(), xml("RunInstances", &reservation("i-0abc", "pending"))]).await;
+    let (patient, wire) =
+        aws([missing.clone(), missing.clone(), xml("RunInstances", &reservation("i-0abc", "pending"))]).await;
     patient.compute().launch(&launch()).await.unwrap();
     assert_eq!(wire.actions(), ["RunInstances"; 3]);
 
@@ -135,12 +144,31 @@ async fn a_launch_waits_for_the_security_group_that_was_just_created() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_launch_has_the_kind_and_the_remedy_that_fit() {
-    let profile = "Value (skipper-host) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name";
+    let profile =
+        "Value (skipper-host) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name";
     let cases = [
         (400, "InvalidParameterValue", profile, PortErrorKind::Missing, "AmazonSSMManagedInstanceCore"),
-        (400, "IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent", PortErrorKind::Invalid, "other settings"),
-        (400, "VcpuLimitExceeded", "You have requested more vCPU capacity than your current limit", PortErrorKind::Capacity, "Service Quotas"),
-        (400, "Unsupported", "Your requested instance type is not supported in your requested Availability Zone", PortErrorKind::Capacity, "availability zone"),
+        (
+            400,
+            "IdempotentParameterMismatch",
+            "Arguments on this idempotent request are inconsistent",
+            PortErrorKind::Invalid,
+            "other settings",
+        ),
+        (
+            400,
+            "VcpuLimitExceeded",
+            "You have requested more vCPU capacity than your current limit",
+            PortErrorKind::Capacity,
+            "Service Quotas",
+        ),
+        (
+            400,
+            "Unsupported",
+            "Your requested instance type is not supported in your requested Availability Zone",
+            PortErrorKind::Capacity,
+            "availability zone",
+        ),
         (401, "OptInRequired", "you need to accept terms and subscribe", PortErrorKind::Invalid, "Marketplace"),
     ];
     for (status, code, text, kind, remedy) in cases {
@@ -164,11 +192,22 @@ async fn every_page_of_instances_is_read_and_two_that_say_the_same_are_both_retu
              <tagSet><item><key>skipper:host</key><value>{host}</value></item></tagSet></item></instancesSet></item>"
         )
     };
-    let first = format!("<reservationSet>{}{}</reservationSet><nextToken>page-2</nextToken>", instance("i-1", "running", "web_1"), instance("i-9", "shutting-down", "web_9"));
-    let second = format!("<reservationSet>{}{}</reservationSet>", instance("i-2", "stopped", "web_1"), instance("i-3", "pending", "../evil"));
+    let first = format!(
+        "<reservationSet>{}{}</reservationSet><nextToken>page-2</nextToken>",
+        instance("i-1", "running", "web_1"),
+        instance("i-9", "shutting-down", "web_9")
+    );
+    let second = format!(
+        "<reservationSet>{}{}</reservationSet>",
+        instance("i-2", "stopped", "web_1"),
+        instance("i-3", "pending", "../evil")
+    );
     let (aws, wire) = aws([xml("DescribeInstances", &first), xml("DescribeInstances", &second)]).await;
     let found = aws.compute().instances(&scope()).await.unwrap();
-    let seen: Vec<_> = found.iter().map(|found| (found.instance.0.as_str(), found.host.as_ref().map(ToString::to_string), found.state)).collect();
+    let seen: Vec<_> = found
+        .iter()
+        .map(|found| (found.instance.0.as_str(), found.host.as_ref().map(ToString::to_string), found.state))
+        .collect();
     assert_eq!(
         seen,
         [
@@ -177,7 +216,10 @@ async fn every_page_of_instances_is_read_and_two_that_say_the_same_are_both_retu
             ("i-3", None, InstanceState::Pending),
         ]
     );
-    assert_eq!((found[0].size.as_str(), found[0].private_address.as_deref(), found[0].public_address.as_deref()), ("t3.small", Some("10.0.0.7"), Some("54.1.2.3")));
+    assert_eq!(
+        (found[0].size.as_str(), found[0].private_address.as_deref(), found[0].public_address.as_deref()),
+        ("t3.small", Some("10.0.0.7"), Some("54.1.2.3"))
+    );
     assert_eq!(
         wire.form(1),
         [
@@ -223,7 +265,10 @@ async fn rules_that_skipper_did_not_write_are_not_taken_for_its_own() {
     let found = aws.compute().security_groups(&scope()).await.unwrap();
     let cluster = &found[&SecurityGroup::Cluster];
     assert_eq!(cluster.id, "sg-cluster");
-    assert_eq!(cluster.rules, [rule(2379, 2380, Source::Cluster), rule(2379, 2380, Source::Other("sg-else".to_owned()))].into());
+    assert_eq!(
+        cluster.rules,
+        [rule(2379, 2380, Source::Cluster), rule(2379, 2380, Source::Other("sg-else".to_owned()))].into()
+    );
     let web = &found[&SecurityGroup::Group("web".parse().unwrap())];
     let other = |text: &str| Source::Other(text.to_owned());
     assert_eq!(
@@ -243,8 +288,16 @@ async fn rules_that_skipper_did_not_write_are_not_taken_for_its_own() {
 
 #[tokio::test]
 async fn two_security_groups_with_one_tag_are_refused_rather_than_one_of_them_chosen() {
-    let item = |id: &str| format!("<item><groupId>{id}</groupId><tagSet><item><key>skipper:security-group</key><value>cluster</value></item></tagSet></item>");
-    let (aws, _) = aws([xml("DescribeSecurityGroups", &format!("<securityGroupInfo>{}{}</securityGroupInfo>", item("sg-1"), item("sg-2")))]).await;
+    let item = |id: &str| {
+        format!(
+            "<item><groupId>{id}</groupId><tagSet><item><key>skipper:security-group</key><value>cluster</value></item></tagSet></item>"
+        )
+    };
+    let (aws, _) = aws([xml(
+        "DescribeSecurityGroups",
+        &format!("<securityGroupInfo>{}{}</securityGroupInfo>", item("sg-1"), item("sg-2")),
+    )])
+    .await;
     assert_eq!(aws.compute().security_groups(&scope()).await.unwrap_err().kind, PortErrorKind::Invalid);
 }
 
@@ -252,7 +305,11 @@ const DEFAULT_VPC: &str = "<vpcSet><item><vpcId>vpc-1</vpcId><isDefault>true</is
 
 #[tokio::test]
 async fn a_security_group_is_created_with_its_tags_in_the_default_vpc() {
-    let (aws, wire) = aws([xml("DescribeVpcs", DEFAULT_VPC), xml("CreateSecurityGroup", "<return>true</return><groupId>sg-new</groupId>")]).await;
+    let (aws, wire) = aws([
+        xml("DescribeVpcs", DEFAULT_VPC),
+        xml("CreateSecurityGroup", "<return>true</return><groupId>sg-new</groupId>"),
+    ])
+    .await;
     let group = SecurityGroup::Group("web".parse().unwrap());
     assert_eq!(aws.compute().create_security_group(&scope(), &group, None).await.as_deref(), Ok("sg-new"));
     assert_eq!(
@@ -280,20 +337,38 @@ async fn a_security_group_is_created_with_its_tags_in_the_default_vpc() {
 
 #[tokio::test]
 async fn a_security_group_of_that_name_is_taken_up_only_when_it_is_ours() {
-    let duplicate = ec2_error(400, "InvalidGroup.Duplicate", "The security group 'skipper-demo-production-cluster' already exists for VPC 'vpc-2'");
-    let subnet = xml("DescribeSubnets", "<subnetSet><item><subnetId>subnet-1</subnetId><vpcId>vpc-2</vpcId></item></subnetSet>");
+    let duplicate = ec2_error(
+        400,
+        "InvalidGroup.Duplicate",
+        "The security group 'skipper-demo-production-cluster' already exists for VPC 'vpc-2'",
+    );
+    let subnet =
+        xml("DescribeSubnets", "<subnetSet><item><subnetId>subnet-1</subnetId><vpcId>vpc-2</vpcId></item></subnetSet>");
     let found = |project: &str| {
-        let tags = [("skipper:project", project), ("skipper:environment", "production"), ("skipper:security-group", "cluster")]
-            .map(|(key, value)| format!("<item><key>{key}</key><value>{value}</value></item>"))
-            .concat();
-        xml("DescribeSecurityGroups", &format!("<securityGroupInfo><item><groupId>sg-old</groupId><tagSet>{tags}</tagSet></item></securityGroupInfo>"))
+        let tags = [
+            ("skipper:project", project),
+            ("skipper:environment", "production"),
+            ("skipper:security-group", "cluster"),
+        ]
+        .map(|(key, value)| format!("<item><key>{key}</key><value>{value}</value></item>"))
+        .concat();
+        xml(
+            "DescribeSecurityGroups",
+            &format!(
+                "<securityGroupInfo><item><groupId>sg-old</groupId><tagSet>{tags}</tagSet></item></securityGroupInfo>"
+            ),
+        )
     };
     let (ours, wire) = aws([subnet.clone(), duplicate.clone(), found("demo")]).await;
-    assert_eq!(ours.compute().create_security_group(&scope(), &SecurityGroup::Cluster, Some("subnet-1")).await.as_deref(), Ok("sg-old"));
+    assert_eq!(
+        ours.compute().create_security_group(&scope(), &SecurityGroup::Cluster, Some("subnet-1")).await.as_deref(),
+        Ok("sg-old")
+    );
     assert!(wire.form(1).contains(&"VpcId=vpc-2".to_owned()));
 
     let (theirs, _) = aws([subnet, duplicate, found("another")]).await;
-    let error = theirs.compute().create_security_group(&scope(), &SecurityGroup::Cluster, Some("subnet-1")).await.unwrap_err();
+    let error =
+        theirs.compute().create_security_group(&scope(), &SecurityGroup::Cluster, Some("subnet-1")).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Invalid);
 }
 
@@ -332,7 +407,13 @@ async fn rules_are_let_in_together_and_one_that_is_there_already_does_not_keep_t
         ]
     );
 
-    let there = || ec2_error(400, "InvalidPermission.Duplicate", "the specified rule \"peer: 0.0.0.0/0, TCP, from port: 80, to port: 80, ALLOW\" already exists");
+    let there = || {
+        ec2_error(
+            400,
+            "InvalidPermission.Duplicate",
+            "the specified rule \"peer: 0.0.0.0/0, TCP, from port: 80, to port: 80, ALLOW\" already exists",
+        )
+    };
     let (again, wire) = aws([there(), there(), done(), done()]).await;
     again.compute().authorize("sg-1", &rules, "sg-cluster").await.unwrap();
     assert_eq!(wire.actions().len(), 4);
@@ -344,13 +425,18 @@ async fn rules_are_let_in_together_and_one_that_is_there_already_does_not_keep_t
 
 #[tokio::test]
 async fn a_rule_that_is_gone_already_is_no_error_and_a_foreign_one_is_never_revoked() {
-    let gone = ec2_error(400, "InvalidPermission.NotFound", "The specified rule does not exist in this security group.");
+    let gone =
+        ec2_error(400, "InvalidPermission.NotFound", "The specified rule does not exist in this security group.");
     let (absent, wire) = aws([gone]).await;
     absent.compute().revoke("sg-1", &[rule(80, 80, Source::AnyIpv4)], "sg-cluster").await.unwrap();
     assert_eq!(wire.actions(), ["RevokeSecurityGroupIngress"]);
 
     let (foreign, wire) = aws::<String>([]).await;
-    let error = foreign.compute().revoke("sg-1", &[rule(22, 22, Source::Other("10.0.0.0/8".to_owned()))], "sg-cluster").await.unwrap_err();
+    let error = foreign
+        .compute()
+        .revoke("sg-1", &[rule(22, 22, Source::Other("10.0.0.0/8".to_owned()))], "sg-cluster")
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Invalid);
     assert!(wire.actions().is_empty());
 }
@@ -372,15 +458,29 @@ async fn the_account_is_the_one_of_the_credentials() {
 }
 
 fn query(size: &str, image: Option<&str>) -> LaunchQuery {
-    LaunchQuery { size: size.to_owned(), image: image.map(ToOwned::to_owned), instance_profile: "skipper-host".to_owned(), subnets: vec![] }
+    LaunchQuery {
+        size: size.to_owned(),
+        image: image.map(ToOwned::to_owned),
+        instance_profile: "skipper-host".to_owned(),
+        subnets: vec![],
+    }
 }
 
 fn types() -> (u16, String) {
     let item = |size: &str, architectures: &[&str]| {
         let architectures: String = architectures.iter().map(|word| format!("<item>{word}</item>")).collect();
-        format!("<item><instanceType>{size}</instanceType><processorInfo><supportedArchitectures>{architectures}</supportedArchitectures></processorInfo></item>")
+        format!(
+            "<item><instanceType>{size}</instanceType><processorInfo><supportedArchitectures>{architectures}</supportedArchitectures></processorInfo></item>"
+        )
     };
-    xml("DescribeInstanceTypes", &format!("<instanceTypeSet>{}{}</instanceTypeSet>", item("t2.micro", &["i386", "x86_64"]), item("t4g.small", &["arm64"])))
+    xml(
+        "DescribeInstanceTypes",
+        &format!(
+            "<instanceTypeSet>{}{}</instanceTypeSet>",
+            item("t2.micro", &["i386", "x86_64"]),
+            item("t4g.small", &["arm64"])
+        ),
+    )
 }
 
 fn image(id: &str, version: &str, architecture: &str, created: &str) -> String {
@@ -425,11 +525,17 @@ fn why(facts: &LaunchFacts) -> (String, String) {
 async fn the_newest_image_of_the_sizes_architecture_is_taken_and_many_groups_cost_no_more_calls_than_one() {
     let (aws, wire) = aws([types(), images(), profile(ROLE)]).await;
     let queries: BTreeMap<_, _> =
-        [("api", "t2.micro"), ("batch", "t4g.small"), ("web", "t2.micro"), ("typo", "t3.smal")].map(|(group, size)| (group.parse().unwrap(), query(size, None))).into();
+        [("api", "t2.micro"), ("batch", "t4g.small"), ("web", "t2.micro"), ("typo", "t3.smal")]
+            .map(|(group, size)| (group.parse().unwrap(), query(size, None)))
+            .into();
     let facts = aws.compute().launch_facts(&queries).await.unwrap();
     assert_eq!(
         facts[&"web".parse().unwrap()],
-        LaunchFacts::Ready { image: "ami-new".to_owned(), image_name: "Flatcar-stable-4593.2.5-hvm".to_owned(), root_device: "/dev/xvda".to_owned() }
+        LaunchFacts::Ready {
+            image: "ami-new".to_owned(),
+            image_name: "Flatcar-stable-4593.2.5-hvm".to_owned(),
+            root_device: "/dev/xvda".to_owned()
+        }
     );
     assert!(matches!(&facts[&"batch".parse().unwrap()], LaunchFacts::Ready { image, .. } if image == "ami-arm"));
     let (why, hint) = why(&facts[&"typo".parse().unwrap()]);
@@ -452,11 +558,18 @@ async fn the_newest_image_of_the_sizes_architecture_is_taken_and_many_groups_cos
 
 #[tokio::test]
 async fn a_pinned_image_that_is_gone_or_does_not_fit_says_what_to_pin() {
-    let pinned = xml("DescribeImages", &format!("<imagesSet>{}</imagesSet>", image("ami-arm", "4593.2.5-arm64", "arm64", "2026-08-12T10:01:00.000Z")));
+    let pinned = xml(
+        "DescribeImages",
+        &format!("<imagesSet>{}</imagesSet>", image("ami-arm", "4593.2.5-arm64", "arm64", "2026-08-12T10:01:00.000Z")),
+    );
     let (aws, wire) = aws([types(), images(), pinned, profile(ROLE)]).await;
-    let queries = [("gone", query("t2.micro", Some("ami-gone"))), ("other", query("t2.micro", Some("ami-arm"))), ("fits", query("t4g.small", Some("ami-arm")))]
-        .map(|(group, query)| (group.parse().unwrap(), query))
-        .into();
+    let queries = [
+        ("gone", query("t2.micro", Some("ami-gone"))),
+        ("other", query("t2.micro", Some("ami-arm"))),
+        ("fits", query("t4g.small", Some("ami-arm"))),
+    ]
+    .map(|(group, query)| (group.parse().unwrap(), query))
+    .into();
     let facts = aws.compute().launch_facts(&queries).await.unwrap();
     let (gone, hint) = why(&facts[&"gone".parse().unwrap()]);
     assert_eq!(gone, "the image `ami-gone` does not exist in `us-east-1`");
@@ -486,7 +599,11 @@ async fn a_region_without_flatcar_and_an_account_without_the_profile_are_told_be
     let facts = no_role.compute().launch_facts(&queries).await.unwrap();
     assert_eq!(why(&facts[&web]).0, "the instance profile `skipper-host` has no role");
 
-    let denied = query_error(403, "AccessDenied", "User: arn:x is not authorized to perform: iam:GetInstanceProfile on resource: x");
+    let denied = query_error(
+        403,
+        "AccessDenied",
+        "User: arn:x is not authorized to perform: iam:GetInstanceProfile on resource: x",
+    );
     let (may_not_look, _) = aws([types(), images(), denied]).await;
     let facts = may_not_look.compute().launch_facts(&queries).await.unwrap();
     assert!(matches!(facts[&web], LaunchFacts::Ready { .. }), "the launch will tell");

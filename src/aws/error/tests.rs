@@ -25,7 +25,10 @@ async fn a_denied_call_names_the_action_to_allow_and_keeps_the_request_id() {
     let error = aws.compute().instances(&scope()).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Denied);
     assert_eq!(error.failure.exit, Exit::Refused);
-    assert_eq!(error.failure.message, "AWS denied `ec2:DescribeInstances` for the hosts of `demo-production` in `us-east-1`");
+    assert_eq!(
+        error.failure.message,
+        "AWS denied `ec2:DescribeInstances` for the hosts of `demo-production` in `us-east-1`"
+    );
     assert_eq!(
         error.failure.causes,
         [
@@ -34,7 +37,10 @@ async fn a_denied_call_names_the_action_to_allow_and_keeps_the_request_id() {
             "request `ea966190-f9aa-478e-9ede-aa5fae8ff13c`",
         ]
     );
-    assert_eq!(error.failure.hints, ["allow `ec2:DescribeInstances` for the role or user whose credentials the run has"]);
+    assert_eq!(
+        error.failure.hints,
+        ["allow `ec2:DescribeInstances` for the role or user whose credentials the run has"]
+    );
 }
 
 #[test]
@@ -51,8 +57,18 @@ async fn refused_credentials_are_told_from_missing_permissions_in_every_protocol
         (ec2_error(401, "AuthFailure", "AWS was not able to validate the provided access credentials"), "ec2"),
         (query_error(403, "InvalidClientTokenId", "The security token included in the request is invalid."), "sts"),
         (query_error(403, "ExpiredToken", "The security token included in the request is expired"), "sts"),
-        (ssm_error(400, "UnrecognizedClientException", "The security token included in the request is invalid."), "ssm"),
-        (ssm_error(400, "com.amazon.coral.service#ExpiredTokenException", "The security token included in the request is expired"), "ssm"),
+        (
+            ssm_error(400, "UnrecognizedClientException", "The security token included in the request is invalid."),
+            "ssm",
+        ),
+        (
+            ssm_error(
+                400,
+                "com.amazon.coral.service#ExpiredTokenException",
+                "The security token included in the request is expired",
+            ),
+            "ssm",
+        ),
     ];
     for (answer, service) in codes {
         let (aws, wire) = aws([answer.clone()]).await;
@@ -92,7 +108,9 @@ impl ProvideCredentials for Nobody {
     where
         Self: 'a,
     {
-        future::ProvideCredentials::ready(Err(CredentialsError::not_loaded("no providers in chain provided credentials")))
+        future::ProvideCredentials::ready(Err(CredentialsError::not_loaded(
+            "no providers in chain provided credentials",
+        )))
     }
 }
 
@@ -110,7 +128,8 @@ async fn without_credentials_the_message_says_what_to_set() {
 #[tokio::test(start_paused = true)]
 async fn throttling_is_waited_out_and_only_then_told() {
     let throttled = ec2_error(503, "RequestLimitExceeded", "Request limit exceeded.");
-    let (patient, wire) = aws([throttled.clone(), throttled.clone(), xml("DescribeInstances", "<reservationSet/>")]).await;
+    let (patient, wire) =
+        aws([throttled.clone(), throttled.clone(), xml("DescribeInstances", "<reservationSet/>")]).await;
     assert_eq!(patient.compute().instances(&scope()).await, Ok(vec![]));
     assert_eq!(wire.actions().len(), 3);
 
@@ -160,10 +179,22 @@ fn codes_have_the_kind_that_the_caller_acts_on() {
     for code in ["InstanceLimitExceeded", "VcpuLimitExceeded", "RulesPerSecurityGroupLimitExceeded"] {
         assert!(matches!(meaning(code, 400), Quota), "{code}");
     }
-    for code in ["InvalidInstanceID.NotFound", "InvalidGroup.NotFound", "NoSuchEntity", "InvalidInstanceId", "ParameterNotFound"] {
+    for code in [
+        "InvalidInstanceID.NotFound",
+        "InvalidGroup.NotFound",
+        "NoSuchEntity",
+        "InvalidInstanceId",
+        "ParameterNotFound",
+    ] {
         assert!(matches!(meaning(code, 400), Kind(Missing)), "{code}");
     }
-    for code in ["InvalidParameterValue", "InvalidParameterCombination", "MissingParameter", "ValidationException", "InvalidAMIID.Malformed"] {
+    for code in [
+        "InvalidParameterValue",
+        "InvalidParameterCombination",
+        "MissingParameter",
+        "ValidationException",
+        "InvalidAMIID.Malformed",
+    ] {
         assert!(matches!(meaning(code, 400), Kind(Invalid)), "{code}");
     }
     assert!(matches!(meaning("TooManyUpdates", 400), Throttled));

@@ -21,7 +21,8 @@ impl RunCommand {
     /// Their instances tell them apart, so one filter is enough: "tag filters can't be combined with other filter types" leaves
     /// open whether two of them can (API reference of DescribeInstanceInformation).
     pub(super) async fn owned_agents(&self, scope: &Scope) -> PortResult<BTreeMap<InstanceId, Agent>> {
-        let asked = Asked::reads(&self.region, "ssm:DescribeInstanceInformation", format!("the hosts of `{}`", scope.project));
+        let asked =
+            Asked::reads(&self.region, "ssm:DescribeInstanceInformation", format!("the hosts of `{}`", scope.project));
         let filter = InstanceInformationStringFilter::builder()
             .key(format!("tag:{TAG_PROJECT}"))
             .values(scope.project.to_string())

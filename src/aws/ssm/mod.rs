@@ -33,7 +33,12 @@ impl Remote for RunCommand {
         self.owned_agents(scope).await
     }
 
-    async fn run(&self, on: &BTreeSet<InstanceId>, script: &Script, deadline: Duration) -> PortResult<BTreeMap<InstanceId, Invocation>> {
+    async fn run(
+        &self,
+        on: &BTreeSet<InstanceId>,
+        script: &Script,
+        deadline: Duration,
+    ) -> PortResult<BTreeMap<InstanceId, Invocation>> {
         self.run_everywhere(on, script, deadline).await
     }
 }

@@ -237,7 +237,8 @@ impl Ended {
 /// Judges one invocation: the command as a whole counts as a success where an invocation could not be delivered.
 fn read(invocation: &CommandInvocation) -> Option<(InstanceId, Seen)> {
     let instance = InstanceId(invocation.instance_id()?.to_owned());
-    let words = invocation.status_details().or_else(|| invocation.status().map(|status| status.as_str())).unwrap_or("Pending");
+    let words =
+        invocation.status_details().or_else(|| invocation.status().map(|status| status.as_str())).unwrap_or("Pending");
     // Spelt with spaces in one half of the documentation, without in the other.
     let status: String = words.chars().filter(|char| !char.is_whitespace()).collect();
     let seen = match status.as_str() {
@@ -245,8 +246,8 @@ fn read(invocation: &CommandInvocation) -> Option<(InstanceId, Seen)> {
             Some(ended) => Seen::Ended(ended),
             None => Seen::Never(shown(words)),
         },
-        "TimedOut" | "DeliveryTimedOut" | "ExecutionTimedOut" | "Cancelled" | "Undeliverable" | "Terminated" | "InvalidPlatform"
-        | "AccessDenied" => Seen::Never(shown(words)),
+        "TimedOut" | "DeliveryTimedOut" | "ExecutionTimedOut" | "Cancelled" | "Undeliverable" | "Terminated"
+        | "InvalidPlatform" | "AccessDenied" => Seen::Never(shown(words)),
         _ => Seen::Running(shown(words)),
     };
     Some((instance, seen))
@@ -255,7 +256,8 @@ fn read(invocation: &CommandInvocation) -> Option<(InstanceId, Seen)> {
 /// Nothing when no script ran: the code is -1 then.
 fn ended(invocation: &CommandInvocation) -> Option<Ended> {
     let plugins = invocation.command_plugins();
-    let plugin = plugins.iter().find(|plugin| plugin.name() == Some("aws:runShellScript")).or_else(|| plugins.first())?;
+    let plugin =
+        plugins.iter().find(|plugin| plugin.name() == Some("aws:runShellScript")).or_else(|| plugins.first())?;
     let code = plugin.response_code();
     if code < 0 {
         return None;

@@ -21,7 +21,8 @@ pub struct ParameterStore {
 impl Store for ParameterStore {
     async fn read(&self, path: &str) -> PortResult<BTreeMap<String, String>> {
         let asked = Asked::reads(&self.region, "ssm:GetParametersByPath", format!("`{path}`"));
-        let mut pages = self.ssm.get_parameters_by_path().path(path).recursive(true).into_paginator().page_size(PAGE).send();
+        let mut pages =
+            self.ssm.get_parameters_by_path().path(path).recursive(true).into_paginator().page_size(PAGE).send();
         let mut values = BTreeMap::new();
         while let Some(page) = pages.next().await {
             for parameter in page.map_err(|error| asked.failed(&error))?.parameters() {

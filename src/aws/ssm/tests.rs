@@ -76,7 +76,10 @@ async fn one_script_runs_on_all_and_one_listing_a_look_brings_every_result() {
         })
     );
     assert_eq!(wire.json(1), json!({ "CommandId": "c-1", "MaxResults": 50, "Details": true }));
-    assert_eq!(wire.actions(), ["SendCommand", "ListCommandInvocations", "ListCommandInvocations", "ListCommandInvocations"]);
+    assert_eq!(
+        wire.actions(),
+        ["SendCommand", "ListCommandInvocations", "ListCommandInvocations", "ListCommandInvocations"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,7 +110,8 @@ async fn more_than_fifty_hosts_are_sent_to_in_as_many_commands_as_it_takes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_result_that_the_list_cut_is_fetched_whole_and_only_that_one() {
-    let noise: String = (0..4_000_u32).map(|number| char::from(b'a' + u8::try_from(number * number % 23).unwrap())).collect();
+    let noise: String =
+        (0..4_000_u32).map(|number| char::from(b'a' + u8::try_from(number * number % 23).unwrap())).collect();
     let whole = encode_result(&format!("{noise}{}", Instant::now().elapsed().as_nanos()));
     let cut = format!("{}\n---Output truncated---\n----------ERROR-------\nwarning", &whole[..whole.len() / 2]);
     let small = encode_result("small");
@@ -123,7 +127,10 @@ async fn a_result_that_the_list_cut_is_fetched_whole_and_only_that_one() {
     assert!(decode_result(stdout).unwrap().starts_with(&noise));
     assert_eq!(stderr, "warning");
     assert_eq!(answers[&id("i-2")], finished(0, &small, ""));
-    assert_eq!(wire.actions(), ["SendCommand", "ListCommandInvocations", "GetCommandInvocation", "GetCommandInvocation"]);
+    assert_eq!(
+        wire.actions(),
+        ["SendCommand", "ListCommandInvocations", "GetCommandInvocation", "GetCommandInvocation"]
+    );
     assert_eq!(wire.json(3), json!({ "CommandId": "c-1", "InstanceId": "i-1" }));
 }
 
@@ -137,7 +144,10 @@ async fn a_script_that_fails_says_why_from_the_list_when_it_is_there_and_else_by
     ])
     .await;
     let answers = aws.remote().run(&instances(&["i-1", "i-2"]), &script(), DEADLINE).await.unwrap();
-    assert_eq!(answers[&id("i-1")], finished(127, "partial", "sh: 3: etcdctl: not found\nfailed to run commands: exit status 127"));
+    assert_eq!(
+        answers[&id("i-1")],
+        finished(127, "partial", "sh: 3: etcdctl: not found\nfailed to run commands: exit status 127")
+    );
     assert_eq!(answers[&id("i-2")], finished(3, "", "no space left on device"));
     assert_eq!(wire.actions().len(), 3);
 }
@@ -155,7 +165,8 @@ async fn each_invocation_is_judged_by_itself_in_either_spelling() {
         ("Cancelled", -1, "Cancelled"),
         ("Failed", -1, "Failed"),
     ] {
-        let (aws, _) = aws([sent(), listed(&[invocation("i-1", "Success", 0, "ok"), invocation("i-2", details, code, "")])]).await;
+        let (aws, _) =
+            aws([sent(), listed(&[invocation("i-1", "Success", 0, "ok"), invocation("i-2", details, code, "")])]).await;
         let answers = aws.remote().run(&instances(&["i-1", "i-2"]), &script(), DEADLINE).await.unwrap();
         assert_eq!(answers[&id("i-1")], finished(0, "ok", ""));
         assert_eq!(answers[&id("i-2")], Invocation::Lost(wanted.to_owned()));
@@ -165,7 +176,10 @@ async fn each_invocation_is_judged_by_itself_in_either_spelling() {
 #[tokio::test(start_paused = true)]
 async fn what_does_not_end_in_time_is_lost_by_name_and_cancelled() {
     // Looks go on from 0.3 s to every 2 s: 33 in a minute.
-    let looks = std::iter::repeat_n(listed(&[invocation("i-1", "Success", 0, "ok"), invocation("i-2", "InProgress", -1, "")]), 40);
+    let looks = std::iter::repeat_n(
+        listed(&[invocation("i-1", "Success", 0, "ok"), invocation("i-2", "InProgress", -1, "")]),
+        40,
+    );
     let (aws, wire) = aws(std::iter::once(sent()).chain(looks)).await;
     let begun = Instant::now();
     let answers = aws.remote().run(&instances(&["i-1", "i-2", "i-3"]), &script(), DEADLINE).await.unwrap();
@@ -186,7 +200,11 @@ async fn a_look_that_fails_does_not_lose_the_script_that_runs() {
     let answers = patient.remote().run(&instances(&["i-1"]), &script(), DEADLINE).await.unwrap();
     assert_eq!(answers[&id("i-1")], finished(0, "ok", ""));
 
-    let denied = ssm_error(400, "AccessDeniedException", "User: arn:x is not authorized to perform: ssm:ListCommandInvocations on resource: *");
+    let denied = ssm_error(
+        400,
+        "AccessDeniedException",
+        "User: arn:x is not authorized to perform: ssm:ListCommandInvocations on resource: *",
+    );
     let (refused, _) = aws([sent(), denied]).await;
     let error = refused.remote().run(&instances(&["i-1"]), &script(), DEADLINE).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Denied);
@@ -194,14 +212,19 @@ async fn a_look_that_fails_does_not_lose_the_script_that_runs() {
 
 #[tokio::test]
 async fn an_instance_without_an_agent_is_told_and_an_overlong_script_is_never_sent() {
-    let (unregistered, _) = aws([ssm_error(400, "InvalidInstanceId", "Instances [[i-1]] not in a valid state for account 123456789012")]).await;
+    let (unregistered, _) =
+        aws([ssm_error(400, "InvalidInstanceId", "Instances [[i-1]] not in a valid state for account 123456789012")])
+            .await;
     let error = unregistered.remote().run(&instances(&["i-1"]), &script(), DEADLINE).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Missing);
     assert!(error.failure.hints[0].contains("not registered"), "{error:?}");
 
     let (long, wire) = aws::<String>([]).await;
     let script = Script { name: "configure", header: vec![("BLOB", "x".repeat(61 * 1024))], body: "" };
-    assert_eq!(long.remote().run(&instances(&["i-1"]), &script, DEADLINE).await.unwrap_err().kind, PortErrorKind::Invalid);
+    assert_eq!(
+        long.remote().run(&instances(&["i-1"]), &script, DEADLINE).await.unwrap_err().kind,
+        PortErrorKind::Invalid
+    );
     assert!(wire.actions().is_empty());
 }
 
@@ -242,7 +265,10 @@ async fn records_are_read_from_all_pages_by_their_names_below_the_path() {
     ])
     .await;
     let values = aws.store().read(path).await.unwrap();
-    assert_eq!(values, [("web_1", "1"), ("old/web_2", "2")].map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+    assert_eq!(
+        values,
+        [("web_1", "1"), ("old/web_2", "2")].map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    );
     assert_eq!(wire.json(0), json!({ "Path": path, "Recursive": true, "MaxResults": 10 }));
 }
 

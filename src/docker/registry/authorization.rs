@@ -25,7 +25,11 @@ impl Challenge {
         headers.filter_map(|header| header.to_str().ok()).find_map(|header| {
             http_auth::parse_challenges(header).ok()?.iter().find_map(|challenge| {
                 let parameter = |wanted: &str| {
-                    challenge.params.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.to_unescaped())
+                    challenge
+                        .params
+                        .iter()
+                        .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+                        .map(|(_, value)| value.to_unescaped())
                 };
                 match challenge.scheme {
                     scheme if scheme.eq_ignore_ascii_case("basic") => Some(Self::Basic),
@@ -69,10 +73,14 @@ mod tests {
 
     #[test]
     fn challenges_of_known_registries_are_understood() {
-        let bearer = |realm: &str, service: Option<&str>| Some(Challenge::Bearer { realm: realm.parse().unwrap(), service: service.map(str::to_owned) });
+        let bearer = |realm: &str, service: Option<&str>| {
+            Some(Challenge::Bearer { realm: realm.parse().unwrap(), service: service.map(str::to_owned) })
+        };
         assert_eq!(of("Basic realm=\"Registry Realm\""), Some(Challenge::Basic));
         assert_eq!(
-            of("Bearer realm=\"https://auth.docker.io/token\",service=\"registry.docker.io\",scope=\"repository:a/b:pull\",error=\"invalid_token\""),
+            of(
+                "Bearer realm=\"https://auth.docker.io/token\",service=\"registry.docker.io\",scope=\"repository:a/b:pull\",error=\"invalid_token\""
+            ),
             bearer("https://auth.docker.io/token", Some("registry.docker.io"))
         );
         assert_eq!(of("bearer Realm=\"https://ghcr.io/token\""), bearer("https://ghcr.io/token", None));

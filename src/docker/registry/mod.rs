@@ -77,10 +77,13 @@ impl Registry {
     /// Gives an image another tag: the same bytes under another name.
     pub(super) async fn copy(&self, image: &PinnedImage, tag: &Tag) -> PortResult<()> {
         let operation = format!("tag `{image}` as `{tag}` in the registry");
-        let missing = || failed(PortErrorKind::Missing, operation.clone()).because("the registry does not have this image");
-        let manifest = self.manifest(&image.repository, image.digest.as_ref(), &operation).await?.ok_or_else(missing)?;
+        let missing =
+            || failed(PortErrorKind::Missing, operation.clone()).because("the registry does not have this image");
+        let manifest =
+            self.manifest(&image.repository, image.digest.as_ref(), &operation).await?.ok_or_else(missing)?;
         if manifest.digest != image.digest {
-            return Err(failed(PortErrorKind::Other, operation).because(format!("the registry answered with another image, `{}`", manifest.digest)));
+            return Err(failed(PortErrorKind::Other, operation)
+                .because(format!("the registry answered with another image, `{}`", manifest.digest)));
         }
         let call = Call {
             method: Method::PUT,
@@ -98,16 +101,27 @@ impl Registry {
     }
 
     /// A manifest by tag or digest; its digest is that of the bytes received, whatever the registry says of them.
-    async fn manifest(&self, repository: &Repository, reference: &str, operation: &str) -> PortResult<Option<Manifest>> {
-        let Some(reply) = self.get(repository, format!("manifests/{reference}"), MANIFESTS, operation).await? else { return Ok(None) };
+    async fn manifest(
+        &self,
+        repository: &Repository,
+        reference: &str,
+        operation: &str,
+    ) -> PortResult<Option<Manifest>> {
+        let Some(reply) = self.get(repository, format!("manifests/{reference}"), MANIFESTS, operation).await? else {
+            return Ok(None);
+        };
         let wrong = |cause: String| failed(PortErrorKind::Other, operation).because(cause);
-        let digest: Digest = format!("sha256:{}", hex_digest(&reply.bytes)).parse().map_err(|error: ImageError| wrong(error.to_string()))?;
+        let digest: Digest = format!("sha256:{}", hex_digest(&reply.bytes))
+            .parse()
+            .map_err(|error: ImageError| wrong(error.to_string()))?;
         if let Some(claimed) = reply.digest.filter(|claimed| claimed.as_str() != digest.as_ref()) {
             return Err(wrong(format!("the registry names the digest `{claimed}`, but what it sent has `{digest}`")));
         }
         let content_type = reply.content_type.unwrap_or_default();
         if !MANIFESTS.split(", ").any(|known| known == content_type) {
-            return Err(wrong(format!("the registry answered with `{content_type}`, which is no image manifest of today")));
+            return Err(wrong(format!(
+                "the registry answered with `{content_type}`, which is no image manifest of today"
+            )));
         }
         Ok(Some(Manifest { bytes: reply.bytes, content_type, digest }))
     }
@@ -116,18 +130,30 @@ impl Registry {
     async fn age(&self, repository: &Repository, manifest: &Manifest, operation: &str) -> PortResult<Option<Duration>> {
         let mut fields = parsed(&manifest.bytes, operation)?;
         if let Some(first) = fields.manifests.first() {
-            let Some(manifest) = self.manifest(repository, first.digest.as_ref(), operation).await? else { return Ok(None) };
+            let Some(manifest) = self.manifest(repository, first.digest.as_ref(), operation).await? else {
+                return Ok(None);
+            };
             fields = parsed(&manifest.bytes, operation)?;
         }
         let Some(config) = fields.config else { return Ok(None) };
-        let Some(reply) = self.get(repository, format!("blobs/{}", config.digest), "*/*", operation).await? else { return Ok(None) };
+        let Some(reply) = self.get(repository, format!("blobs/{}", config.digest), "*/*", operation).await? else {
+            return Ok(None);
+        };
         // An artefact's configuration may be anything at all: it has no age.
         let config: ImageConfig = serde_json::from_slice(&reply.bytes).unwrap_or_default();
-        Ok(config.created().map(|created| Duration::try_from(jiff::Timestamp::now().duration_since(created)).unwrap_or_default()))
+        Ok(config
+            .created()
+            .map(|created| Duration::try_from(jiff::Timestamp::now().duration_since(created)).unwrap_or_default()))
     }
 
     /// What is at a path below the repository; nothing when the registry does not have it.
-    async fn get(&self, repository: &Repository, path: String, accept: &str, operation: &str) -> PortResult<Option<Reply>> {
+    async fn get(
+        &self,
+        repository: &Repository,
+        path: String,
+        accept: &str,
+        operation: &str,
+    ) -> PortResult<Option<Reply>> {
         let call = Call { method: Method::GET, repository, path, access: Access::Pull, accept, body: None };
         let reply = self.transport.call(&call, operation).await?;
         match reply.status {
@@ -150,7 +176,9 @@ impl ImageConfig {
 
 fn parsed(manifest: &[u8], operation: &str) -> PortResult<ManifestFields> {
     serde_json::from_slice(manifest).map_err(|error| {
-        failed(PortErrorKind::Other, operation).because("read the manifest that the registry sent").because(error.to_string())
+        failed(PortErrorKind::Other, operation)
+            .because("read the manifest that the registry sent")
+            .because(error.to_string())
     })
 }
 

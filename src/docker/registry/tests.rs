@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
-use skipper_core::{exit::Exit, image::{Digest, Tag}, secret::Secret};
+use skipper_core::{
+    exit::Exit,
+    image::{Digest, Tag},
+    secret::Secret,
+};
 use skipper_deploy::ports::PortErrorKind;
 
 use super::*;
@@ -26,7 +30,8 @@ async fn resolve(fake: &FakeRegistry, password: Option<&str>) -> PortResult<Opti
 
 fn config_made(ago: Duration, label: Option<&str>) -> String {
     let created = jiff::Timestamp::now() - ago;
-    let labels = label.map(|label| format!(r#", "config": {{"Labels": {{"{CREATED_LABEL}": "{label}"}}}}"#)).unwrap_or_default();
+    let labels =
+        label.map(|label| format!(r#", "config": {{"Labels": {{"{CREATED_LABEL}": "{label}"}}}}"#)).unwrap_or_default();
     format!(r#"{{"created": "{created}"{labels}}}"#)
 }
 
@@ -87,7 +92,9 @@ async fn a_refused_or_missing_login_leads_to_exit_3_and_never_shows_the_password
 #[tokio::test]
 async fn a_forbidden_repository_is_refused_in_the_registrys_words() {
     let fake = FakeRegistry::start(Auth::None).await;
-    fake.contents().faults.push_back(Fault::Status(403, r#"{"errors": [{"code": "DENIED", "message": "no \u001b[31mread:packages"}]}"#));
+    fake.contents()
+        .faults
+        .push_back(Fault::Status(403, r#"{"errors": [{"code": "DENIED", "message": "no \u001b[31mread:packages"}]}"#));
     let error = resolve(&fake, None).await.unwrap_err();
     assert_eq!((error.kind, error.failure.exit), (PortErrorKind::Denied, Exit::Refused));
     assert_eq!(error.failure.causes, ["the registry answered 403 Forbidden", "DENIED: no read:packages"]);
@@ -115,7 +122,10 @@ async fn a_pause_that_is_too_long_is_left_to_the_caller() {
     fake.contents().faults.push_back(Fault::Busy(429, "3600"));
     let error = resolve(&fake, None).await.unwrap_err();
     assert_eq!((error.kind, error.failure.exit), (PortErrorKind::Transient, Exit::BuildFailed));
-    assert_eq!(error.failure.causes, ["the registry answered 429 Too Many Requests and asks to wait 3600 s", "TOOMANYREQUESTS: slow down"]);
+    assert_eq!(
+        error.failure.causes,
+        ["the registry answered 429 Too Many Requests and asks to wait 3600 s", "TOOMANYREQUESTS: slow down"]
+    );
     assert_eq!(fake.contents().requests.len(), 1);
 }
 
@@ -135,7 +145,10 @@ async fn an_answer_that_breaks_off_is_never_taken_for_the_whole() {
     assert!(resolve(&fake, None).await.unwrap().is_some());
     fake.contents().faults.extend(std::iter::repeat_n(Fault::Truncated, 10));
     let error = resolve(&fake, None).await.unwrap_err();
-    assert_eq!((error.kind, error.failure.causes[0].as_str()), (PortErrorKind::Transient, "no answer from the registry"));
+    assert_eq!(
+        (error.kind, error.failure.causes[0].as_str()),
+        (PortErrorKind::Transient, "no answer from the registry")
+    );
 }
 
 #[tokio::test]
@@ -158,7 +171,10 @@ async fn the_digest_is_that_of_the_bytes_whatever_the_registry_says() {
     let claimed = format!("sha256:{}", "0".repeat(64));
     fake.contents().claimed_digest = Some(claimed.clone());
     let error = resolve(&fake, None).await.unwrap_err();
-    assert_eq!(error.failure.causes, [format!("the registry names the digest `{claimed}`, but what it sent has `{digest}`")]);
+    assert_eq!(
+        error.failure.causes,
+        [format!("the registry names the digest `{claimed}`, but what it sent has `{digest}`")]
+    );
 }
 
 #[tokio::test]
@@ -208,5 +224,8 @@ async fn an_image_that_is_gone_is_not_tagged() {
     let digest: Digest = fake.put_image("acme/web/1", AGELESS).parse().unwrap();
     let image = PinnedImage { repository: fake.repository("acme/other"), digest };
     let error = client(&fake, None).copy(&image, &tag("2")).await.unwrap_err();
-    assert_eq!((error.kind, error.failure.causes.as_slice()), (PortErrorKind::Missing, &["the registry does not have this image".to_owned()][..]));
+    assert_eq!(
+        (error.kind, error.failure.causes.as_slice()),
+        (PortErrorKind::Missing, &["the registry does not have this image".to_owned()][..])
+    );
 }

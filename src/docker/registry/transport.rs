@@ -72,7 +72,12 @@ enum TransportError {
     #[error("the registry wants the password sent to `{0}`, which is not encrypted")]
     Realm(Url),
     #[error("the registry answered {status}{}", asked(.pause))]
-    Busy { status: StatusCode, pause: Option<Duration>, #[source] detail: Detail },
+    Busy {
+        status: StatusCode,
+        pause: Option<Duration>,
+        #[source]
+        detail: Detail,
+    },
     #[error("the answer is larger than {LARGEST} bytes")]
     TooLarge,
     #[error("the token service's answer holds no token")]
@@ -101,7 +106,12 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(credentials: Rc<Credentials>, endpoints: BTreeMap<String, String>) -> PortResult<Self> {
-        let builder = || Client::builder().user_agent(concat!("skipper/", env!("CARGO_PKG_VERSION"))).connect_timeout(CONNECT_WITHIN).read_timeout(SILENCE);
+        let builder = || {
+            Client::builder()
+                .user_agent(concat!("skipper/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_WITHIN)
+                .read_timeout(SILENCE)
+        };
         let unusable = |error: reqwest::Error| {
             let mut error = described(PortErrorKind::Other, &error.without_url());
             error.failure = error.failure.during("set up the registry client");
@@ -150,7 +160,8 @@ impl Transport {
             return read(response).await;
         }
         // Not asked yet, or the token has expired.
-        let challenge = Challenge::of(response.headers().get_all(header::WWW_AUTHENTICATE).iter()).ok_or(TransportError::Challenge)?;
+        let challenge = Challenge::of(response.headers().get_all(header::WWW_AUTHENTICATE).iter())
+            .ok_or(TransportError::Challenge)?;
         let authorization = self.authorize(call, challenge).await?;
         let response = self.send(call, Some(&authorization)).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
@@ -162,7 +173,8 @@ impl Transport {
 
     async fn send(&self, call: &Call<'_>, authorization: Option<&Secret>) -> Result<Response, TransportError> {
         let (client, base) = self.endpoint(call.repository)?;
-        let url = base.join(&format!("/v2/{}/{}", call.repository.path(), call.path)).map_err(|_| TransportError::Address)?;
+        let url =
+            base.join(&format!("/v2/{}/{}", call.repository.path(), call.path)).map_err(|_| TransportError::Address)?;
         let mut request = client.request(call.method.clone(), url).header(header::ACCEPT, call.accept);
         if let Some(authorization) = authorization {
             request = with_authorization(request, authorization);
@@ -287,8 +299,12 @@ async fn read(mut response: Response) -> Result<Reply, TransportError> {
     let reply = Reply { status, content_type, digest, bytes: bytes.freeze() };
     match status {
         StatusCode::FORBIDDEN => Err(TransportError::Forbidden(status, Detail(reply.detail()))),
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Err(TransportError::Busy { status, pause, detail: Detail(reply.detail()) }),
-        status if status.is_server_error() => Err(TransportError::Busy { status, pause, detail: Detail(reply.detail()) }),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+            Err(TransportError::Busy { status, pause, detail: Detail(reply.detail()) })
+        }
+        status if status.is_server_error() => {
+            Err(TransportError::Busy { status, pause, detail: Detail(reply.detail()) })
+        }
         _ => Ok(reply),
     }
 }
@@ -333,7 +349,8 @@ mod tests {
 
     #[test]
     fn registries_of_this_machine_are_known() {
-        for loopback in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.213.7.1:5000", "127.0.0.1", "[::1]:5000"] {
+        for loopback in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.213.7.1:5000", "127.0.0.1", "[::1]:5000"]
+        {
             assert!(is_loopback(loopback), "{loopback}");
         }
         for other in ["ghcr.io", "10.0.0.1:5000", "localhost.example:5000", "[2001:db8::1]:5000", "index.docker.io"] {
@@ -345,7 +362,8 @@ mod tests {
     fn each_registry_is_asked_where_it_is() {
         let endpoints = BTreeMap::from([("127.213.7.1:5000".to_owned(), "http://10.213.7.3:5000".to_owned())]);
         let transport = Transport::new(Rc::default(), endpoints).unwrap();
-        let endpoint = |registry: &str| transport.endpoint(&Repository::new(registry, "web").unwrap()).unwrap().1.to_string();
+        let endpoint =
+            |registry: &str| transport.endpoint(&Repository::new(registry, "web").unwrap()).unwrap().1.to_string();
         assert_eq!(endpoint("index.docker.io"), "https://registry-1.docker.io/");
         assert_eq!(endpoint("ghcr.io"), "https://ghcr.io/");
         assert_eq!(endpoint("127.213.7.2:5000"), "http://127.213.7.2:5000/");
@@ -354,7 +372,9 @@ mod tests {
 
     #[test]
     fn a_wrong_address_is_refused_before_anything_is_asked() {
-        let error = Transport::new(Rc::default(), BTreeMap::from([("a.example".to_owned(), "10.0.0.1:5000".to_owned())])).unwrap_err();
+        let error =
+            Transport::new(Rc::default(), BTreeMap::from([("a.example".to_owned(), "10.0.0.1:5000".to_owned())]))
+                .unwrap_err();
         assert_eq!(error.failure.message, "read the address `10.0.0.1:5000` of registry `a.example`");
     }
 

@@ -24,7 +24,9 @@ pub(in crate::docker) enum Auth {
     None,
     Basic,
     /// Tokens for `me` alone, or for anybody.
-    Token { anonymous: bool },
+    Token {
+        anonymous: bool,
+    },
 }
 
 /// What it does once instead of answering.
@@ -98,7 +100,9 @@ impl FakeRegistry {
         let mut contents = self.contents();
         let config_digest = format!("sha256:{}", hex_digest(config.as_bytes()));
         contents.blobs.insert(config_digest.clone(), config.as_bytes().to_vec());
-        let manifest = format!(r#"{{"schemaVersion": 2, "mediaType": "{MANIFEST}", "config": {{"digest": "{config_digest}"}}, "layers": []}}"#);
+        let manifest = format!(
+            r#"{{"schemaVersion": 2, "mediaType": "{MANIFEST}", "config": {{"digest": "{config_digest}"}}, "layers": []}}"#
+        );
         contents.put_manifest(reference, MANIFEST, manifest.into_bytes())
     }
 }
@@ -132,20 +136,39 @@ async fn answer(State(shared): State<Shared>, method: Method, uri: Uri, headers:
     match fault {
         None => {}
         Some(Fault::Status(status, body)) => return respond(status, &[], body),
-        Some(Fault::Busy(status, pause)) => return respond(status, &[("retry-after", pause)], r#"{"errors": [{"code": "TOOMANYREQUESTS", "message": "slow down"}]}"#),
+        Some(Fault::Busy(status, pause)) => {
+            return respond(
+                status,
+                &[("retry-after", pause)],
+                r#"{"errors": [{"code": "TOOMANYREQUESTS", "message": "slow down"}]}"#,
+            );
+        }
         Some(Fault::Truncated) => {
-            let parts = futures::stream::iter([Ok(Bytes::from_static(b"{\"schema")), Err(std::io::Error::other("broken off"))]);
-            return Response::builder().header("content-length", "1000").header("content-type", MANIFEST).body(Body::from_stream(parts)).unwrap();
+            let parts =
+                futures::stream::iter([Ok(Bytes::from_static(b"{\"schema")), Err(std::io::Error::other("broken off"))]);
+            return Response::builder()
+                .header("content-length", "1000")
+                .header("content-type", MANIFEST)
+                .body(Body::from_stream(parts))
+                .unwrap();
         }
     }
     store(&mut contents, &method, &path, uri.query().unwrap_or_default(), &headers, body)
 }
 
 fn token(shared: &Shared, contents: &Contents, uri: &Uri, headers: &HeaderMap) -> Response {
-    assert!(uri.query().unwrap().contains("service=fake") && uri.query().unwrap().contains("scope=repository%3A"), "{uri}");
+    assert!(
+        uri.query().unwrap().contains("service=fake") && uri.query().unwrap().contains("scope=repository%3A"),
+        "{uri}"
+    );
     let is_me = headers.get("authorization").is_some_and(is_login);
-    let is_allowed = is_me || (shared.auth == Auth::Token { anonymous: true } && !headers.contains_key("authorization"));
-    if is_allowed { respond(200, &[], format!(r#"{{"token": "t{}"}}"#, contents.token)) } else { respond(401, &[], "{}") }
+    let is_allowed =
+        is_me || (shared.auth == Auth::Token { anonymous: true } && !headers.contains_key("authorization"));
+    if is_allowed {
+        respond(200, &[], format!(r#"{{"token": "t{}"}}"#, contents.token))
+    } else {
+        respond(401, &[], "{}")
+    }
 }
 
 fn is_login(header: &http::HeaderValue) -> bool {
@@ -159,14 +182,31 @@ fn challenge(shared: &Shared, contents: &Contents, headers: &HeaderMap) -> Optio
         Auth::Basic => (given.is_some_and(is_login), "Basic realm=\"fake\"".to_owned()),
         Auth::Token { .. } => {
             let wanted = format!("Bearer t{}", contents.token);
-            (given.is_some_and(|given| given.to_str().unwrap() == wanted), format!("Bearer realm=\"http://{}/token\",service=\"fake\"", shared.host))
+            (
+                given.is_some_and(|given| given.to_str().unwrap() == wanted),
+                format!("Bearer realm=\"http://{}/token\",service=\"fake\"", shared.host),
+            )
         }
     };
-    (!is_allowed).then(|| respond(401, &[("www-authenticate", &challenge)], r#"{"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}"#))
+    (!is_allowed).then(|| {
+        respond(
+            401,
+            &[("www-authenticate", &challenge)],
+            r#"{"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}"#,
+        )
+    })
 }
 
-fn store(contents: &mut Contents, method: &Method, path: &str, query: &str, headers: &HeaderMap, body: Bytes) -> Response {
-    let not_found = || respond(404, &[], r#"{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}"#);
+fn store(
+    contents: &mut Contents,
+    method: &Method,
+    path: &str,
+    query: &str,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Response {
+    let not_found =
+        || respond(404, &[], r#"{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}"#);
     let Some(path) = path.strip_prefix("/v2/").filter(|path| !path.is_empty()) else { return respond(200, &[], "{}") };
     if let Some((repository, reference)) = path.split_once("/manifests/") {
         let reference = format!("{repository}/{reference}");
@@ -185,13 +225,23 @@ fn store(contents: &mut Contents, method: &Method, path: &str, query: &str, head
     if let Some((repository, upload)) = path.split_once("/blobs/uploads/") {
         let id = if upload.is_empty() { contents.uploads.len().to_string() } else { upload.to_owned() };
         contents.uploads.entry(id.clone()).or_default().extend_from_slice(&body);
-        if let Some(digest) = query.split('&').find_map(|pair| pair.strip_prefix("digest=")).filter(|_| method == Method::PUT) {
+        if let Some(digest) =
+            query.split('&').find_map(|pair| pair.strip_prefix("digest=")).filter(|_| method == Method::PUT)
+        {
             let bytes = contents.uploads.remove(&id).unwrap();
             contents.blobs.insert(digest.replace("%3A", ":"), bytes);
             return respond(201, &[], "");
         }
         let size = contents.uploads[&id].len();
-        return respond(202, &[("location", &format!("/v2/{repository}/blobs/uploads/{id}")), ("range", &format!("0-{}", size.saturating_sub(1))), ("docker-upload-uuid", &id)], "");
+        return respond(
+            202,
+            &[
+                ("location", &format!("/v2/{repository}/blobs/uploads/{id}")),
+                ("range", &format!("0-{}", size.saturating_sub(1))),
+                ("docker-upload-uuid", &id),
+            ],
+            "",
+        );
     }
     let blob = path.split_once("/blobs/").and_then(|(_, digest)| contents.blobs.get(digest));
     blob.map_or_else(not_found, |bytes| respond(200, &[("content-length", &bytes.len().to_string())], bytes.clone()))
@@ -199,5 +249,9 @@ fn store(contents: &mut Contents, method: &Method, path: &str, query: &str, head
 
 fn respond(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Response {
     let response = Response::builder().status(StatusCode::from_u16(status).unwrap());
-    headers.iter().fold(response, |response, (name, value)| response.header(*name, *value)).body(Body::from(body.into())).unwrap()
+    headers
+        .iter()
+        .fold(response, |response, (name, value)| response.header(*name, *value))
+        .body(Body::from(body.into()))
+        .unwrap()
 }

@@ -192,7 +192,10 @@ mod tests {
 
     fn problem() -> Diagnostic {
         let at = Span { line: 2, column: 4, length: 3 };
-        Diagnostic { file: "a,b: c.yml".to_owned(), ..Diagnostic::error(at, "100% wrong: no").label("this").hint("write `b`\nor not") }
+        Diagnostic {
+            file: "a,b: c.yml".to_owned(),
+            ..Diagnostic::error(at, "100% wrong: no").label("this").hint("write `b`\nor not")
+        }
     }
 
     #[test]

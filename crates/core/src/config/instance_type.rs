@@ -39,7 +39,9 @@ impl FromStr for InstanceType {
         let inner = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
         let is_part = |part: &str| !part.is_empty() && part.chars().all(inner);
         let is_family = |family: &str| {
-            is_part(family) && family.starts_with(|char: char| char.is_ascii_lowercase()) && family.contains(|char: char| char.is_ascii_digit())
+            is_part(family)
+                && family.starts_with(|char: char| char.is_ascii_lowercase())
+                && family.contains(|char: char| char.is_ascii_digit())
         };
         match size.split_once('.') {
             Some((family, rest)) if is_family(family) && is_part(rest) => Ok(Self(size.to_owned())),
@@ -80,7 +82,8 @@ mod tests {
     #[test]
     fn the_processor_is_known_by_the_family() {
         let architecture = |size: &str| size.parse::<InstanceType>().unwrap().architecture();
-        for arm in ["t4g.small", "m6g.large", "c6gn.large", "x2gd.medium", "im4gn.large", "a1.medium", "hpc7g.4xlarge"] {
+        for arm in ["t4g.small", "m6g.large", "c6gn.large", "x2gd.medium", "im4gn.large", "a1.medium", "hpc7g.4xlarge"]
+        {
             assert_eq!(architecture(arm), Architecture::Arm64, "{arm}");
         }
         for amd in ["t3.small", "g4dn.xlarge", "g5.large", "gr6.4xlarge", "m7i-flex.large", "u-6tb1.56xlarge"] {

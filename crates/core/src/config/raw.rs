@@ -24,7 +24,11 @@ pub(super) struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// Where to point: at the value, or at the key when the value is a block or nothing.
     pub(super) fn place(&self) -> Span {
-        if self.value.span.length > 0 && !matches!(self.value.value, Value::List(_) | Value::Map(_)) { self.value.span } else { self.key }
+        if self.value.span.length > 0 && !matches!(self.value.value, Value::List(_) | Value::Map(_)) {
+            self.value.span
+        } else {
+            self.key
+        }
     }
 
     /// The items of a list.

@@ -156,7 +156,8 @@ fn place(parsed: Spanned<Parsed>, source: &str, lines: &Lines<'_>) -> Node {
         Parsed::Text(text) => Value::Text(text),
         Parsed::List(items) => Value::List(items.into_iter().map(|item| place(item, source, lines)).collect()),
         Parsed::Map(entries) => {
-            let entries = entries.into_iter().map(|(key, value)| (place(key, source, lines), place(value, source, lines)));
+            let entries =
+                entries.into_iter().map(|(key, value)| (place(key, source, lines), place(value, source, lines)));
             Value::Map(entries.collect())
         }
     };
@@ -183,7 +184,8 @@ fn not_yaml(error: &serde_saphyr::Error, lines: &Lines<'_>) -> Diagnostic {
     let at = error.location().unwrap_or(Location::UNKNOWN);
     let at = lines.clamp(span(at, 1));
     if matches!(error, serde_saphyr::Error::MultipleDocuments { .. }) {
-        return Diagnostic::error(at, "the file holds more than one YAML document").hint("remove the second `---` and what follows it");
+        return Diagnostic::error(at, "the file holds more than one YAML document")
+            .hint("remove the second `---` and what follows it");
     }
     let message = error.to_string();
     // The library ends its messages with the place, which is shown already.

@@ -105,7 +105,13 @@ impl FromStr for Probe {
             }
             _ => return Err(wrong()),
         };
-        Ok(Self { check, interval_ms, timeout_ms, retries: u32::try_from(retries).map_err(|_| wrong())?, start_period_ms })
+        Ok(Self {
+            check,
+            interval_ms,
+            timeout_ms,
+            retries: u32::try_from(retries).map_err(|_| wrong())?,
+            start_period_ms,
+        })
     }
 }
 
@@ -118,7 +124,15 @@ mod tests {
 
     #[test]
     fn text_that_is_no_probe_is_refused() {
-        for wrong in ["", "1 2 3 4", "1 2 3 4 http 80", "1 2 3 4 tcp", "1 2 3 4 tcp 70000", "1 2 x 4 running", "1 2 3 4 running now"] {
+        for wrong in [
+            "",
+            "1 2 3 4",
+            "1 2 3 4 http 80",
+            "1 2 3 4 tcp",
+            "1 2 3 4 tcp 70000",
+            "1 2 x 4 running",
+            "1 2 3 4 running now",
+        ] {
             assert!(wrong.parse::<Probe>().is_err(), "{wrong}");
         }
     }

@@ -35,7 +35,8 @@ pub(super) fn bring_up(
     draft: &mut Draft,
 ) -> Hosts {
     let wanted: Vec<HostName> = desired.hosts().collect();
-    let mut hosts = Hosts { usable: BTreeSet::new(), leaving: leaving(desired, observed, draft), up: None, configured: None };
+    let mut hosts =
+        Hosts { usable: BTreeSet::new(), leaving: leaving(desired, observed, draft), up: None, configured: None };
     let mut awaited = Vec::new();
     let mut before_await = Vec::new();
     for host in &wanted {
@@ -52,7 +53,10 @@ pub(super) fn bring_up(
         if found.size != group.size.to_string() {
             draft.block(
                 format!("host `{host}`"),
-                format!("it is a `{}` and skipper.yml says `{}`; changing the size of a host is not built yet", found.size, group.size),
+                format!(
+                    "it is a `{}` and skipper.yml says `{}`; changing the size of a host is not built yet",
+                    found.size, group.size
+                ),
                 "put the former size back, or terminate the instance so that it is launched anew",
             );
         }
@@ -103,11 +107,13 @@ enum Readiness {
 fn readiness(found: &ObservedHost) -> Readiness {
     match (found.state, found.agent, &found.report) {
         (InstanceState::Stopping | InstanceState::Stopped, ..) => Readiness::Stopped,
-        (_, _, Some(report)) if matches!(report.orchestrator, OrchestratorState::Silent(_)) => match report.configured {
-            // It broke off while it was configured for the first time; nothing has been deployed to it.
-            None => Readiness::Known,
-            Some(_) => Readiness::Silent,
-        },
+        (_, _, Some(report)) if matches!(report.orchestrator, OrchestratorState::Silent(_)) => {
+            match report.configured {
+                // It broke off while it was configured for the first time; nothing has been deployed to it.
+                None => Readiness::Known,
+                Some(_) => Readiness::Silent,
+            }
+        }
         (_, _, Some(_)) => Readiness::Known,
         (_, Agent::Absent, None) => Readiness::Fresh,
         (_, Agent::Online | Agent::Lost, None) => Readiness::Silent,
@@ -127,7 +133,12 @@ fn launch_spec(host: &HostName, group: &Group, observed: &Observed, draft: &mut 
             generation: generation(host, observed),
         }),
         Some(LaunchFacts::Impossible { why, hint, refused }) => {
-            let blocked = Blocked { what: format!("group `{}`", host.group), why: why.clone(), hint: hint.clone(), refused: *refused };
+            let blocked = Blocked {
+                what: format!("group `{}`", host.group),
+                why: why.clone(),
+                hint: hint.clone(),
+                refused: *refused,
+            };
             if !draft.blocked.contains(&blocked) {
                 draft.blocked.push(blocked);
             }
@@ -161,7 +172,10 @@ fn leaving(desired: &Desired, observed: &Observed, draft: &mut Draft) -> BTreeMa
     let mut leaving = BTreeMap::new();
     for (host, found) in &observed.hosts {
         let Some(group) = desired.group_of(host) else {
-            draft.notes.push(format!("host `{host}` belongs to group `{}`, which skipper.yml does not name; it is kept", host.group));
+            draft.notes.push(format!(
+                "host `{host}` belongs to group `{}`, which skipper.yml does not name; it is kept",
+                host.group
+            ));
             continue;
         };
         if host.number <= group.scale {
@@ -170,7 +184,10 @@ fn leaving(desired: &Desired, observed: &Observed, draft: &mut Draft) -> BTreeMa
         match &found.report {
             Some(report) if report.member => draft.block(
                 format!("host `{host}`"),
-                format!("the scale of `{}` is {}, and this host carries an etcd member; moving members is not built yet", host.group, group.scale),
+                format!(
+                    "the scale of `{}` is {}, and this host carries an etcd member; moving members is not built yet",
+                    host.group, group.scale
+                ),
                 format!("keep `scale: {}` or more", host.number),
             ),
             Some(_) => {
@@ -239,7 +256,8 @@ fn members(
     if identity(desired, observed, orchestrator, &first).is_some_and(|identity| configured.contains(&&identity)) {
         return Some(first);
     }
-    let current: Vec<HostName> = reports.iter().filter(|(_, report)| report.member).map(|(host, _)| (*host).clone()).collect();
+    let current: Vec<HostName> =
+        reports.iter().filter(|(_, report)| report.member).map(|(host, _)| (*host).clone()).collect();
     if current.len() == count {
         return Some(current);
     }
@@ -260,7 +278,12 @@ fn members(
 }
 
 /// The identity of the configuration with these members; nothing while the address of one is not known.
-fn identity(desired: &Desired, observed: &Observed, orchestrator: &dyn Orchestrator, members: &[HostName]) -> Option<String> {
+fn identity(
+    desired: &Desired,
+    observed: &Observed,
+    orchestrator: &dyn Orchestrator,
+    members: &[HostName],
+) -> Option<String> {
     cluster(desired, &observed.hosts, members).map(|cluster| orchestrator.configuration(&cluster))
 }
 

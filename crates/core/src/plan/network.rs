@@ -49,7 +49,9 @@ pub(super) fn close(desired: &Desired, observed: &Observed, draft: &mut Draft) {
         let (foreign, ours): (Vec<_>, Vec<_>) =
             found.rules.difference(wanted).cloned().partition(|rule| matches!(rule.source, Source::Other(_)));
         for rule in foreign {
-            draft.notes.push(format!("the security group of {security_group} lets in {rule}, which skipper did not write; it is kept"));
+            draft.notes.push(format!(
+                "the security group of {security_group} lets in {rule}, which skipper did not write; it is kept"
+            ));
         }
         if !ours.is_empty() {
             let action = Action::RevokeIngress { security_group: security_group.clone(), rules: ours };
@@ -70,6 +72,8 @@ fn public_rules(group: &Group) -> BTreeSet<IngressRule> {
     group
         .public_ports
         .iter()
-        .flat_map(|&port| [Source::AnyIpv4, Source::AnyIpv6].map(|source| IngressRule { from_port: port, to_port: port, source }))
+        .flat_map(|&port| {
+            [Source::AnyIpv4, Source::AnyIpv6].map(|source| IngressRule { from_port: port, to_port: port, source })
+        })
         .collect()
 }

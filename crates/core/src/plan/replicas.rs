@@ -45,7 +45,9 @@ pub(super) fn compare(
     }
     for host in hosts.leaving.keys() {
         let wishes = all.entry(host.clone()).or_default();
-        wishes.removals.extend(found_on(observed, host).into_iter().map(|replica| removal(replica, Reason::HostLeaves)));
+        wishes
+            .removals
+            .extend(found_on(observed, host).into_iter().map(|replica| removal(replica, Reason::HostLeaves)));
     }
     all
 }
@@ -168,7 +170,8 @@ impl<'a> Comparison<'a> {
     fn replica(&mut self, replica: &ReplicaName, service: &DesiredService, candidates: &[&ObservedReplica]) {
         let matching = candidates.iter().find(|found| self.is_right(found, service)).copied();
         let serving = candidates.iter().filter(|found| serves(found)).find(|found| Some(**found) != matching).copied();
-        let stopped = candidates.iter().filter(|found| is_stopped(found)).find(|found| Some(**found) != matching).copied();
+        let stopped =
+            candidates.iter().filter(|found| is_stopped(found)).find(|found| Some(**found) != matching).copied();
         let (kept, reason) = match (matching, serving.or(stopped)) {
             (Some(found), _) if serves(found) && found.image.as_ref() == Some(&service.image) => {
                 let placement = self.placement(replica, service, found.bindings.clone());
@@ -226,9 +229,13 @@ impl<'a> Comparison<'a> {
     fn is_right(&self, found: &ObservedReplica, service: &DesiredService) -> bool {
         let fits = found.bindings.len() == service.ports.len()
             && service.ports.iter().zip(&found.bindings).all(|(port, binding)| {
-                port.container == binding.container && port.host.map_or_else(|| CHOSEN_PORTS.contains(&binding.host), |host| host == binding.host)
+                port.container == binding.container
+                    && port.host.map_or_else(|| CHOSEN_PORTS.contains(&binding.host), |host| host == binding.host)
             });
-        fits && self.orchestrator.handle(&self.desired.scope, &self.spec(&found.replica, service, found.bindings.clone())) == found.handle
+        fits && self
+            .orchestrator
+            .handle(&self.desired.scope, &self.spec(&found.replica, service, found.bindings.clone()))
+            == found.handle
     }
 
     fn spec(&self, replica: &ReplicaName, service: &DesiredService, bindings: Vec<Binding>) -> ReplicaSpec {

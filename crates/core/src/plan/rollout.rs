@@ -90,7 +90,8 @@ impl Stages {
             let stage = if held.is_disjoint(&arriving) { &mut self.late_removals } else { &mut self.early_removals };
             stage.entry(host.clone()).or_default().push(removal);
         }
-        let held: BTreeSet<u16> = replacements.iter().flat_map(|replacement| replacement.old_ports.iter().copied()).collect();
+        let held: BTreeSet<u16> =
+            replacements.iter().flat_map(|replacement| replacement.old_ports.iter().copied()).collect();
         for fresh in fresh {
             if ports(&fresh.placement.bindings).is_disjoint(&held) {
                 self.early_fresh.push(fresh);
@@ -107,7 +108,9 @@ impl Stages {
     fn add_stray(&mut self, observed: &Observed, hosts: &Hosts) {
         let stray: BTreeSet<&Handle> =
             observed.hosts.values().filter_map(|host| host.report.as_ref()).flat_map(|report| &report.stray).collect();
-        let Some(host) = hosts.usable.iter().find(|host| observed.hosts.get(*host).is_some_and(|found| found.report.is_some())) else {
+        let Some(host) =
+            hosts.usable.iter().find(|host| observed.hosts.get(*host).is_some_and(|found| found.report.is_some()))
+        else {
             return;
         };
         for handle in stray {

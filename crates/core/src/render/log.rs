@@ -39,7 +39,9 @@ impl Log {
         let mut out = Lines { at_ms: event.at_ms, lines: Vec::new() };
         match &event.kind {
             EventKind::RunFinished(finished) if self.style.quiet => {
-                out.lines.extend(finished.failure.iter().flat_map(|failure| failure_lines("error", failure, self.style.workflow)));
+                out.lines.extend(
+                    finished.failure.iter().flat_map(|failure| failure_lines("error", failure, self.style.workflow)),
+                );
             }
             EventKind::Warning { failure } => out.lines.extend(failure_lines("warning", failure, self.style.workflow)),
             _ if self.style.quiet => {}
@@ -50,7 +52,11 @@ impl Log {
             }
             EventKind::ImageOutput { service, line } => out.say(format!("{service} | {line}")),
             EventKind::ImageReady { service, image, origin, took_ms } => {
-                out.say(format!("image of `{service}` is {image}, {} ({})", words::origin(*origin), words::duration(*took_ms)));
+                out.say(format!(
+                    "image of `{service}` is {image}, {} ({})",
+                    words::origin(*origin),
+                    words::duration(*took_ms)
+                ));
             }
             EventKind::ImageFailed { service, .. } => out.say(format!("image of `{service}` failed")),
             EventKind::Observed { state, moment } => {
@@ -85,9 +91,14 @@ impl Log {
             EventKind::ReplicaStarted { step, host, started } => {
                 let took = words::duration(started.took_ms);
                 match &started.outcome {
-                    StartOutcome::Healthy => out.say(format!("[{step}]   `{}` on `{host}` serves after {took}", started.replica)),
+                    StartOutcome::Healthy => {
+                        out.say(format!("[{step}]   `{}` on `{host}` serves after {took}", started.replica))
+                    }
                     StartOutcome::Failed { why, journal } => {
-                        out.say(format!("[{step}]   `{}` on `{host}` does not serve after {took}: {why}", started.replica));
+                        out.say(format!(
+                            "[{step}]   `{}` on `{host}` does not serve after {took}: {why}",
+                            started.replica
+                        ));
                         for line in journal {
                             out.say(format!("[{step}]     {line}"));
                         }
@@ -122,7 +133,12 @@ impl Log {
                 for left in &finished.leftovers {
                     out.lines.push(text::line(&format!("left over: {left}")));
                 }
-                out.lines.push(text::line(&format!("{} ({}, exit {})", finished.summary, words::duration(finished.took_ms), finished.exit.code())));
+                out.lines.push(text::line(&format!(
+                    "{} ({}, exit {})",
+                    finished.summary,
+                    words::duration(finished.took_ms),
+                    finished.exit.code()
+                )));
             }
         }
         out.lines
@@ -170,7 +186,10 @@ impl Lines {
 fn headline(run: &RunStarted) -> String {
     let revision = run.revision.as_ref().map(|revision| format!(" {}", revision.short())).unwrap_or_default();
     let scope = &run.scope;
-    text::line(&format!("skipper {} {}{revision}: {} in {}, {}", run.version, run.command, scope.project, scope.environment, run.region))
+    text::line(&format!(
+        "skipper {} {}{revision}: {} in {}, {}",
+        run.version, run.command, scope.project, scope.environment, run.region
+    ))
 }
 
 /// A failure with its causes, lines and hints, after a word for its gravity; for a workflow a command that marks it comes first.
@@ -198,7 +217,8 @@ pub fn plan_lines(plan: &Plan) -> Vec<String> {
         lines.extend(blocked.hint.iter().map(|hint| text::line(&format!("      hint: {hint}"))));
     }
     if !plan.kept.is_empty() {
-        let names: Vec<String> = plan.kept.iter().map(|kept| format!("`{}` on `{}`", kept.placement.replica, kept.placement.host)).collect();
+        let names: Vec<String> =
+            plan.kept.iter().map(|kept| format!("`{}` on `{}`", kept.placement.replica, kept.placement.host)).collect();
         lines.push(text::line(&format!("   =  kept as they are: {}", names.join(", "))));
     }
     lines.extend(plan.notes.iter().map(|note| text::line(&format!("   -  {note}"))));

@@ -22,7 +22,8 @@ pub fn comment(progress: &Progress) -> String {
     }
     page.plan(progress);
     if let Some(state) = progress.state() {
-        let title = if progress.after.is_some() || progress.finished.is_some() { "What runs now" } else { "What runs before" };
+        let title =
+            if progress.after.is_some() || progress.finished.is_some() { "What runs now" } else { "What runs before" };
         if !state.replicas.is_empty() {
             page.section(&format!("#### {title}"), table::markdown(state));
         }
@@ -58,7 +59,9 @@ impl Page {
             None => ("\u{23f3}", "deploying"),
             Some(RunFinished { exit: Exit::Serves, .. }) if run.command == "plan" => ("\u{1f4cb}", "plan"),
             Some(RunFinished { exit: Exit::Serves, .. }) => ("\u{2705}", "deployed"),
-            Some(RunFinished { exit: Exit::Restored, .. }) => ("\u{21a9}\u{fe0f}", "failed, the previous release serves"),
+            Some(RunFinished { exit: Exit::Restored, .. }) => {
+                ("\u{21a9}\u{fe0f}", "failed, the previous release serves")
+            }
             Some(RunFinished { exit: Exit::Cancelled, .. }) => ("\u{1f6d1}", "cancelled"),
             Some(RunFinished { exit: Exit::Degraded, .. }) => ("\u{274c}", "failed, no release serves everywhere"),
             Some(RunFinished { exit: Exit::BuildFailed, .. }) => ("\u{274c}", "build failed, nothing was deployed"),
@@ -66,7 +69,11 @@ impl Page {
             Some(RunFinished { exit: Exit::Refused, .. }) => ("\u{274c}", "refused"),
             Some(RunFinished { exit: Exit::Defect | Exit::BadInput, .. }) => ("\u{274c}", "failed"),
         };
-        self.line(format!("### {mark} {} in {}: {words}", text::code(run.scope.project.as_ref()), text::code(run.scope.environment.as_ref())));
+        self.line(format!(
+            "### {mark} {} in {}: {words}",
+            text::code(run.scope.project.as_ref()),
+            text::code(run.scope.environment.as_ref())
+        ));
     }
 
     fn release(&mut self, progress: &Progress) {
@@ -90,7 +97,12 @@ impl Page {
             self.line(match image {
                 ImageProgress::Started => format!("| {service} | | being made | |"),
                 ImageProgress::Ready { image, origin, took_ms } => {
-                    format!("| {service} | {} | {} | {} |", text::code(image.digest.short()), words::origin(*origin), words::duration(*took_ms))
+                    format!(
+                        "| {service} | {} | {} | {} |",
+                        text::code(image.digest.short()),
+                        words::origin(*origin),
+                        words::duration(*took_ms)
+                    )
                 }
                 ImageProgress::Failed(_) => format!("| {service} | | failed | |"),
             });
@@ -160,7 +172,11 @@ impl Page {
         let Some(run) = &progress.run else { return };
         let link = run.run_url.as_ref().map(|url| format!("[run]({url}), ")).unwrap_or_default();
         self.line("");
-        self.line(format!("<sub>{link}started {}, skipper {}</sub>", text::prose(&run.started_at), text::prose(&run.version)));
+        self.line(format!(
+            "<sub>{link}started {}, skipper {}</sub>",
+            text::prose(&run.started_at),
+            text::prose(&run.version)
+        ));
     }
 }
 
@@ -218,8 +234,13 @@ mod tests {
     #[test]
     fn a_comment_that_is_cut_within_a_fence_closes_that_fence() {
         let lines = vec!["``` not the end".to_owned(); 4_000];
-        let comment = cut(format!("<details><summary>The last lines</summary>\n\n{}\n\n</details>\n", text::fenced(&lines)));
+        let comment =
+            cut(format!("<details><summary>The last lines</summary>\n\n{}\n\n</details>\n", text::fenced(&lines)));
         assert!(comment.len() < COMMENT_LIMIT && comment.contains("\n````text\n"));
-        assert!(comment.ends_with("not the end\n````\n\n</details>\n\nThe rest is in the run's log.\n"), "{}", &comment[comment.len() - 200..]);
+        assert!(
+            comment.ends_with("not the end\n````\n\n</details>\n\nThe rest is in the run's log.\n"),
+            "{}",
+            &comment[comment.len() - 200..]
+        );
     }
 }

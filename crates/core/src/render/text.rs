@@ -4,7 +4,11 @@
 ///
 /// The runner reads `::command::` at the start of a line and the older `##[command]` anywhere in it, from stdout and stderr alike.
 pub fn line(text: &str) -> String {
-    let plain: String = strip_ansi(text).chars().map(|char| if char == '\t' { ' ' } else { char }).filter(|char| !is_unprintable(*char)).collect();
+    let plain: String = strip_ansi(text)
+        .chars()
+        .map(|char| if char == '\t' { ' ' } else { char })
+        .filter(|char| !is_unprintable(*char))
+        .collect();
     let plain = plain.replace("##[", "##\u{200b}[");
     if plain.trim_start().starts_with("::") { plain.replacen("::", ":\u{200b}:", 1) } else { plain }
 }
@@ -74,7 +78,8 @@ fn longest_run(text: &str, of: char) -> usize {
 
 /// Control characters, and those that turn the direction of text or hide it.
 fn is_unprintable(char: char) -> bool {
-    char.is_control() || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{2028}' | '\u{2029}')
+    char.is_control()
+        || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{2028}' | '\u{2029}')
 }
 
 /// Removes escape sequences as terminals know them: `ESC [ … letter` and `ESC ] … BEL`.

@@ -11,8 +11,12 @@ use crate::{
 pub fn action(action: &Action) -> String {
     match action {
         Action::CreateSecurityGroup { security_group } => format!("create the security group of {security_group}"),
-        Action::AuthorizeIngress { security_group, rules } => format!("authorize {} into {security_group}", list_rules(rules)),
-        Action::RevokeIngress { security_group, rules } => format!("revoke {} into {security_group}", list_rules(rules)),
+        Action::AuthorizeIngress { security_group, rules } => {
+            format!("authorize {} into {security_group}", list_rules(rules))
+        }
+        Action::RevokeIngress { security_group, rules } => {
+            format!("revoke {} into {security_group}", list_rules(rules))
+        }
         Action::LaunchHost { host, spec } => format!("launch host `{host}` ({}, {})", spec.size, spec.image_name),
         Action::AwaitHosts { hosts } => format!("wait until {} online", are(hosts)),
         Action::ConfigureHosts { hosts, members } => format!("configure {} (etcd on {})", list(hosts), list(members)),
@@ -22,18 +26,25 @@ pub fn action(action: &Action) -> String {
             format!("pull {} to {}", count(distinct.len(), "image"), list(&hosts))
         }
         Action::StartReplicas { replicas } => {
-            let names: Vec<String> = replicas.iter().map(|fresh| format!("`{}` on `{}`", fresh.placement.replica, fresh.placement.host)).collect();
+            let names: Vec<String> = replicas
+                .iter()
+                .map(|fresh| format!("`{}` on `{}`", fresh.placement.replica, fresh.placement.host))
+                .collect();
             format!("start {}", names.join(", "))
         }
         Action::ReplaceReplicas { host, replacements } => {
-            let names: Vec<String> =
-                replacements.iter().map(|replacement| format!("`{}` ({})", replacement.new.replica, replacement.order.word())).collect();
+            let names: Vec<String> = replacements
+                .iter()
+                .map(|replacement| format!("`{}` ({})", replacement.new.replica, replacement.order.word()))
+                .collect();
             format!("replace {} on host `{host}`", names.join(", "))
         }
         Action::RemoveReplicas { removals } => {
             let names: Vec<String> = removals
                 .iter()
-                .flat_map(|(host, removals)| removals.iter().map(move |removal| format!("`{}` from `{host}`", removal.handle)))
+                .flat_map(|(host, removals)| {
+                    removals.iter().map(move |removal| format!("`{}` from `{host}`", removal.handle))
+                })
                 .collect();
             format!("remove {}", names.join(", "))
         }

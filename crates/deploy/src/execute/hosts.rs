@@ -1,9 +1,6 @@
 //! Steps that launch, await, configure and terminate hosts.
 
-use std::{
-    collections::BTreeSet,
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use skipper_core::{
     desired::Scope,
@@ -65,12 +62,20 @@ impl Run<'_> {
                     self.say(format!("launched `{instance}` from {}", spec.image_name));
                     self.known.host_is(host, launching(&instance, state, spec));
                     // The instance carries its tag, so a lost record costs nothing but a look at a dead token later.
-                    return self.record(host, &LaunchRecord { generation, instance: Some(instance) }).await.map_err(|failure| failed(failure).into());
+                    return self
+                        .record(host, &LaunchRecord { generation, instance: Some(instance) })
+                        .await
+                        .map_err(|failure| failed(failure).into());
                 }
-                (instance, None) => self.say(format!("the token of generation {generation} belongs to `{instance}`, which is terminated; taking the next")),
+                (instance, None) => self.say(format!(
+                    "the token of generation {generation} belongs to `{instance}`, which is terminated; taking the next"
+                )),
             }
         }
-        Err(failed(Failure::new(Exit::Blocked, "every client token belongs to a terminated instance").hint("run again")).into())
+        Err(failed(
+            Failure::new(Exit::Blocked, "every client token belongs to a terminated instance").hint("run again"),
+        )
+        .into())
     }
 
     async fn record(&self, host: &HostName, record: &LaunchRecord) -> Result<(), Failure> {
@@ -92,14 +97,19 @@ impl Run<'_> {
                 self.ask(async || self.hands.compute.instances(scope).await),
                 self.ask(async || self.hands.remote.agents(scope).await),
             );
-            let (instances, agents) = (instances.map_err(|error| error.failure)?, agents.map_err(|error| error.failure)?);
+            let (instances, agents) =
+                (instances.map_err(|error| error.failure)?, agents.map_err(|error| error.failure)?);
             let mut missing = Vec::new();
             for host in hosts {
                 let wanted = self.known.instance(host)?;
                 let found = instances.iter().find(|found| found.instance == wanted);
                 let agent = agents.get(&wanted).copied().unwrap_or(Agent::Absent);
                 match found {
-                    Some(found) if found.state == InstanceState::Running && agent == Agent::Online && found.private_address.is_some() => {
+                    Some(found)
+                        if found.state == InstanceState::Running
+                            && agent == Agent::Online
+                            && found.private_address.is_some() =>
+                    {
                         if announced.insert(host.clone()) {
                             self.say(format!("host `{host}` is online ({})", found.instance));
                         }
@@ -116,7 +126,11 @@ impl Run<'_> {
                             },
                         );
                     }
-                    Some(found) => missing.push(format!("host `{host}` (`{wanted}`) is {} and its SSM agent is {}", found.state.word(), word(agent))),
+                    Some(found) => missing.push(format!(
+                        "host `{host}` (`{wanted}`) is {} and its SSM agent is {}",
+                        found.state.word(),
+                        word(agent)
+                    )),
                     None => missing.push(format!("host `{host}` (`{wanted}`) is not described by EC2")),
                 }
             }
@@ -140,10 +154,15 @@ impl Run<'_> {
         let names = self.known.hosts().into_iter().map(|(host, found)| (found.instance, host)).collect();
         let script = self.hands.orchestrator.observe(&self.known.desired.scope, &names);
         for (host, answer) in self.run(hosts, &script, OBSERVE_DEADLINE).await? {
-            let report = answer.and_then(|output| self.hands.orchestrator.read_observation(&output).map_err(|error| host_failure(&error)));
+            let report = answer.and_then(|output| {
+                self.hands.orchestrator.read_observation(&output).map_err(|error| host_failure(&error))
+            });
             let report = report.map_err(|failure| failure.during(format!("ask host `{host}` what it runs")))?;
             if report.configured.is_some() {
-                let failure = Failure::new(Exit::Blocked, format!("host `{host}` has been in use, and AWS did not list it when the plan was made"));
+                let failure = Failure::new(
+                    Exit::Blocked,
+                    format!("host `{host}` has been in use, and AWS did not list it when the plan was made"),
+                );
                 return Err(failure.hint("run again: now that it answers, the plan knows what it runs").into());
             }
         }
@@ -193,7 +212,8 @@ const fn word(agent: Agent) -> &'static str {
 }
 
 fn offline(missing: Vec<String>) -> Failure {
-    let failure = Failure::new(Exit::Blocked, format!("hosts did not come online within {} s", HOST_DEADLINE.as_secs()));
+    let failure =
+        Failure::new(Exit::Blocked, format!("hosts did not come online within {} s", HOST_DEADLINE.as_secs()));
     missing
         .into_iter()
         .fold(failure, Failure::because)

@@ -1,9 +1,6 @@
 //! What is known of the world while a plan is carried out: what was observed, and what steps have made since.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-};
+use std::{cell::RefCell, collections::BTreeMap};
 
 use skipper_core::{
     desired::Desired,
@@ -23,8 +20,14 @@ pub(crate) struct Known<'a> {
 
 impl<'a> Known<'a> {
     pub(crate) fn new(desired: &'a Desired, observed: &'a Observed) -> Self {
-        let security_groups = observed.security_groups.iter().map(|(name, found)| (name.clone(), found.id.clone())).collect();
-        Self { desired, observed, hosts: RefCell::new(observed.hosts.clone()), security_groups: RefCell::new(security_groups) }
+        let security_groups =
+            observed.security_groups.iter().map(|(name, found)| (name.clone(), found.id.clone())).collect();
+        Self {
+            desired,
+            observed,
+            hosts: RefCell::new(observed.hosts.clone()),
+            security_groups: RefCell::new(security_groups),
+        }
     }
 
     pub(crate) fn hosts(&self) -> BTreeMap<HostName, ObservedHost> {
@@ -48,10 +51,8 @@ impl<'a> Known<'a> {
     }
 
     pub(crate) fn security_group(&self, name: &SecurityGroup) -> Result<String, Failure> {
-        self.security_groups
-            .borrow()
-            .get(name)
-            .cloned()
-            .ok_or_else(|| Failure::new(Exit::Defect, format!("the plan uses the security group of {name} before it exists")))
+        self.security_groups.borrow().get(name).cloned().ok_or_else(|| {
+            Failure::new(Exit::Defect, format!("the plan uses the security group of {name} before it exists"))
+        })
     }
 }

@@ -147,7 +147,9 @@ impl Run<'_> {
         };
         let outcome = match &result {
             Ok(()) => Outcome::Done,
-            Err(failed) if failed.failure.exit == Exit::Cancelled => Outcome::Cancelled { leftovers: failed.leftovers.clone() },
+            Err(failed) if failed.failure.exit == Exit::Cancelled => {
+                Outcome::Cancelled { leftovers: failed.leftovers.clone() }
+            }
             Err(failed) => Outcome::Failed {
                 failure: failed.failure.clone(),
                 leftovers: failed.leftovers.clone(),

@@ -11,10 +11,15 @@ impl Run<'_> {
         let subnet = desired.groups.values().flat_map(|group| &group.subnets).next();
         let id = self
             .ask(async || {
-                self.hands.compute.create_security_group(&desired.scope, security_group, subnet.map(String::as_str)).await
+                self.hands
+                    .compute
+                    .create_security_group(&desired.scope, security_group, subnet.map(String::as_str))
+                    .await
             })
             .await
-            .map_err(|error| StepFailure::from(error.failure.during(format!("create the security group of {security_group}"))))?;
+            .map_err(|error| {
+                StepFailure::from(error.failure.during(format!("create the security group of {security_group}")))
+            })?;
         self.say(format!("created `{id}`"));
         self.known.security_group_is(security_group, id);
         Ok(())
@@ -23,16 +28,16 @@ impl Run<'_> {
     pub(super) async fn authorize(&self, security_group: &SecurityGroup, rules: &[IngressRule]) -> StepResult {
         let id = self.known.security_group(security_group)?;
         let cluster = self.known.security_group(&SecurityGroup::Cluster)?;
-        self.ask(async || self.hands.compute.authorize(&id, rules, &cluster).await)
-            .await
-            .map_err(|error| error.failure.during(format!("authorize ingress into the security group of {security_group}")).into())
+        self.ask(async || self.hands.compute.authorize(&id, rules, &cluster).await).await.map_err(|error| {
+            error.failure.during(format!("authorize ingress into the security group of {security_group}")).into()
+        })
     }
 
     pub(super) async fn revoke(&self, security_group: &SecurityGroup, rules: &[IngressRule]) -> StepResult {
         let id = self.known.security_group(security_group)?;
         let cluster = self.known.security_group(&SecurityGroup::Cluster)?;
-        self.ask(async || self.hands.compute.revoke(&id, rules, &cluster).await)
-            .await
-            .map_err(|error| error.failure.during(format!("revoke ingress into the security group of {security_group}")).into())
+        self.ask(async || self.hands.compute.revoke(&id, rules, &cluster).await).await.map_err(|error| {
+            error.failure.during(format!("revoke ingress into the security group of {security_group}")).into()
+        })
     }
 }

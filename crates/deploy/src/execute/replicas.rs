@@ -96,14 +96,19 @@ impl Run<'_> {
             .collect::<Result<_, Failure>>()?;
         let on_host = |handles: Vec<Handle>| BTreeMap::from([(host.clone(), handles)]);
         match self.start_all(&BTreeMap::from([(host.clone(), starts)])).await {
-            Ok(()) => self.remove_handles(&on_host(replacements.iter().map(|replacement| replacement.old.clone()).collect())).await,
+            Ok(()) => {
+                self.remove_handles(&on_host(replacements.iter().map(|replacement| replacement.old.clone()).collect()))
+                    .await
+            }
             Err(failed) => {
                 self.say(format!("the new release does not serve on host `{host}`; bringing back what served there"));
                 let new = replacements.iter().map(|replacement| replacement.new.handle.clone()).collect();
                 let leftovers = self.undo(&on_host(new)).await;
                 let (restored, failure) = match self.bring_back(host, replacements).await {
                     Ok(restored) => (restored, failed.failure),
-                    Err(back) => (Some(false), failed.failure.because(format!("bringing back what served failed too: {back}"))),
+                    Err(back) => {
+                        (Some(false), failed.failure.because(format!("bringing back what served failed too: {back}")))
+                    }
                 };
                 Err(StepFailure { failure, leftovers, restored })
             }
@@ -117,7 +122,9 @@ impl Run<'_> {
         }
         let starts: Vec<Start> = replacements
             .iter()
-            .filter(|replacement| replacement.old_stopped || (replacement.order == Order::StopFirst && replacement.old_served))
+            .filter(|replacement| {
+                replacement.old_stopped || (replacement.order == Order::StopFirst && replacement.old_served)
+            })
             .map(|replacement| {
                 let told = replacement.old_probe.as_deref().and_then(|probe| probe.parse().ok());
                 let probe = match told {
@@ -142,7 +149,9 @@ impl Run<'_> {
             Err(failed) => {
                 let why = failed.failure.causes.join(": ");
                 self.say(format!("failed to remove what the failed start has left: {}: {why}", failed.failure));
-                let left = handles.iter().flat_map(|(host, handles)| handles.iter().map(move |handle| format!("`{handle}` on host `{host}`")));
+                let left = handles.iter().flat_map(|(host, handles)| {
+                    handles.iter().map(move |handle| format!("`{handle}` on host `{host}`"))
+                });
                 Leftovers::Unknown(left.collect())
             }
         }
@@ -157,16 +166,18 @@ impl Run<'_> {
         // Nothing is known of a start that nobody heard of: everything it was to start may be there.
         let unheard = |failure: Failure| StartFailure {
             failure,
-            handles: starts.iter().map(|(host, starts)| (host.clone(), starts.iter().map(|start| start.handle.clone()).collect())).collect(),
+            handles: starts
+                .iter()
+                .map(|(host, starts)| (host.clone(), starts.iter().map(|start| start.handle.clone()).collect()))
+                .collect(),
         };
         let answers = self.run(&hosts, &script, deadline).await.map_err(unheard)?;
         let mut failures = Vec::new();
         let mut handles: BTreeMap<HostName, Vec<Handle>> = BTreeMap::new();
         for (host, answer) in answers {
             let asked = starts.get(&host).map(Vec::as_slice).unwrap_or_default();
-            let started = answer.and_then(|output| {
-                self.hands.orchestrator.read_started(&output).map_err(|error| host_failure(&error))
-            });
+            let started = answer
+                .and_then(|output| self.hands.orchestrator.read_started(&output).map_err(|error| host_failure(&error)));
             let started = match started {
                 Ok(started) => started,
                 Err(failure) => {
@@ -193,25 +204,30 @@ impl Run<'_> {
         let Some(started) = started else {
             return Some(Failure::failed_to(Exit::Degraded, what).because("the host's answer does not mention it"));
         };
-        self.hands.events.emit(EventKind::ReplicaStarted { step: self.step.id, host: host.clone(), started: started.clone() });
+        self.hands.events.emit(EventKind::ReplicaStarted {
+            step: self.step.id,
+            host: host.clone(),
+            started: started.clone(),
+        });
         match &started.outcome {
             StartOutcome::Healthy => None,
             StartOutcome::Failed { why, journal } => Some(
                 Failure::failed_to(Exit::Degraded, what)
                     .because(why.clone())
-                    .hint(format!("service `{}` must answer its healthcheck within {} s of its start", start.replica.service, start.probe.deadline().as_secs()))
+                    .hint(format!(
+                        "service `{}` must answer its healthcheck within {} s of its start",
+                        start.replica.service,
+                        start.probe.deadline().as_secs()
+                    ))
                     .with_lines(journal.iter().cloned()),
             ),
         }
     }
 
     fn new_start(&self, placement: &Placement) -> Result<Start, Failure> {
-        let service = self
-            .known
-            .desired
-            .services
-            .get(&placement.replica.service)
-            .ok_or_else(|| Failure::new(Exit::Defect, format!("the plan starts `{}`, whose service is not desired", placement.replica)))?;
+        let service = self.known.desired.services.get(&placement.replica.service).ok_or_else(|| {
+            Failure::new(Exit::Defect, format!("the plan starts `{}`, whose service is not desired", placement.replica))
+        })?;
         Ok(Start {
             replica: placement.replica.clone(),
             handle: placement.handle.clone(),
@@ -226,7 +242,10 @@ impl Run<'_> {
         })
     }
 
-    fn by_instance<'b, T>(&self, items: impl Iterator<Item = (&'b HostName, T)>) -> Result<BTreeMap<InstanceId, T>, Failure> {
+    fn by_instance<'b, T>(
+        &self,
+        items: impl Iterator<Item = (&'b HostName, T)>,
+    ) -> Result<BTreeMap<InstanceId, T>, Failure> {
         items.map(|(host, item)| Ok((self.known.instance(host)?, item))).collect()
     }
 }

@@ -1,6 +1,9 @@
 //! Runs one script on several hosts and judges every answer.
 
-use std::{collections::{BTreeMap, BTreeSet}, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use skipper_core::{
     exit::Exit,
@@ -16,12 +19,20 @@ use crate::ports::Invocation;
 
 impl Run<'_> {
     /// Runs a script that reports nothing but success; the first host that failed is the failure, the others are its causes.
-    pub(super) async fn run_done(&self, hosts: &[HostName], script: &Script, deadline: Duration, verb: &str) -> StepResult {
+    pub(super) async fn run_done(
+        &self,
+        hosts: &[HostName],
+        script: &Script,
+        deadline: Duration,
+        verb: &str,
+    ) -> StepResult {
         let answers = self.run(hosts, script, deadline).await?;
         let failures: Vec<Failure> = answers
             .into_iter()
             .filter_map(|(host, answer)| {
-                let result = answer.and_then(|output| self.hands.orchestrator.read_done(&output).map_err(|error| host_failure(&error)));
+                let result = answer.and_then(|output| {
+                    self.hands.orchestrator.read_done(&output).map_err(|error| host_failure(&error))
+                });
                 result.err().map(|failure| failure.during(format!("{verb} host `{host}`")))
             })
             .collect();
@@ -47,9 +58,14 @@ impl Run<'_> {
             .map(|(instance, host)| {
                 let output = match answers.get(&instance) {
                     Some(Invocation::Finished { stdout, stderr, code }) => self.judge(host, *code, stdout, stderr),
-                    Some(Invocation::Lost(status)) => Err(Failure::new(Exit::Blocked, format!("the script `{}` did not end on it: {status}", script.name))
-                        .hint("see whether the instance and its SSM agent are healthy, and run again")),
-                    None => Err(Failure::new(Exit::Blocked, format!("nothing was heard of the script `{}`", script.name))),
+                    Some(Invocation::Lost(status)) => Err(Failure::new(
+                        Exit::Blocked,
+                        format!("the script `{}` did not end on it: {status}", script.name),
+                    )
+                    .hint("see whether the instance and its SSM agent are healthy, and run again")),
+                    None => {
+                        Err(Failure::new(Exit::Blocked, format!("nothing was heard of the script `{}`", script.name)))
+                    }
                 };
                 (host.clone(), output)
             })
@@ -64,7 +80,8 @@ impl Run<'_> {
         if code == 0 || skipper_core::script::decode_result(stdout).is_ok() {
             return Ok(stdout.to_owned());
         }
-        let words = stderr.lines().chain(stdout.lines()).rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+        let words =
+            stderr.lines().chain(stdout.lines()).rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
         Err(Failure::new(Exit::Blocked, format!("the script ended with exit code {code}")).because(words.to_owned()))
     }
 }
@@ -74,7 +91,8 @@ pub(super) fn first(failures: Vec<Failure>) -> StepResult {
     let mut failures = failures.into_iter();
     let Some(first) = failures.next() else { return Ok(()) };
     let all = failures.fold(first, |first, other| {
-        let cause = other.causes.first().map_or_else(|| other.message.clone(), |cause| format!("{}: {cause}", other.message));
+        let cause =
+            other.causes.first().map_or_else(|| other.message.clone(), |cause| format!("{}: {cause}", other.message));
         first.because(cause)
     });
     Err(all.into())

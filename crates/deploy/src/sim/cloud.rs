@@ -1,6 +1,9 @@
 //! Instances, security groups and parameters.
 
-use std::{collections::{BTreeMap, BTreeSet}, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use skipper_core::{
@@ -12,7 +15,9 @@ use skipper_core::{
 use tokio::time::Instant;
 
 use super::{SimHost, SimWorld};
-use crate::ports::{Compute, FoundInstance, Invocation, Launch, LaunchQuery, PortError, PortErrorKind, PortResult, Remote, Store};
+use crate::ports::{
+    Compute, FoundInstance, Invocation, Launch, LaunchQuery, PortError, PortErrorKind, PortResult, Remote, Store,
+};
 
 /// From launch to running.
 const BOOT: Duration = Duration::from_secs(10);
@@ -65,7 +70,10 @@ impl Compute for SimWorld {
         self.call("compute.security_groups", async || Ok(self.look().security_groups.clone())).await
     }
 
-    async fn launch_facts(&self, queries: &BTreeMap<GroupName, LaunchQuery>) -> PortResult<BTreeMap<GroupName, LaunchFacts>> {
+    async fn launch_facts(
+        &self,
+        queries: &BTreeMap<GroupName, LaunchQuery>,
+    ) -> PortResult<BTreeMap<GroupName, LaunchFacts>> {
         self.call("compute.launch_facts", async || {
             let state = self.look();
             let facts = queries.iter().map(|(group, query)| {
@@ -81,14 +89,21 @@ impl Compute for SimWorld {
         .await
     }
 
-    async fn create_security_group(&self, _scope: &Scope, name: &SecurityGroup, _subnet: Option<&str>) -> PortResult<String> {
+    async fn create_security_group(
+        &self,
+        _scope: &Scope,
+        name: &SecurityGroup,
+        _subnet: Option<&str>,
+    ) -> PortResult<String> {
         self.call("compute.create_security_group", async || {
             let mut state = self.change();
             if let Some(found) = state.security_groups.get(name) {
                 return Ok(found.id.clone());
             }
             let id = state.fresh_id("sg");
-            state.security_groups.insert(name.clone(), ObservedSecurityGroup { id: id.clone(), rules: BTreeSet::new() });
+            state
+                .security_groups
+                .insert(name.clone(), ObservedSecurityGroup { id: id.clone(), rules: BTreeSet::new() });
             Ok(id)
         })
         .await
@@ -143,7 +158,8 @@ impl SimWorld {
     fn security_group(&self, id: &str, change: impl FnOnce(&mut ObservedSecurityGroup)) -> PortResult<()> {
         let mut state = self.change();
         let found = state.security_groups.values_mut().find(|found| found.id == id);
-        let found = found.ok_or_else(|| PortError::new(PortErrorKind::Missing, format!("there is no security group `{id}`")))?;
+        let found = found
+            .ok_or_else(|| PortError::new(PortErrorKind::Missing, format!("there is no security group `{id}`")))?;
         change(found);
         Ok(())
     }
@@ -155,7 +171,9 @@ impl Remote for SimWorld {
         let count = self.look().hosts.values().filter(|host| host.alive()).count();
         self.pages("remote.agents", count).await?;
         let mut listed = BTreeMap::new();
-        for (instance, host) in self.change().hosts.iter_mut().filter(|(_, host)| host.alive() && host.launched.elapsed() >= ONLINE) {
+        for (instance, host) in
+            self.change().hosts.iter_mut().filter(|(_, host)| host.alive() && host.launched.elapsed() >= ONLINE)
+        {
             if host.unlisted > 0 {
                 host.unlisted -= 1;
             } else {
@@ -165,7 +183,12 @@ impl Remote for SimWorld {
         Ok(listed)
     }
 
-    async fn run(&self, on: &BTreeSet<InstanceId>, script: &Script, deadline: Duration) -> PortResult<BTreeMap<InstanceId, Invocation>> {
+    async fn run(
+        &self,
+        on: &BTreeSet<InstanceId>,
+        script: &Script,
+        deadline: Duration,
+    ) -> PortResult<BTreeMap<InstanceId, Invocation>> {
         let instances: Vec<&InstanceId> = on.iter().collect();
         let mut answers = BTreeMap::new();
         for page in instances.chunks(PAGE) {
@@ -173,7 +196,10 @@ impl Remote for SimWorld {
                 .call(&format!("remote.run/{}", script.name), async || {
                     let answers = futures::future::join_all(page.iter().map(async |instance| {
                         let answer = tokio::time::timeout(deadline, self.run_on(instance, script)).await;
-                        ((*instance).clone(), answer.unwrap_or_else(|_| Invocation::Lost("ExecutionTimedOut".to_owned())))
+                        (
+                            (*instance).clone(),
+                            answer.unwrap_or_else(|_| Invocation::Lost("ExecutionTimedOut".to_owned())),
+                        )
                     }));
                     Ok(answers.await)
                 })
@@ -190,7 +216,10 @@ impl Store for SimWorld {
         self.call("store.read", async || {
             let below = format!("{path}/");
             let state = self.look();
-            let found = state.parameters.iter().filter_map(|(key, value)| Some((key.strip_prefix(&below)?.to_owned(), value.clone())));
+            let found = state
+                .parameters
+                .iter()
+                .filter_map(|(key, value)| Some((key.strip_prefix(&below)?.to_owned(), value.clone())));
             Ok(found.collect())
         })
         .await

@@ -12,7 +12,13 @@ impl CodeHost for SimWorld {
         self.call("code_host.pull_requests", async || Ok(self.look().pull_requests.clone())).await
     }
 
-    async fn comment(&self, pull_request: u64, key: &str, _run: Option<(u64, u32)>, body: &str) -> PortResult<Option<String>> {
+    async fn comment(
+        &self,
+        pull_request: u64,
+        key: &str,
+        _run: Option<(u64, u32)>,
+        body: &str,
+    ) -> PortResult<Option<String>> {
         self.call("code_host.comment", async || {
             let mut state = self.change();
             let found = state.comments.iter_mut().find(|(number, known, ..)| *number == pull_request && known == key);

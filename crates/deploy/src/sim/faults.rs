@@ -55,7 +55,10 @@ impl SimWorld {
             Some(FaultKind::Fails(kind)) => Err(PortError::new(kind, format!("the simulated call `{name}` fails"))),
             Some(FaultKind::LosesReply) => {
                 effect().await?;
-                Err(PortError::new(PortErrorKind::Unclear, format!("the reply to the simulated call `{name}` was lost")))
+                Err(PortError::new(
+                    PortErrorKind::Unclear,
+                    format!("the reply to the simulated call `{name}` was lost"),
+                ))
             }
             Some(FaultKind::TimesOut) => {
                 tokio::time::sleep(Duration::from_secs(60)).await;

@@ -89,7 +89,9 @@ impl SimHost {
     /// Whether another unit that runs has one of these host ports.
     fn port_taken(&self, unit: &Unit) -> bool {
         let taken = self.units.values().filter(|other| other.wanted && other.unit.handle != unit.handle);
-        taken.flat_map(|other| &other.unit.bindings).any(|theirs| unit.bindings.iter().any(|ours| ours.host == theirs.host))
+        taken
+            .flat_map(|other| &other.unit.bindings)
+            .any(|theirs| unit.bindings.iter().any(|ours| ours.host == theirs.host))
     }
 
     fn report(&self, stray: Vec<Handle>) -> HostReport {
@@ -126,12 +128,17 @@ impl SimUnit {
 impl SimWorld {
     /// Runs a script on one host, as its shell would.
     pub(super) async fn run_on(&self, instance: &InstanceId, script: &Script) -> Invocation {
-        let reachable = self.look().hosts.get(instance).is_some_and(|host| host.alive() && !host.silent && !host.stopped);
+        let reachable =
+            self.look().hosts.get(instance).is_some_and(|host| host.alive() && !host.silent && !host.stopped);
         if !reachable {
             return Invocation::Lost("DeliveryTimedOut".to_owned());
         }
         let Some(task) = Task::decode(script) else {
-            return Invocation::Finished { code: 2, stdout: String::new(), stderr: format!("the script `{}` is not understood", script.name) };
+            return Invocation::Finished {
+                code: 2,
+                stdout: String::new(),
+                stderr: format!("the script `{}` is not understood", script.name),
+            };
         };
         let stdout = match task {
             Task::Observe { hosts, .. } => self.observed_by(instance, &hosts),
@@ -144,14 +151,22 @@ impl SimWorld {
                 });
                 encode_done()
             }
-            Task::Pull { images } => self.pull_on(instance, images.get(instance).map(Vec::as_slice).unwrap_or_default()).await,
-            Task::Start { starts, .. } => self.start_on(instance, starts.get(instance).map(Vec::as_slice).unwrap_or_default()).await,
+            Task::Pull { images } => {
+                self.pull_on(instance, images.get(instance).map(Vec::as_slice).unwrap_or_default()).await
+            }
+            Task::Start { starts, .. } => {
+                self.start_on(instance, starts.get(instance).map(Vec::as_slice).unwrap_or_default()).await
+            }
             Task::Remove { handles, .. } => {
                 self.pass_stop_time().await;
                 for handle in handles.get(instance).into_iter().flatten() {
                     let mut state = self.change();
                     // What is stray is registered with a host that is gone; any host can make the registry forget it.
-                    state.hosts.values_mut().filter(|host| host.terminated).for_each(|host| drop(host.units.remove(handle)));
+                    state
+                        .hosts
+                        .values_mut()
+                        .filter(|host| host.terminated)
+                        .for_each(|host| drop(host.units.remove(handle)));
                     drop(state);
                     self.on(instance, |host| drop(host.units.remove(handle)));
                 }
@@ -210,7 +225,11 @@ impl SimWorld {
             self.on(instance, |host| {
                 if let Some(unit) = &start.unit {
                     // A unit that is registered keeps its contents, as with the real fleet.
-                    host.units.entry(start.handle.clone()).or_insert_with(|| SimUnit { unit: unit.clone(), wanted: false, serves: false });
+                    host.units.entry(start.handle.clone()).or_insert_with(|| SimUnit {
+                        unit: unit.clone(),
+                        wanted: false,
+                        serves: false,
+                    });
                 }
                 if let Some(unit) = host.units.get_mut(&start.handle) {
                     unit.wanted = true;
@@ -241,10 +260,14 @@ impl SimWorld {
                 let unit = host.units.get(&start.handle).map(|found| found.unit.clone());
                 let why = match unit {
                     None => Some("it is not registered".to_owned()),
-                    Some(unit) if !host.images.contains(&unit.image) => Some("its image was not pulled before".to_owned()),
+                    Some(unit) if !host.images.contains(&unit.image) => {
+                        Some("its image was not pulled before".to_owned())
+                    }
                     Some(unit) if host.port_taken(&unit) => Some("port is already allocated".to_owned()),
                     Some(unit) if broken_images.contains(&unit.image) => Some("connection refused".to_owned()),
-                    Some(_) if broken_hosts.contains(&host.host) && start.unit.is_some() => Some("no route to host".to_owned()),
+                    Some(_) if broken_hosts.contains(&host.host) && start.unit.is_some() => {
+                        Some("no route to host".to_owned())
+                    }
                     Some(_) => None,
                 };
                 if let Some(unit) = host.units.get_mut(&start.handle) {

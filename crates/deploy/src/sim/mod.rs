@@ -110,7 +110,12 @@ impl SimWorld {
     pub fn serving_on(&self, host: &str) -> Vec<String> {
         let state = self.look();
         let found = state.hosts.values().find(|found| found.alive() && found.host.to_string() == host);
-        found.into_iter().flat_map(|found| &found.units).filter(|(_, unit)| unit.serves).map(|(handle, _)| handle.0.clone()).collect()
+        found
+            .into_iter()
+            .flat_map(|found| &found.units)
+            .filter(|(_, unit)| unit.serves)
+            .map(|(handle, _)| handle.0.clone())
+            .collect()
     }
 }
 

@@ -22,7 +22,10 @@ fn calls_of(prepare: impl Fn() -> SimWorld) -> Vec<(String, u32)> {
     world.take_calls();
     ship(&world, &shop(2), &commit(2));
     let calls = world.take_calls();
-    calls.into_iter().flat_map(|(call, count)| (0..u32::try_from(count).unwrap()).map(move |index| (call.clone(), index))).collect()
+    calls
+        .into_iter()
+        .flat_map(|(call, count)| (0..u32::try_from(count).unwrap()).map(move |index| (call.clone(), index)))
+        .collect()
 }
 
 fn sweep(prepare: impl Fn() -> SimWorld) {
@@ -34,7 +37,10 @@ fn sweep(prepare: impl Fn() -> SimWorld) {
             world.change().faults = vec![Fault { call: call.clone(), kind, after, times: Some(1) }];
             let told = ship(&world, &shop(2), &commit(2));
             let what = format!("{kind:?} at call {after} of {call}");
-            if !call.starts_with("code_host") && kind == FaultKind::Fails(PortErrorKind::Denied) && told.exit == Exit::Serves {
+            if !call.starts_with("code_host")
+                && kind == FaultKind::Fails(PortErrorKind::Denied)
+                && told.exit == Exit::Serves
+            {
                 // A record that can't be read or written is a warning, not a failure.
                 assert!(call.starts_with("store"), "{what} went unnoticed");
             }
@@ -74,7 +80,11 @@ fn a_code_host_that_is_down_is_a_warning_and_the_deployment_stands() {
         world.change().faults = vec![Fault::always(call, FaultKind::Fails(PortErrorKind::Denied))];
         let told = ship(&world, &shop(1), &commit(1));
         assert_eq!(told.exit, Exit::Serves);
-        let warnings = told.events.iter().filter(|event| matches!(event.kind, skipper_core::event::EventKind::Warning { .. })).count();
+        let warnings = told
+            .events
+            .iter()
+            .filter(|event| matches!(event.kind, skipper_core::event::EventKind::Warning { .. }))
+            .count();
         assert_eq!(warnings, 1, "{call}");
     }
 }

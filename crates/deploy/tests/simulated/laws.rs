@@ -9,11 +9,7 @@ use skipper_core::{
     orchestrator::fleet::Fleet,
     plan::{Action, Plan},
 };
-use skipper_deploy::{
-    events::Events,
-    observe::Eyes,
-    sim::SimWorld,
-};
+use skipper_deploy::{events::Events, observe::Eyes, sim::SimWorld};
 
 use crate::shop::{commit, in_time, service, ship, shop};
 

@@ -120,7 +120,12 @@ pub(crate) fn ship(world: &SimWorld, config: &Config, revision: &Revision) -> To
 }
 
 /// Ships a commit, and asks for a stop when something is told.
-pub(crate) fn ship_and_cancel(world: &SimWorld, config: &Config, revision: &Revision, when: fn(&EventKind) -> bool) -> Told {
+pub(crate) fn ship_and_cancel(
+    world: &SimWorld,
+    config: &Config,
+    revision: &Revision,
+    when: fn(&EventKind) -> bool,
+) -> Told {
     run(world, config, revision, when, async |runner| runner.ship(revision).await)
 }
 
@@ -139,7 +144,13 @@ pub(crate) fn in_time<T>(work: impl Future<Output = T>) -> T {
     CLOCK.with(|clock| clock.block_on(work))
 }
 
-fn run(world: &SimWorld, config: &Config, revision: &Revision, stop_at: fn(&EventKind) -> bool, run: impl AsyncFnOnce(Runner<'_>) -> Exit) -> Told {
+fn run(
+    world: &SimWorld,
+    config: &Config,
+    revision: &Revision,
+    stop_at: fn(&EventKind) -> bool,
+    run: impl AsyncFnOnce(Runner<'_>) -> Exit,
+) -> Told {
     let told: Rc<RefCell<Vec<Event>>> = Rc::default();
     let exit = in_time(async {
         let (reporter, listener) = Reporter::new(Some(world), None);
@@ -147,7 +158,11 @@ fn run(world: &SimWorld, config: &Config, revision: &Revision, stop_at: fn(&Even
         let hear: Listener = Box::new(move |event| heard.borrow_mut().push(event.clone()));
         let cancel = Cancel::default();
         let wish = cancel.clone();
-        let stop: Listener = Box::new(move |event| if stop_at(&event.kind) { wish.cancel() });
+        let stop: Listener = Box::new(move |event| {
+            if stop_at(&event.kind) {
+                wish.cancel()
+            }
+        });
         let events = Events::new(vec![listener, hear, stop]);
         let runner = Runner {
             config,

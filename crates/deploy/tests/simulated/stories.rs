@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use skipper_core::{config::Port, event::{EventKind, Outcome}, exit::Exit, observed::LaunchFacts};
+use skipper_core::{
+    config::Port,
+    event::{EventKind, Outcome},
+    exit::Exit,
+    observed::LaunchFacts,
+};
 use skipper_deploy::{
     ports::PortErrorKind,
     sim::{Fault, FaultKind, SimWorld},
@@ -51,7 +56,14 @@ fn shipping_the_same_commit_again_changes_nothing() {
     let told = ship(&world, &shop(2), &commit(1));
     assert_eq!((told.exit, told.steps()), (Exit::Serves, Vec::new()));
     let calls = world.take_calls();
-    let changing = ["compute.launch", "compute.authorize", "remote.run/start", "remote.run/remove", "images.build_and_push", "store.write"];
+    let changing = [
+        "compute.launch",
+        "compute.authorize",
+        "remote.run/start",
+        "remote.run/remove",
+        "images.build_and_push",
+        "store.write",
+    ];
     assert!(changing.iter().all(|call| !calls.contains_key(*call)), "{calls:?}");
 }
 
@@ -122,7 +134,11 @@ fn a_first_release_that_does_not_answer_is_degraded_and_says_what_runs() {
     world.change().broken_hosts.insert("app_1".parse().unwrap());
     let told = ship(&world, &shop(1), &commit(1));
     assert_eq!(told.exit, Exit::Degraded);
-    assert!(told.failure().contains("no route to host") && told.failure().contains("`web_1` on `app_1`"), "{}", told.failure());
+    assert!(
+        told.failure().contains("no route to host") && told.failure().contains("`web_1` on `app_1`"),
+        "{}",
+        told.failure()
+    );
 }
 
 #[test]
@@ -203,10 +219,19 @@ fn a_run_that_is_cancelled_while_it_builds_ends_at_once_and_deploys_nothing() {
 fn a_run_that_is_cancelled_while_hosts_come_up_says_what_it_leaves_and_goes_on_when_run_again() {
     let world = SimWorld::default();
     // The sixth step of a first deploy waits for its hosts.
-    let told = ship_and_cancel(&world, &shop(1), &commit(1), |event| matches!(event, EventKind::StepStarted { step } if step.0 == 6));
+    let told = ship_and_cancel(
+        &world,
+        &shop(1),
+        &commit(1),
+        |event| matches!(event, EventKind::StepStarted { step } if step.0 == 6),
+    );
     assert_eq!(told.exit, Exit::Cancelled);
     assert!(told.finished().leftovers[0].contains("host `app_1`"), "{:?}", told.finished());
-    assert!(told.events.iter().any(|event| matches!(&event.kind, EventKind::StepFinished { outcome: Outcome::Cancelled { .. }, .. })));
+    assert!(
+        told.events
+            .iter()
+            .any(|event| matches!(&event.kind, EventKind::StepFinished { outcome: Outcome::Cancelled { .. }, .. }))
+    );
     assert_eq!(ship(&world, &shop(1), &commit(1)).exit, Exit::Serves);
     assert_eq!(world.look().hosts.len(), 1);
 }
@@ -299,7 +324,11 @@ fn a_number_of_hosts_that_needs_other_etcd_members_is_blocked() {
     ship(&world, &shop(2), &commit(1));
     let told = ship(&world, &shop(3), &commit(1));
     assert_eq!(told.exit, Exit::Blocked);
-    assert!(told.failure().contains("3 hosts need 3 etcd member(s) and the cluster has 1 (`app_1`)"), "{}", told.failure());
+    assert!(
+        told.failure().contains("3 hosts need 3 etcd member(s) and the cluster has 1 (`app_1`)"),
+        "{}",
+        told.failure()
+    );
     assert_eq!(world.look().hosts.len(), 2);
 }
 
@@ -322,7 +351,11 @@ fn a_host_of_a_group_that_the_file_no_longer_names_is_kept_and_shown() {
     let group = config.groups.remove(&"app".parse().unwrap()).unwrap();
     config.groups.insert("front".parse().unwrap(), group);
     let told = ship(&world, &config, &commit(1));
-    assert!(told.plan().notes.iter().any(|note| note.contains("`app_1`") && note.contains("is kept")), "{:?}", told.plan().notes);
+    assert!(
+        told.plan().notes.iter().any(|note| note.contains("`app_1`") && note.contains("is kept")),
+        "{:?}",
+        told.plan().notes
+    );
     assert_eq!(world.serving_on("app_1").len(), 2);
 }
 
@@ -368,7 +401,10 @@ fn a_port_that_is_public_no_longer_is_closed_last() {
     let mut config = shop(1);
     config.groups.values_mut().for_each(|group| group.public_ports.clear());
     let told = ship(&world, &config, &commit(1));
-    assert_eq!(told.steps(), ["revoke tcp 80 from 0.0.0.0/0, tcp 80 from ::/0 into group `app`: skipper.yml does not ask for it"]);
+    assert_eq!(
+        told.steps(),
+        ["revoke tcp 80 from 0.0.0.0/0, tcp 80 from ::/0 into group `app`: skipper.yml does not ask for it"]
+    );
     assert_eq!(told.exit, Exit::Serves);
 }
 
@@ -403,7 +439,10 @@ fn credentials_of_another_account_change_nothing() {
     world.change().account = "210987654321".to_owned();
     let told = ship(&world, &shop(1), &commit(1));
     assert_eq!(told.exit, Exit::Refused);
-    assert_eq!(world.take_calls().into_keys().filter(|call| !call.starts_with("code_host")).collect::<Vec<_>>(), ["compute.account"]);
+    assert_eq!(
+        world.take_calls().into_keys().filter(|call| !call.starts_with("code_host")).collect::<Vec<_>>(),
+        ["compute.account"]
+    );
 }
 
 #[test]
@@ -412,7 +451,11 @@ fn a_build_that_fails_deploys_nothing() {
     world.change().registry.failing.push("web".to_owned());
     let told = ship(&world, &shop(1), &commit(1));
     assert_eq!(told.exit, Exit::BuildFailed);
-    assert!(told.failure().contains("make the image of service `web` ready") && told.failure().contains("RUN false"), "{}", told.failure());
+    assert!(
+        told.failure().contains("make the image of service `web` ready") && told.failure().contains("RUN false"),
+        "{}",
+        told.failure()
+    );
     assert!(world.look().hosts.is_empty());
 }
 
@@ -439,7 +482,10 @@ fn a_plan_changes_nothing_and_names_what_has_no_image_yet() {
     });
     assert!(warned && told.steps().is_empty(), "{:?}", told.steps());
     let calls = world.take_calls();
-    assert!(calls.keys().all(|call| !call.contains("launch") && !call.contains("run/start") && !call.contains("write")), "{calls:?}");
+    assert!(
+        calls.keys().all(|call| !call.contains("launch") && !call.contains("run/start") && !call.contains("write")),
+        "{calls:?}"
+    );
 }
 
 #[test]

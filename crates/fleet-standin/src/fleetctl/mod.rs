@@ -31,14 +31,14 @@ pub async fn main(args: &[String], console: &mut Console) -> u8 {
         Ok(line) => line,
         Err(Mistake::UnknownCommand(name)) => {
             let message = format!("unknown command {name:?} for \"fleetctl\"");
-            console.err(&format!("Error: {message}\nRun 'fleetctl --help' for usage.\ncannot execute cmdFleet: {message}"));
+            console.err(&format!(
+                "Error: {message}\nRun 'fleetctl --help' for usage.\ncannot execute cmdFleet: {message}"
+            ));
             return 0;
         }
         Err(Mistake::Flag { command, message }) => {
             console.out_raw(&usage(command));
-            console.err(&format!(
-                "Error: {message}\n\ncannot execute cmdFleet: {message}"
-            ));
+            console.err(&format!("Error: {message}\n\ncannot execute cmdFleet: {message}"));
             return 0;
         }
         Err(Mistake::Help { command }) => {
@@ -53,8 +53,7 @@ pub async fn main(args: &[String], console: &mut Console) -> u8 {
         }
         Some("help") => {
             let topic = line.arguments.first().map(String::as_str);
-            let known =
-                topic.filter(|topic| flags::COMMANDS.iter().any(|command| command.name == *topic));
+            let known = topic.filter(|topic| flags::COMMANDS.iter().any(|command| command.name == *topic));
             if let Some(topic) = topic.filter(|_| known.is_none()) {
                 console.err_raw(&format!("Unknown help topic [`{topic}`]."));
             }
@@ -63,14 +62,10 @@ pub async fn main(args: &[String], console: &mut Console) -> u8 {
         }
         Some("verify") => {
             console.err("Command \"verify\" is deprecated, DEPRECATED - No longer works");
-            console.err(
-                "WARNING: The signed/verified units feature is DEPRECATED and cannot be used.",
-            );
+            console.err("WARNING: The signed/verified units feature is DEPRECATED and cannot be used.");
             2
         }
-        Some(name @ ("fd-forward" | "restart" | "ssh")) => {
-            refuse(console, &format!("`fleetctl {name}`"))
-        }
+        Some(name @ ("fd-forward" | "restart" | "ssh")) => refuse(console, &format!("`fleetctl {name}`")),
         Some(name) => {
             if let Some(flag) = UNSUPPORTED.iter().find(|flag| !line.value(flag).is_empty()) {
                 return refuse(console, &format!("`--{flag}`"));
@@ -86,9 +81,7 @@ fn version(console: &mut Console) -> u8 {
 }
 
 fn refuse(console: &mut Console, what: &str) -> u8 {
-    console.err(&format!(
-        "{what}: the lab's fleet stand-in does not do that (`--fleet` takes the real one)"
-    ));
+    console.err(&format!("{what}: the lab's fleet stand-in does not do that (`--fleet` takes the real one)"));
     REFUSED
 }
 
@@ -97,11 +90,7 @@ async fn with_cluster(name: &str, line: &Parsed, console: &mut Console) -> u8 {
     let endpoint = line.value("endpoint");
     let unusable = |console: &mut Console, error: BadEndpoint| {
         console.err(&format!("Unable to initialize client: {error}"));
-        if matches!(error, BadEndpoint::Unsupported(_)) {
-            REFUSED
-        } else {
-            FAILED
-        }
+        if matches!(error, BadEndpoint::Unsupported(_)) { REFUSED } else { FAILED }
     };
     match &*line.value("driver") {
         "API" => match Endpoint::parse(endpoint.split(',').next().unwrap_or_default()) {
@@ -117,10 +106,7 @@ async fn with_cluster(name: &str, line: &Parsed, console: &mut Console) -> u8 {
                     // fleetctl first compares its own version with the cluster's, which only shows when it can't.
                     if let Err(error) = registry.machines().await {
                         let what = "error attempting to check latest fleet version in Registry";
-                        console.err(&logged(
-                            "ERROR fleetctl.go:211",
-                            &format!("{what}: {error}"),
-                        ));
+                        console.err(&logged("ERROR fleetctl.go:211", &format!("{what}: {error}")));
                     }
                     carry_out(name, line, &registry, console).await
                 }
@@ -128,9 +114,7 @@ async fn with_cluster(name: &str, line: &Parsed, console: &mut Console) -> u8 {
             }
         }
         other => {
-            console.err(&format!(
-                "Unable to initialize client: unrecognized driver {other:?}"
-            ));
+            console.err(&format!("Unable to initialize client: unrecognized driver {other:?}"));
             FAILED
         }
     }

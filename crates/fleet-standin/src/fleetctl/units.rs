@@ -137,23 +137,15 @@ pub(super) async fn submit(line: &Parsed, fleet: &impl Fleet, console: &mut Cons
 }
 
 /// `load` and `start`. A unit that is in the asked-for state already is left alone without a word, dead or not.
-pub(super) async fn load_or_start(
-    command: &str,
-    line: &Parsed,
-    fleet: &impl Fleet,
-    console: &mut Console,
-) -> u8 {
+pub(super) async fn load_or_start(command: &str, line: &Parsed, fleet: &impl Fleet, console: &mut Console) -> u8 {
     if let Some(code) = nothing_to_do(line, console) {
         return code;
     }
     if let Err(failure) = create(command, line, fleet, console).await {
         return failure.report("creating", console);
     }
-    let (state, doing) = if command == "load" {
-        (JobState::Loaded, "loading")
-    } else {
-        (JobState::Launched, "starting")
-    };
+    let (state, doing) =
+        if command == "load" { (JobState::Loaded, "loading") } else { (JobState::Launched, "starting") };
     match ask_for(state, line, fleet).await {
         Ok(triggered) => {
             for name in triggered {
@@ -167,21 +159,13 @@ pub(super) async fn load_or_start(
 
 /// `stop` and `unload`, which pass over whatever goes wrong with a unit. The list in their last line is of
 /// scheduled units, so it is always empty here.
-pub(super) async fn stop_or_unload(
-    command: &str,
-    line: &Parsed,
-    fleet: &impl Fleet,
-    console: &mut Console,
-) -> u8 {
+pub(super) async fn stop_or_unload(command: &str, line: &Parsed, fleet: &impl Fleet, console: &mut Console) -> u8 {
     let units = match known_units(line, fleet, console).await {
         Ok(units) => units,
         Err(code) => return code,
     };
-    let (state, done) = if command == "stop" {
-        (JobState::Loaded, "stopped")
-    } else {
-        (JobState::Inactive, "unloaded")
-    };
+    let (state, done) =
+        if command == "stop" { (JobState::Loaded, "stopped") } else { (JobState::Inactive, "unloaded") };
     for Unit { name, .. } in units {
         fleet.set_target(&name, state).await.ok();
         console.out(&format!("Triggered global unit {name} {command}"));
@@ -198,11 +182,7 @@ fn nothing_to_do(line: &Parsed, console: &mut Console) -> Option<u8> {
 }
 
 /// The units of the command line that exist; those that do not are passed over.
-async fn known_units(
-    line: &Parsed,
-    fleet: &impl Fleet,
-    console: &mut Console,
-) -> Result<Vec<Unit>, u8> {
+async fn known_units(line: &Parsed, fleet: &impl Fleet, console: &mut Console) -> Result<Vec<Unit>, u8> {
     if let Some(code) = nothing_to_do(line, console) {
         return Err(code);
     }
@@ -210,19 +190,14 @@ async fn known_units(
         console.err(&error.to_string());
         FAILED
     })?;
-    let named = |argument: &String| {
-        all.iter()
-            .find(|unit| unit.name == mangle(argument))
-            .cloned()
-    };
+    let named = |argument: &String| all.iter().find(|unit| unit.name == mangle(argument)).cloned();
     let units: Vec<Unit> = line.arguments.iter().filter_map(named).collect();
     if units.is_empty() {
         console.err("Units not found in registry");
         return Err(0);
     }
     if let Some(unit) = units.iter().find(|unit| !is_global(unit))
-        && let Err(unsupported) =
-            UnitFile::from_options(unit.options.clone()).check_supported(&unit.name)
+        && let Err(unsupported) = UnitFile::from_options(unit.options.clone()).check_supported(&unit.name)
     {
         // Only another client can have put it there; it may still be destroyed.
         if line.command.is_none_or(|command| command.name != "destroy") {
@@ -234,21 +209,15 @@ async fn known_units(
 }
 
 /// Creates what does not exist yet, and with `--replace` what differs.
-async fn create(
-    command: &str,
-    line: &Parsed,
-    fleet: &impl Fleet,
-    console: &mut Console,
-) -> Result<(), Failure> {
+async fn create(command: &str, line: &Parsed, fleet: &impl Fleet, console: &mut Console) -> Result<(), Failure> {
     let mut created = Vec::new();
     for argument in &line.arguments {
         let path = with_suffix(argument);
         let name = mangle(argument);
-        let known = fleet.unit(&name).await.map_err(|error| {
-            Failure::Fleet(format!(
-                "error retrieving Unit({name}) from Registry: {error}"
-            ))
-        })?;
+        let known = fleet
+            .unit(&name)
+            .await
+            .map_err(|error| Failure::Fleet(format!("error retrieving Unit({name}) from Registry: {error}")))?;
         if let Some(known) = known
             && !should_replace(command, line, &path, &known, console)?
         {
@@ -290,9 +259,7 @@ fn should_replace(
         if !replace {
             return Ok(false);
         }
-        return Err(Failure::Fleet(format!(
-            "error Unit {path} does not seem to be a template unit"
-        )));
+        return Err(Failure::Fleet(format!("error Unit {path} does not seem to be a template unit")));
     };
     let differs = local.hash() != UnitFile::from_options(known.options.clone()).hash();
     if !replace {
@@ -304,9 +271,7 @@ fn should_replace(
         return Ok(false);
     }
     if !differs {
-        console.out(&format!(
-            "Found same Unit({name}) in Registry, nothing to do"
-        ));
+        console.out(&format!("Found same Unit({name}) in Registry, nothing to do"));
         return Ok(false);
     }
     let state = &known.desired_state;
@@ -316,51 +281,35 @@ fn should_replace(
         _ => true,
     };
     if !allowed {
-        console.err(&format!(
-            "Warning: can not replace Unit({name}) in state '{state}', use the appropriate command"
-        ));
+        console.err(&format!("Warning: can not replace Unit({name}) in state '{state}', use the appropriate command"));
     }
     Ok(allowed)
 }
 
 fn read_file(path: &str, name: &str) -> Result<UnitFile, Failure> {
     if !Path::new(path).exists() {
-        return Err(Failure::Fleet(format!(
-            "unable to find Unit({name}) in Registry or on filesystem"
-        )));
+        return Err(Failure::Fleet(format!("unable to find Unit({name}) in Registry or on filesystem")));
     }
-    let unreadable = |error: &dyn std::error::Error| {
-        Failure::Fleet(format!("failed getting Unit({path}) from file: {error}"))
-    };
+    let unreadable =
+        |error: &dyn std::error::Error| Failure::Fleet(format!("failed getting Unit({path}) from file: {error}"));
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
     UnitFile::parse(&text).map_err(|error| unreadable(&error))
 }
 
 /// Asks for `state` of every unit of the command line that is in another one; gives their names.
-async fn ask_for(
-    state: JobState,
-    line: &Parsed,
-    fleet: &impl Fleet,
-) -> Result<Vec<String>, Failure> {
+async fn ask_for(state: JobState, line: &Parsed, fleet: &impl Fleet) -> Result<Vec<String>, Failure> {
     let mut triggered = Vec::new();
     for argument in &line.arguments {
         let name = mangle(argument);
         let unit = fleet
             .unit(&name)
             .await
-            .map_err(|error| {
-                Failure::Fleet(format!(
-                    "error retrieving unit {name} from registry: {error}"
-                ))
-            })?
+            .map_err(|error| Failure::Fleet(format!("error retrieving unit {name} from registry: {error}")))?
             .ok_or_else(|| Failure::Fleet(format!("unable to find unit {name}")))?;
         if !is_global(&unit) {
             UnitFile::from_options(unit.options).check_supported(&name)?;
         } else if unit.desired_state != state.to_string() {
-            fleet
-                .set_target(&name, state)
-                .await
-                .map_err(|error| Failure::Fleet(error.to_string()))?;
+            fleet.set_target(&name, state).await.map_err(|error| Failure::Fleet(error.to_string()))?;
             triggered.push(name);
         }
     }

@@ -55,16 +55,7 @@ impl Agent {
         systemd: Box<dyn Systemd>,
         log: Log,
     ) -> Self {
-        Self {
-            registry,
-            machine,
-            ttl,
-            units,
-            systemd,
-            log,
-            made: RefCell::default(),
-            published: RefCell::default(),
-        }
+        Self { registry, machine, ttl, units, systemd, log, made: RefCell::default(), published: RefCell::default() }
     }
 
     /// Reconciles for ever: on every change of a unit in the registry, and every five seconds.
@@ -77,10 +68,7 @@ impl Agent {
                     None => return std::future::pending().await,
                 };
                 if let Err(error) = heard {
-                    self.log.error(
-                        "event.go:106",
-                        &format!("etcd watcher returned error: {error}"),
-                    );
+                    self.log.error("event.go:106", &format!("etcd watcher returned error: {error}"));
                     std::future::pending::<()>().await;
                 }
             };
@@ -104,28 +92,19 @@ impl Agent {
         let (jobs, index) = match self.registry.jobs().await {
             Ok(found) => found,
             Err(error) => {
-                self.log.error(
-                    "reconcile.go:73",
-                    &format!("Unable to determine agent's desired state: {error}"),
-                );
+                self.log.error("reconcile.go:73", &format!("Unable to determine agent's desired state: {error}"));
                 return None;
             }
         };
         let here = match self.units.hashes() {
             Ok(hashes) => hashes,
             Err(error) => {
-                self.log.error(
-                    "reconcile.go:79",
-                    &format!("Unable to determine agent's current state: {error}"),
-                );
+                self.log.error("reconcile.go:79", &format!("Unable to determine agent's current state: {error}"));
                 return Some(index);
             }
         };
-        let wanted: BTreeMap<&str, &Job> = jobs
-            .iter()
-            .filter(|job| self.is_ours(job))
-            .map(|job| (&*job.name, job))
-            .collect();
+        let wanted: BTreeMap<&str, &Job> =
+            jobs.iter().filter(|job| self.is_ours(job)).map(|job| (&*job.name, job)).collect();
         let tasks = tasks(&wanted, &here, &self.made.borrow());
         self.carry_out(tasks, &wanted).await;
         Some(index)
@@ -137,10 +116,7 @@ impl Agent {
         let (states, hashes) = match (self.systemd.states(&loaded).await, self.units.hashes()) {
             (Ok(states), Ok(hashes)) => (states, hashes),
             (Err(error), _) | (_, Err(error)) => {
-                self.log.error(
-                    "generator.go:77",
-                    &format!("Failed fetching current unit states: {error}"),
-                );
+                self.log.error("generator.go:77", &format!("Failed fetching current unit states: {error}"));
                 return;
             }
         };
@@ -164,18 +140,10 @@ impl Agent {
             if !current {
                 // fleetd does not look whether etcd took it: what is lost comes with the next renewal.
                 self.registry.save_state(&state, self.ttl).await.ok();
-                self.published
-                    .borrow_mut()
-                    .insert(name, (state, Instant::now()));
+                self.published.borrow_mut().insert(name, (state, Instant::now()));
             }
         }
-        let gone: Vec<String> = self
-            .published
-            .borrow()
-            .keys()
-            .filter(|name| !loaded.contains(name))
-            .cloned()
-            .collect();
+        let gone: Vec<String> = self.published.borrow().keys().filter(|name| !loaded.contains(name)).cloned().collect();
         for name in gone {
             self.withdraw(&name).await;
         }
@@ -186,10 +154,7 @@ impl Agent {
         loop {
             match self.units.hashes() {
                 Ok(here) if !here.is_empty() => {
-                    let tasks = here
-                        .into_keys()
-                        .map(|name| (Task::Unload, name, "purging agent"))
-                        .collect();
+                    let tasks = here.into_keys().map(|name| (Task::Unload, name, "purging agent")).collect();
                     self.carry_out(tasks, &BTreeMap::new()).await;
                     tokio::time::sleep(PUBLISH_EVERY).await;
                 }
@@ -212,29 +177,18 @@ impl Agent {
 
     /// A state is renewed before it expires.
     fn renewal(&self) -> Duration {
-        if self.ttl > Duration::from_secs(10) {
-            self.ttl * 4 / 5
-        } else {
-            self.ttl / 2
-        }
+        if self.ttl > Duration::from_secs(10) { self.ttl * 4 / 5 } else { self.ttl / 2 }
     }
 
     async fn withdraw(&self, name: &str) {
         if let Err(error) = self.registry.remove_states(name).await {
-            self.log.error(
-                "unit_state.go:211",
-                &format!("Failed to destroy UnitState({name}) in Registry: {error}"),
-            );
+            self.log.error("unit_state.go:211", &format!("Failed to destroy UnitState({name}) in Registry: {error}"));
         }
         self.published.borrow_mut().remove(name);
     }
 
     /// Carries tasks out in order; the first that fails ends the round, and the next round tries again.
-    async fn carry_out(
-        &self,
-        tasks: Vec<(Task, String, &'static str)>,
-        wanted: &BTreeMap<&str, &Job>,
-    ) {
+    async fn carry_out(&self, tasks: Vec<(Task, String, &'static str)>, wanted: &BTreeMap<&str, &Job>) {
         for (task, name, reason) in tasks {
             let done = match task {
                 Task::Unload => self.unload(&name).await,
@@ -244,30 +198,20 @@ impl Agent {
                 },
                 Task::Reload => self.systemd.reload().await,
                 Task::Stop => {
-                    self.made
-                        .borrow_mut()
-                        .insert(name.clone(), JobState::Loaded);
+                    self.made.borrow_mut().insert(name.clone(), JobState::Loaded);
                     self.systemd.stop(&name).await
                 }
                 Task::Start => {
-                    self.made
-                        .borrow_mut()
-                        .insert(name.clone(), JobState::Launched);
+                    self.made.borrow_mut().insert(name.clone(), JobState::Launched);
                     self.systemd.start(&name).await
                 }
             };
             let name = if task == Task::Reload { "N/A" } else { &name };
             let what = format!("type={task:?}Unit job={name} reason={reason:?}");
             match done {
-                Ok(()) => self.log.info(
-                    "reconcile.go:345",
-                    &format!("AgentReconciler completed task: {what}"),
-                ),
+                Ok(()) => self.log.info("reconcile.go:345", &format!("AgentReconciler completed task: {what}")),
                 Err(error) => {
-                    self.log.info(
-                        "reconcile.go:347",
-                        &format!("AgentReconciler task failed: {what} err={error}"),
-                    );
+                    self.log.info("reconcile.go:347", &format!("AgentReconciler task failed: {what} err={error}"));
                     return;
                 }
             }
@@ -275,9 +219,7 @@ impl Agent {
     }
 
     async fn load(&self, name: &str, file: &UnitFile) -> Result<(), SystemdError> {
-        self.made
-            .borrow_mut()
-            .insert(name.to_owned(), JobState::Loaded);
+        self.made.borrow_mut().insert(name.to_owned(), JobState::Loaded);
         let path = self.units.write(name, file)?;
         self.systemd.link(&path).await
     }
@@ -347,52 +289,32 @@ mod tests {
     const NAME: &str = "a.service";
 
     fn job(text: &str, target: JobState) -> Job {
-        Job {
-            name: NAME.to_owned(),
-            file: UnitFile::parse(text).unwrap(),
-            target: Some(target),
-        }
+        Job { name: NAME.to_owned(), file: UnitFile::parse(text).unwrap(), target: Some(target) }
     }
 
     /// The tasks for one unit, wanted or not, whose file here is of `here` and of which `made` was made.
     fn kinds(wanted: Option<&Job>, here: Option<&Job>, made: Option<JobState>) -> Vec<Task> {
         let wanted = wanted.map(|job| (NAME, job)).into_iter().collect();
-        let here = here
-            .map(|job| (NAME.to_owned(), job.file.hash_text()))
-            .into_iter()
-            .collect();
-        let made = made
-            .map(|state| (NAME.to_owned(), state))
-            .into_iter()
-            .collect();
-        tasks(&wanted, &here, &made)
-            .into_iter()
-            .map(|(task, ..)| task)
-            .collect()
+        let here = here.map(|job| (NAME.to_owned(), job.file.hash_text())).into_iter().collect();
+        let made = made.map(|state| (NAME.to_owned(), state)).into_iter().collect();
+        tasks(&wanted, &here, &made).into_iter().map(|(task, ..)| task).collect()
     }
 
     #[test]
     fn a_unit_goes_through_its_life_with_the_fewest_tasks() {
         use JobState::{Inactive, Launched, Loaded};
         use Task::{Load, Reload, Start, Stop, Unload};
-        let [launched, loaded, inactive] =
-            [Launched, Loaded, Inactive].map(|state| job("[S]\nA=1\n", state));
+        let [launched, loaded, inactive] = [Launched, Loaded, Inactive].map(|state| job("[S]\nA=1\n", state));
         let other = job("[S]\nA=2\n", Launched);
         let here = Some(&launched);
         assert_eq!(kinds(Some(&launched), None, None), [Load, Reload, Start]);
         assert_eq!(kinds(Some(&launched), here, Some(Launched)), []);
         assert_eq!(kinds(Some(&loaded), here, Some(Launched)), [Stop]);
         assert_eq!(kinds(Some(&launched), here, Some(Loaded)), [Start]);
-        assert_eq!(
-            kinds(Some(&inactive), here, Some(Launched)),
-            [Unload, Reload]
-        );
+        assert_eq!(kinds(Some(&inactive), here, Some(Launched)), [Unload, Reload]);
         assert_eq!(kinds(Some(&inactive), None, None), []);
         assert_eq!(kinds(None, here, Some(Launched)), [Unload, Reload]);
-        assert_eq!(
-            kinds(Some(&other), here, Some(Launched)),
-            [Unload, Load, Reload, Start]
-        );
+        assert_eq!(kinds(Some(&other), here, Some(Launched)), [Unload, Load, Reload, Start]);
         // A fleetd that was killed and started again does not stop what runs.
         assert_eq!(kinds(Some(&launched), here, None), [Load, Reload, Start]);
     }

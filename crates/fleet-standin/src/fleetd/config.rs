@@ -39,9 +39,7 @@ pub enum ConfigError {
         value: String,
     },
     /// Something that fleet could do.
-    #[error(
-        "`{0}` is set: the lab's fleet stand-in does not do that (`--fleet` takes the real one)"
-    )]
+    #[error("`{0}` is set: the lab's fleet stand-in does not do that (`--fleet` takes the real one)")]
     Unsupported(&'static str),
 }
 
@@ -69,9 +67,7 @@ impl Config {
             .filter_map(|line| line.split_once('='))
             .map(|(key, value)| (key.trim().to_lowercase(), unquoted(value.trim()).to_owned()))
             .collect();
-        let given = |key: &str| {
-            env(&format!("FLEET_{}", key.to_uppercase())).or_else(|| file.get(key).cloned())
-        };
+        let given = |key: &str| env(&format!("FLEET_{}", key.to_uppercase())).or_else(|| file.get(key).cloned());
         for (key, default) in UNSUPPORTED {
             if given(key).is_some_and(|value| !value.is_empty() && value != default) {
                 return Err(ConfigError::Unsupported(key));
@@ -79,16 +75,11 @@ impl Config {
         }
         let text = |key, default: &str| given(key).unwrap_or_else(|| default.to_owned());
         Ok(Self {
-            etcd_servers: list(&text(
-                "etcd_servers",
-                "http://127.0.0.1:2379,http://127.0.0.1:4001",
-            )),
+            etcd_servers: list(&text("etcd_servers", "http://127.0.0.1:2379,http://127.0.0.1:4001")),
             etcd_key_prefix: text("etcd_key_prefix", DEFAULT_PREFIX),
-            etcd_request_timeout: read_value(
-                "etcd_request_timeout",
-                text("etcd_request_timeout", "1"),
-                |value| Duration::try_from_secs_f64(value.parse().ok()?).ok(),
-            )?,
+            etcd_request_timeout: read_value("etcd_request_timeout", text("etcd_request_timeout", "1"), |value| {
+                Duration::try_from_secs_f64(value.parse().ok()?).ok()
+            })?,
             public_ip: text("public_ip", ""),
             metadata: pairs(&text("metadata", "")),
             agent_ttl: read_value("agent_ttl", text("agent_ttl", "30s"), |value| {
@@ -102,19 +93,12 @@ impl Config {
     }
 }
 
-fn read_value<T>(
-    key: &'static str,
-    value: String,
-    read: impl Fn(&str) -> Option<T>,
-) -> Result<T, ConfigError> {
+fn read_value<T>(key: &'static str, value: String, read: impl Fn(&str) -> Option<T>) -> Result<T, ConfigError> {
     read(&value).ok_or(ConfigError::Value { key, value })
 }
 
 fn unquoted(value: &str) -> &str {
-    value
-        .strip_prefix('"')
-        .and_then(|value| value.strip_suffix('"'))
-        .unwrap_or(value)
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
 }
 
 /// `["a","b"]` or `a,b`.
@@ -142,10 +126,7 @@ mod tests {
     fn the_file_is_read_and_the_environment_wins() {
         let text = "# ours\netcd_servers = [\"http://127.0.0.1:2379\", \"http://a:1\"]\npublic_ip=\"10.0.0.1\"\n\
                     metadata=\"group=web,host=web_1\"\nagent_ttl=\"1m30s\"\nverbosity=1\n";
-        let config = Config::read(text, |key| {
-            (key == "FLEET_PUBLIC_IP").then(|| "10.0.0.2".to_owned())
-        })
-        .unwrap();
+        let config = Config::read(text, |key| (key == "FLEET_PUBLIC_IP").then(|| "10.0.0.2".to_owned())).unwrap();
         assert_eq!(config.etcd_servers, ["http://127.0.0.1:2379", "http://a:1"]);
         assert_eq!(config.public_ip, "10.0.0.2");
         assert_eq!(config.metadata["host"], "web_1");
@@ -156,16 +137,7 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_refused_by_name() {
         let read = |text| Config::read(text, |_| None).unwrap_err();
-        assert_eq!(
-            read("enable_grpc = true"),
-            ConfigError::Unsupported("enable_grpc")
-        );
-        assert_eq!(
-            read("agent_ttl=soon"),
-            ConfigError::Value {
-                key: "agent_ttl",
-                value: "soon".to_owned()
-            }
-        );
+        assert_eq!(read("enable_grpc = true"), ConfigError::Unsupported("enable_grpc"));
+        assert_eq!(read("agent_ttl=soon"), ConfigError::Value { key: "agent_ttl", value: "soon".to_owned() });
     }
 }

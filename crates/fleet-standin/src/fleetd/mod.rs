@@ -69,32 +69,14 @@ impl Fleetd {
     ///
     /// # Errors
     /// What it cannot start without.
-    pub fn new(
-        config: &Config,
-        id: &str,
-        systemd: Box<dyn Systemd>,
-        log: Log,
-    ) -> Result<Self, StartError> {
-        let etcd = Etcd::new(
-            config.etcd_servers.iter().map(String::as_str),
-            config.etcd_request_timeout,
-        )?;
+    pub fn new(config: &Config, id: &str, systemd: Box<dyn Systemd>, log: Log) -> Result<Self, StartError> {
+        let etcd = Etcd::new(config.etcd_servers.iter().map(String::as_str), config.etcd_request_timeout)?;
         let registry = Registry::new(etcd, &config.etcd_key_prefix);
-        let machine = Machine {
-            id: id.to_owned(),
-            metadata: config.metadata.clone(),
-            primary_ip: config.public_ip.clone(),
-        };
+        let machine =
+            Machine { id: id.to_owned(), metadata: config.metadata.clone(), primary_ip: config.public_ip.clone() };
         let units = UnitsDirectory::open(&config.units_directory)?;
         Ok(Self {
-            agent: Agent::new(
-                registry.clone(),
-                machine.clone(),
-                config.agent_ttl,
-                units,
-                systemd,
-                log.clone(),
-            ),
+            agent: Agent::new(registry.clone(), machine.clone(), config.agent_ttl, units, systemd, log.clone()),
             machine,
             ttl: config.agent_ttl,
             registry,
@@ -106,16 +88,9 @@ impl Fleetd {
 
     /// Serves the API on `listener` for ever: 503 until the machine is entered, and whenever it is cut off.
     pub async fn serve(&self, listener: UnixListener) {
-        let router = api::router(
-            self.registry.clone(),
-            self.available.clone(),
-            self.token_limit,
-        );
+        let router = api::router(self.registry.clone(), self.available.clone(), self.token_limit);
         if let Err(error) = axum::serve(listener, router).await {
-            self.log.error(
-                "server.go:51",
-                &format!("Failed serving HTTP on listener: {error}"),
-            );
+            self.log.error("server.go:51", &format!("Failed serving HTTP on listener: {error}"));
         }
     }
 
@@ -137,8 +112,7 @@ impl Fleetd {
             }
             self.available.store(false, Ordering::Relaxed);
             let why = "Monitor timed out before successful heartbeat";
-            self.log
-                .error("server.go:268", &format!("Server monitor triggered: {why}"));
+            self.log.error("server.go:268", &format!("Server monitor triggered: {why}"));
             self.log.info("server.go:283", "Restarting server");
             self.enter(Entry::Beat).await;
         }
@@ -147,12 +121,8 @@ impl Fleetd {
     /// Attempts for ever to enter the machine a second time, which can't succeed while the first entry is
     /// renewed: what SIGHUP does to fleetd.
     async fn reload(&self) {
-        self.log.info(
-            "fleetd.go:116",
-            &format!("Reloading configuration from {DEFAULT_CONFIG}"),
-        );
-        self.log
-            .info("fleetd.go:126", "Restarting server components");
+        self.log.info("fleetd.go:116", &format!("Reloading configuration from {DEFAULT_CONFIG}"));
+        self.log.info("fleetd.go:126", "Restarting server components");
         self.available.store(false, Ordering::Relaxed);
         self.enter(Entry::Register).await;
     }
@@ -163,10 +133,7 @@ impl Fleetd {
         self.log.info("fleetd.go:146", "Gracefully shutting down");
         self.agent.purge().await;
         if let Err(error) = self.registry.remove_machine(&self.machine.id).await {
-            self.log.error(
-                "server.go:301",
-                &format!("Failed removing machine: {error}"),
-            );
+            self.log.error("server.go:301", &format!("Failed removing machine: {error}"));
         }
     }
 
@@ -182,15 +149,11 @@ impl Fleetd {
     }
 
     async fn enter(&self, entry: Entry) {
-        self.log
-            .info("server.go:206", "Establishing etcd connectivity");
+        self.log.info("server.go:206", "Establishing etcd connectivity");
         let mut pause = FIRST_PAUSE;
         while let Err(error) = self.attempt(entry).await {
             let retry = format!("retrying in {} sec.", pause.as_nanos());
-            self.log.warn(
-                "server.go:223",
-                &format!("Server register machine failed: {error}, {retry}"),
-            );
+            self.log.warn("server.go:223", &format!("Server register machine failed: {error}, {retry}"));
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -233,19 +196,14 @@ pub async fn main(args: &[String], console: &mut Console) -> u8 {
             return 0;
         }
         ["--config", path] => Some(path.to_owned()),
-        [one] if one.starts_with("--config=") => {
-            one.strip_prefix("--config=").map(ToOwned::to_owned)
-        }
+        [one] if one.starts_with("--config=") => one.strip_prefix("--config=").map(ToOwned::to_owned),
         _ => {
             console.err("fleetd takes no arguments. Did you mean to invoke fleetctl instead?");
             return 1;
         }
     };
     let log = Log::stderr();
-    log.info(
-        "fleetd.go:75",
-        &format!("Starting fleetd version {VERSION}"),
-    );
+    log.info("fleetd.go:75", &format!("Starting fleetd version {VERSION}"));
     let text = match configuration(path.as_deref(), &log) {
         Ok(text) => text,
         Err(message) => {
@@ -253,17 +211,13 @@ pub async fn main(args: &[String], console: &mut Console) -> u8 {
             return 1;
         }
     };
-    let started = Config::read(&text, |name| std::env::var(name).ok())
-        .map_err(StartError::from)
-        .and_then(|config| {
-            let id = std::fs::read_to_string(MACHINE_ID).unwrap_or_default();
-            Fleetd::new(&config, id.trim(), Box::new(Systemctl), log)
-        });
+    let started = Config::read(&text, |name| std::env::var(name).ok()).map_err(StartError::from).and_then(|config| {
+        let id = std::fs::read_to_string(MACHINE_ID).unwrap_or_default();
+        Fleetd::new(&config, id.trim(), Box::new(Systemctl), log)
+    });
     match started {
         Ok(fleetd) if fleetd.machine.id.is_empty() => {
-            console.err(
-                "FATAL fleetd.go:109: Failed creating Server: unable to determine local machine ID",
-            );
+            console.err("FATAL fleetd.go:109: Failed creating Server: unable to determine local machine ID");
             1
         }
         Ok(fleetd) => {
@@ -271,14 +225,8 @@ pub async fn main(args: &[String], console: &mut Console) -> u8 {
             0
         }
         Err(error) => {
-            console.err(&format!(
-                "FATAL fleetd.go:109: Failed creating Server: {error}"
-            ));
-            if matches!(error, StartError::Config(ConfigError::Unsupported(_))) {
-                REFUSED
-            } else {
-                1
-            }
+            console.err(&format!("FATAL fleetd.go:109: Failed creating Server: {error}"));
+            if matches!(error, StartError::Config(ConfigError::Unsupported(_))) { REFUSED } else { 1 }
         }
     }
 }
@@ -288,25 +236,16 @@ fn configuration(path: Option<&str>, log: &Log) -> Result<String, String> {
     let read = std::fs::read_to_string(path.unwrap_or(DEFAULT_CONFIG));
     match (path, read) {
         (Some(path), Ok(text)) => {
-            log.info(
-                "fleetd.go:201",
-                &format!("Using provided config file {path}"),
-            );
+            log.info("fleetd.go:201", &format!("Using provided config file {path}"));
             Ok(text)
         }
         (Some(path), Err(error)) => Err(format!("Unable to use config file {path}: {error}")),
         (None, Ok(text)) => {
-            log.info(
-                "fleetd.go:205",
-                &format!("Using default config file {DEFAULT_CONFIG}"),
-            );
+            log.info("fleetd.go:205", &format!("Using default config file {DEFAULT_CONFIG}"));
             Ok(text)
         }
         (None, Err(_)) => {
-            log.info(
-                "fleetd.go:208",
-                "No provided or default config file found - proceeding without",
-            );
+            log.info("fleetd.go:208", "No provided or default config file found - proceeding without");
             Ok(String::new())
         }
     }
@@ -317,11 +256,9 @@ fn configuration(path: Option<&str>, log: &Log) -> Result<String, String> {
 async fn run_until_told(fleetd: &Fleetd) {
     let work = async {
         fleetd.register().await;
-        let (Some(mut term), Some(mut int), Some(mut hup)) = (
-            listen(SignalKind::terminate()),
-            listen(SignalKind::interrupt()),
-            listen(SignalKind::hangup()),
-        ) else {
+        let (Some(mut term), Some(mut int), Some(mut hup)) =
+            (listen(SignalKind::terminate()), listen(SignalKind::interrupt()), listen(SignalKind::hangup()))
+        else {
             return;
         };
         let run = fleetd.run();
@@ -352,9 +289,7 @@ fn listen(kind: SignalKind) -> Option<Signal> {
 
 /// The socket that systemd passed, if it did.
 fn activated_socket() -> Option<UnixListener> {
-    let listener = listenfd::ListenFd::from_env()
-        .take_unix_listener(0)
-        .ok()??;
+    let listener = listenfd::ListenFd::from_env().take_unix_listener(0).ok()??;
     listener.set_nonblocking(true).ok()?;
     UnixListener::from_std(listener).ok()
 }

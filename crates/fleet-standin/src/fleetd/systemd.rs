@@ -56,10 +56,7 @@ pub trait Systemd {
     /// Triggers a stop.
     async fn stop(&self, unit: &str) -> Result<(), SystemdError>;
     /// What systemd says of each of `units`.
-    async fn states(
-        &self,
-        units: &[String],
-    ) -> Result<BTreeMap<String, SystemdState>, SystemdError>;
+    async fn states(&self, units: &[String]) -> Result<BTreeMap<String, SystemdState>, SystemdError>;
 }
 
 /// systemd through `systemctl`.
@@ -79,11 +76,7 @@ impl Systemctl {
             return Ok(output);
         }
         let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(SystemdError::Failed {
-            command,
-            code: output.status.code(),
-            message,
-        })
+        Err(SystemdError::Failed { command, code: output.status.code(), message })
     }
 }
 
@@ -91,14 +84,11 @@ impl Systemctl {
 impl Systemd for Systemctl {
     async fn link(&self, path: &Path) -> Result<(), SystemdError> {
         let path = path.to_string_lossy();
-        self.call(&["link", "--runtime", "--force", "--no-reload", &path])
-            .await
-            .map(drop)
+        self.call(&["link", "--runtime", "--force", "--no-reload", &path]).await.map(drop)
     }
 
     async fn forget(&self, unit: &str) -> Result<(), SystemdError> {
-        self.call(&["disable", "--runtime", "--no-reload", unit])
-            .await?;
+        self.call(&["disable", "--runtime", "--no-reload", unit]).await?;
         // Refused for a unit that systemd has unloaded by itself meanwhile, which is as good.
         self.call(&["reset-failed", unit]).await.ok();
         Ok(())
@@ -115,18 +105,12 @@ impl Systemd for Systemctl {
     async fn stop(&self, unit: &str) -> Result<(), SystemdError> {
         match self.call(&["stop", "--no-block", unit]).await {
             // What systemd does not know does not run.
-            Err(SystemdError::Failed {
-                code: Some(NOT_LOADED),
-                ..
-            }) => Ok(()),
+            Err(SystemdError::Failed { code: Some(NOT_LOADED), .. }) => Ok(()),
             other => other.map(drop),
         }
     }
 
-    async fn states(
-        &self,
-        units: &[String],
-    ) -> Result<BTreeMap<String, SystemdState>, SystemdError> {
+    async fn states(&self, units: &[String]) -> Result<BTreeMap<String, SystemdState>, SystemdError> {
         if units.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -141,10 +125,7 @@ impl Systemd for Systemctl {
 fn read_states(text: &str) -> BTreeMap<String, SystemdState> {
     text.split("\n\n")
         .filter_map(|block| {
-            let properties: BTreeMap<&str, &str> = block
-                .lines()
-                .filter_map(|line| line.split_once('='))
-                .collect();
+            let properties: BTreeMap<&str, &str> = block.lines().filter_map(|line| line.split_once('=')).collect();
             let property = |name: &str| properties.get(name).map(ToString::to_string);
             let state = SystemdState {
                 load: property("LoadState")?,
@@ -165,8 +146,7 @@ impl UnitsDirectory {
     /// # Errors
     /// It cannot be made.
     pub fn open(path: &Path) -> Result<Self, SystemdError> {
-        std::fs::create_dir_all(path)
-            .map_err(|error| SystemdError::File(path.to_owned(), error))?;
+        std::fs::create_dir_all(path).map_err(|error| SystemdError::File(path.to_owned(), error))?;
         Ok(Self(path.to_owned()))
     }
 
@@ -198,10 +178,7 @@ impl UnitsDirectory {
             let entry = entry.map_err(failed)?;
             let text = std::fs::read_to_string(entry.path()).map_err(failed)?;
             if let Ok(file) = UnitFile::parse(&text) {
-                hashes.insert(
-                    entry.file_name().to_string_lossy().into_owned(),
-                    file.hash_text(),
-                );
+                hashes.insert(entry.file_name().to_string_lossy().into_owned(), file.hash_text());
             }
         }
         Ok(hashes)

@@ -39,9 +39,7 @@ impl UnitFile {
     /// # Errors
     /// What fleet's parser refuses, in its words.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
-        Ok(Self {
-            options: parse::options(text)?,
-        })
+        Ok(Self { options: parse::options(text)? })
     }
 
     /// A unit from what the API carries.
@@ -60,26 +58,14 @@ impl UnitFile {
     #[must_use]
     pub fn text(&self) -> String {
         let mut sections: Vec<(&str, String)> = Vec::new();
-        for UnitOption {
-            section,
-            name,
-            value,
-        } in &self.options
-        {
-            let at = sections
-                .iter()
-                .position(|(known, _)| known == section)
-                .unwrap_or_else(|| {
-                    sections.push((section, format!("[{section}]\n")));
-                    sections.len() - 1
-                });
+        for UnitOption { section, name, value } in &self.options {
+            let at = sections.iter().position(|(known, _)| known == section).unwrap_or_else(|| {
+                sections.push((section, format!("[{section}]\n")));
+                sections.len() - 1
+            });
             writeln!(sections[at].1, "{name}={value}").ok();
         }
-        sections
-            .into_iter()
-            .map(|(_, text)| text)
-            .collect::<Vec<_>>()
-            .join("\n")
+        sections.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join("\n")
     }
 
     /// SHA-1 of [`text`](Self::text).
@@ -109,9 +95,9 @@ impl UnitFile {
     /// Whether every machine that fits runs it. The last value wins.
     #[must_use]
     pub fn is_global(&self) -> bool {
-        self.demands("Global").last().is_some_and(|value| {
-            matches!(&*value.to_lowercase(), "true" | "yes" | "1" | "on" | "t")
-        })
+        self.demands("Global")
+            .last()
+            .is_some_and(|value| matches!(&*value.to_lowercase(), "true" | "yes" | "1" | "on" | "t"))
     }
 
     /// Whether a machine with `metadata` is one of those that the unit is for: for each key that it demands,
@@ -126,17 +112,10 @@ impl UnitFile {
                 && !value.is_empty()
                 && !value.contains('=')
             {
-                demanded
-                    .entry(key.to_owned())
-                    .or_default()
-                    .insert(value.to_owned());
+                demanded.entry(key.to_owned()).or_default().insert(value.to_owned());
             }
         }
-        demanded.iter().all(|(key, values)| {
-            metadata
-                .get(key)
-                .is_some_and(|value| values.contains(value))
-        })
+        demanded.iter().all(|(key, values)| metadata.get(key).is_some_and(|value| values.contains(value)))
     }
 
     /// Finds what fleet would do for this unit and the stand-in does not.
@@ -144,19 +123,9 @@ impl UnitFile {
     /// # Errors
     /// The first such thing.
     pub fn check_supported(&self, unit: &str) -> Result<(), Unsupported> {
-        let refuse = |what: String| {
-            Err(Unsupported {
-                unit: unit.to_owned(),
-                what,
-            })
-        };
+        let refuse = |what: String| Err(Unsupported { unit: unit.to_owned(), what });
         check_no_template(unit)?;
-        for UnitOption {
-            section,
-            name,
-            value,
-        } in &self.options
-        {
+        for UnitOption { section, name, value } in &self.options {
             if section == "Install" {
                 return refuse("units with an [Install] section".to_owned());
             }
@@ -190,10 +159,7 @@ impl UnitFile {
 /// For a name with an `@`.
 pub fn check_no_template(unit: &str) -> Result<(), Unsupported> {
     if unit.contains('@') {
-        return Err(Unsupported {
-            unit: unit.to_owned(),
-            what: "templates and instances".to_owned(),
-        });
+        return Err(Unsupported { unit: unit.to_owned(), what: "templates and instances".to_owned() });
     }
     Ok(())
 }
@@ -228,20 +194,14 @@ mod tests {
     }
 
     fn metadata(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect()
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
 
     #[test]
     fn the_hash_is_that_of_the_recorded_calls_whatever_the_comments_and_blank_lines() {
         let plain = "[Unit]\nDescription=hello\n\n[Service]\nExecStart=/bin/sh -c 'while true; do echo hello-v1; sleep 2; done'\n";
         let noisy = "# of ours\n\n[Unit]\n; more\n Description = hello\n\n\n[Service]\nExecStart=/bin/sh -c 'while true; do echo hello-v1; sleep 2; done'";
-        assert_eq!(
-            unit(plain).hash_text(),
-            "52e5660d2a3682e5349a10624d7a9700556c3a5e"
-        );
+        assert_eq!(unit(plain).hash_text(), "52e5660d2a3682e5349a10624d7a9700556c3a5e");
         assert_eq!(unit(noisy).hash_text(), unit(plain).hash_text());
         assert_eq!(unit(noisy).text(), plain);
     }
@@ -254,15 +214,10 @@ mod tests {
 
     #[test]
     fn a_machine_needs_every_demanded_key_with_one_of_its_values() {
-        let unit = unit(
-            "[X-Fleet]\nGlobal=true\nMachineMetadata=host=web_1\nMachineMetadata=\"host=web_2\" \"group=web\"\n",
-        );
+        let unit =
+            unit("[X-Fleet]\nGlobal=true\nMachineMetadata=host=web_1\nMachineMetadata=\"host=web_2\" \"group=web\"\n");
         assert!(unit.fits(&metadata(&[("host", "web_1"), ("group", "web")])));
-        assert!(unit.fits(&metadata(&[
-            ("host", "web_2"),
-            ("group", "web"),
-            ("az", "a")
-        ])));
+        assert!(unit.fits(&metadata(&[("host", "web_2"), ("group", "web"), ("az", "a")])));
         assert!(!unit.fits(&metadata(&[("host", "web_3"), ("group", "web")])));
         assert!(!unit.fits(&metadata(&[("host", "web_1")])));
     }
@@ -277,31 +232,11 @@ mod tests {
     #[test]
     fn what_the_stand_in_does_not_do_is_named() {
         let why = |name: &str, text: &str| unit(text).check_supported(name).unwrap_err().what;
-        assert!(
-            why("a.service", "[Service]\nExecStart=/bin/true\n").starts_with("scheduled units")
-        );
+        assert!(why("a.service", "[Service]\nExecStart=/bin/true\n").starts_with("scheduled units"));
         assert!(why("a@1.service", "[X-Fleet]\nGlobal=true\n").starts_with("templates"));
-        assert_eq!(
-            why("a.service", "[X-Fleet]\nGlobal=true\nConflicts=b*\n"),
-            "`Conflicts=` in [X-Fleet]"
-        );
-        assert!(
-            why(
-                "a.service",
-                "[Install]\nWantedBy=x\n[X-Fleet]\nGlobal=true\n"
-            )
-            .contains("[Install]")
-        );
-        assert!(
-            why(
-                "a.service",
-                "[X-Fleet]\nGlobal=true\nMachineMetadata=host=%i\n"
-            )
-            .contains("specifiers")
-        );
-        assert_eq!(
-            unit("[X-Fleet]\nGlobal=true\n").check_supported("a.service"),
-            Ok(())
-        );
+        assert_eq!(why("a.service", "[X-Fleet]\nGlobal=true\nConflicts=b*\n"), "`Conflicts=` in [X-Fleet]");
+        assert!(why("a.service", "[Install]\nWantedBy=x\n[X-Fleet]\nGlobal=true\n").contains("[Install]"));
+        assert!(why("a.service", "[X-Fleet]\nGlobal=true\nMachineMetadata=host=%i\n").contains("specifiers"));
+        assert_eq!(unit("[X-Fleet]\nGlobal=true\n").check_supported("a.service"), Ok(()));
     }
 }

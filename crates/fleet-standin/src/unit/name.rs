@@ -1,15 +1,7 @@
 //! Which names a unit may have.
 
 /// Suffixes that fleetctl knows; any other name gets `.service` after it, `foo.target` too.
-const KNOWN_SUFFIXES: [&str; 7] = [
-    "service",
-    "socket",
-    "timer",
-    "path",
-    "device",
-    "mount",
-    "automount",
-];
+const KNOWN_SUFFIXES: [&str; 7] = ["service", "socket", "timer", "path", "device", "mount", "automount"];
 
 /// Suffixes that fleet takes in the end.
 const VALID_TYPES: [&str; 13] = [
@@ -50,11 +42,7 @@ pub enum InvalidName {
 /// The name that fleetctl makes of an argument: its file name, with `.service` unless it has a suffix that fleetctl knows.
 #[must_use]
 pub fn mangle(argument: &str) -> String {
-    let name = argument
-        .trim_end_matches('/')
-        .rsplit('/')
-        .next()
-        .unwrap_or_default();
+    let name = argument.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     with_suffix(name)
 }
 
@@ -79,10 +67,7 @@ pub fn check_name(name: &str) -> Result<(), InvalidName> {
     if !VALID_TYPES.contains(&suffix) {
         return Err(InvalidName::Type(suffix.to_owned()));
     }
-    if let Some(bad) = stem
-        .chars()
-        .find(|c| !c.is_ascii_alphanumeric() && !r":-_.\@".contains(*c))
-    {
+    if let Some(bad) = stem.chars().find(|c| !c.is_ascii_alphanumeric() && !r":-_.\@".contains(*c)) {
         return Err(InvalidName::Character(bad));
     }
     if name.starts_with('@') {
@@ -106,14 +91,8 @@ mod tests {
     fn a_name_that_systemd_could_not_hold_is_refused() {
         assert_eq!(check_name("web_1-1a2b.service"), Ok(()));
         assert_eq!(check_name("a b.service"), Err(InvalidName::Character(' ')));
-        assert_eq!(
-            check_name("a.txt"),
-            Err(InvalidName::Type("txt".to_owned()))
-        );
-        assert_eq!(
-            check_name(&format!("{}.service", "a".repeat(300))),
-            Err(InvalidName::TooLong)
-        );
+        assert_eq!(check_name("a.txt"), Err(InvalidName::Type("txt".to_owned())));
+        assert_eq!(check_name(&format!("{}.service", "a".repeat(300))), Err(InvalidName::TooLong));
         assert_eq!(check_name("@.service"), Err(InvalidName::Template));
     }
 }

@@ -47,11 +47,7 @@ pub(super) fn options(text: &str) -> Result<Vec<UnitOption>, SyntaxError> {
             (_, Some(section)) => {
                 let name = rest.option_name()?;
                 let value = rest.value()?;
-                options.push(UnitOption {
-                    name,
-                    section: section.clone(),
-                    value,
-                });
+                options.push(UnitOption { name, section: section.clone(), value });
             }
         }
     }
@@ -84,11 +80,7 @@ impl<'a> Text<'a> {
         let (name, rest) = self.0.split_once(']').ok_or(SyntaxError::SectionEnd)?;
         self.0 = rest;
         let garbage = self.line().0.trim();
-        if garbage.is_empty() {
-            Ok(name.to_owned())
-        } else {
-            Err(SyntaxError::Garbage(garbage.into()))
-        }
+        if garbage.is_empty() { Ok(name.to_owned()) } else { Err(SyntaxError::Garbage(garbage.into())) }
     }
 
     /// A comment goes on over a backslash at the end of its line, as a value does.
@@ -140,11 +132,7 @@ mod tests {
     use super::*;
 
     fn values(text: &str) -> Vec<(String, String)> {
-        options(text)
-            .unwrap()
-            .into_iter()
-            .map(|option| (option.name, option.value))
-            .collect()
+        options(text).unwrap().into_iter().map(|option| (option.name, option.value)).collect()
     }
 
     fn pair(name: &str, value: &str) -> (String, String) {
@@ -155,15 +143,9 @@ mod tests {
     fn a_continued_value_keeps_its_lines() {
         assert_eq!(
             values("[Service]\nExecStart=/bin/a \\\n  -b \\\n  -c\nX=1\n"),
-            [
-                pair("ExecStart", "/bin/a \\\n  -b \\\n  -c"),
-                pair("X", "1")
-            ]
+            [pair("ExecStart", "/bin/a \\\n  -b \\\n  -c"), pair("X", "1")]
         );
-        assert_eq!(
-            values("[S]\nA=b \\\n\nX=1\n"),
-            [pair("A", "b \\\n"), pair("X", "1")]
-        );
+        assert_eq!(values("[S]\nA=b \\\n\nX=1\n"), [pair("A", "b \\\n"), pair("X", "1")]);
     }
 
     #[test]

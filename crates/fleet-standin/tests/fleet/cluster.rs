@@ -18,10 +18,7 @@ use crate::systemd::FakeSystemd;
 
 /// Runs a test on one thread, as the programs themselves run.
 pub(crate) fn on_one_thread(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, test);
 }
 
@@ -78,9 +75,8 @@ impl Machine {
     /// Names of the unit files that fleet has written.
     pub(crate) fn unit_files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.config.units_directory).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-            .collect();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
     }
@@ -90,21 +86,15 @@ impl Machine {
         self.log.lock().unwrap().clone()
     }
 
-    fn start<F: Future<Output = ()> + 'static>(
-        &mut self,
-        work: impl FnOnce(Rc<Fleetd>) -> F,
-    ) -> Rc<Fleetd> {
+    fn start<F: Future<Output = ()> + 'static>(&mut self, work: impl FnOnce(Rc<Fleetd>) -> F) -> Rc<Fleetd> {
         std::fs::remove_file(&self.socket).ok();
         let listener = UnixListener::bind(&self.socket).unwrap();
         let log = Log::into_lines(self.log.clone());
         let systemd = Box::new(self.systemd.clone());
         let fleetd = Rc::new(Fleetd::new(&self.config, &self.id, systemd, log).unwrap());
         let server = fleetd.clone();
-        self.tasks.push(tokio::task::spawn_local(async move {
-            server.serve(listener).await
-        }));
-        self.tasks
-            .push(tokio::task::spawn_local(work(fleetd.clone())));
+        self.tasks.push(tokio::task::spawn_local(async move { server.serve(listener).await }));
+        self.tasks.push(tokio::task::spawn_local(work(fleetd.clone())));
         fleetd
     }
 }
@@ -145,18 +135,8 @@ impl Cluster {
         let machines = machines.iter().map(machine).collect();
         let files = dir.path().join("files");
         std::fs::create_dir(&files).unwrap();
-        let nobody = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .to_string();
-        Self {
-            etcd,
-            machines,
-            files,
-            nobody,
-            dir,
-        }
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        Self { etcd, machines, files, nobody, dir }
     }
 
     /// Writes a unit file where fleetctl is run.
@@ -166,10 +146,7 @@ impl Cluster {
 
     /// The socket of the first machine's fleetd.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.machines.first().map_or_else(
-            || self.dir.path().join("fleet.sock"),
-            |machine| machine.socket.clone(),
-        )
+        self.machines.first().map_or_else(|| self.dir.path().join("fleet.sock"), |machine| machine.socket.clone())
     }
 
     /// Lets time pass: every registered machine looks once at the registry, publishes, and its units go on.
@@ -195,15 +172,8 @@ impl Cluster {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        if tokio::time::timeout(Duration::from_secs(15), wait)
-            .await
-            .is_err()
-        {
-            panic!(
-                "`{}` never printed {stdout:?} but {:?}",
-                args.join(" "),
-                self.fleetctl(args).await
-            );
+        if tokio::time::timeout(Duration::from_secs(15), wait).await.is_err() {
+            panic!("`{}` never printed {stdout:?} but {:?}", args.join(" "), self.fleetctl(args).await);
         }
     }
 }

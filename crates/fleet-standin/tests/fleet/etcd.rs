@@ -35,11 +35,7 @@ impl Etcd {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let etcd = Self {
-            address,
-            store: Arc::default(),
-            index: watch::Sender::new(0),
-        };
+        let etcd = Self { address, store: Arc::default(), index: watch::Sender::new(0) };
         let router = Router::new().fallback(answer).with_state(etcd.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         etcd
@@ -77,8 +73,7 @@ impl Etcd {
 impl Store {
     fn expire(&mut self) {
         let now = Instant::now();
-        self.keys
-            .retain(|_, (_, expires)| expires.is_none_or(|expires| expires > now));
+        self.keys.retain(|_, (_, expires)| expires.is_none_or(|expires| expires > now));
     }
 
     fn changed(&mut self, key: &str) {
@@ -88,8 +83,7 @@ impl Store {
 
     fn set(&mut self, key: String, value: String, ttl: Option<Duration>) {
         self.changed(&key);
-        self.keys
-            .insert(key, (value, ttl.map(|ttl| Instant::now() + ttl)));
+        self.keys.insert(key, (value, ttl.map(|ttl| Instant::now() + ttl)));
     }
 
     /// A key, or a directory with everything below it.
@@ -98,16 +92,10 @@ impl Store {
             return Some(json!({"key": key, "value": value}));
         }
         let below = format!("{key}/");
-        let mut names: Vec<&str> = self
-            .keys
-            .keys()
-            .filter_map(|known| known.strip_prefix(&below)?.split('/').next())
-            .collect();
+        let mut names: Vec<&str> =
+            self.keys.keys().filter_map(|known| known.strip_prefix(&below)?.split('/').next()).collect();
         names.dedup();
-        let nodes: Vec<Value> = names
-            .iter()
-            .filter_map(|name| self.node(&format!("{below}{name}")))
-            .collect();
+        let nodes: Vec<Value> = names.iter().filter_map(|name| self.node(&format!("{below}{name}"))).collect();
         (!nodes.is_empty()).then(|| json!({"key": key, "dir": true, "nodes": nodes}))
     }
 }
@@ -119,23 +107,14 @@ async fn answer(
     Query(query): Query<BTreeMap<String, String>>,
     body: Bytes,
 ) -> Response {
-    let key = uri
-        .path()
-        .strip_prefix("/v2/keys")
-        .unwrap()
-        .replace("%40", "@");
+    let key = uri.path().strip_prefix("/v2/keys").unwrap().replace("%40", "@");
     let flag = |name: &str| query.get(name).map(String::as_str);
     if flag("wait") == Some("true") {
         return wait(&etcd, &key, flag("waitIndex").unwrap().parse().unwrap()).await;
     }
     let mut store = etcd.store();
     if store.dead {
-        return refuse(
-            300,
-            "Raft Internal Error",
-            "etcdserver: request timed out",
-            store.index,
-        );
+        return refuse(300, "Raft Internal Error", "etcdserver: request timed out", store.index);
     }
     let known = store.node(&key);
     if method == Method::PUT {
@@ -146,22 +125,12 @@ async fn answer(
             (Some("true"), None) => return refuse(100, "Key not found", &key, store.index),
             _ => {}
         }
-        let value = form_urlencoded::parse(&body)
-            .find(|(name, _)| name == "value")
-            .unwrap()
-            .1
-            .into_owned();
-        store.set(
-            key.clone(),
-            value,
-            flag("ttl").map(|ttl| Duration::from_secs(ttl.parse().unwrap())),
-        );
+        let value = form_urlencoded::parse(&body).find(|(name, _)| name == "value").unwrap().1.into_owned();
+        store.set(key.clone(), value, flag("ttl").map(|ttl| Duration::from_secs(ttl.parse().unwrap())));
     } else if known.is_none() {
         return refuse(100, "Key not found", &key, store.index);
     } else if method == Method::DELETE {
-        store
-            .keys
-            .retain(|known, _| *known != key && !known.starts_with(&format!("{key}/")));
+        store.keys.retain(|known, _| *known != key && !known.starts_with(&format!("{key}/")));
         store.changed(&key);
     }
     let node = store.node(&key).or(known).unwrap_or_default();
@@ -177,11 +146,7 @@ async fn wait(etcd: &Etcd, key: &str, from: u64) -> Response {
     loop {
         {
             let store = etcd.store();
-            if store
-                .history
-                .iter()
-                .any(|(at, changed)| *at >= from && changed.starts_with(key))
-            {
+            if store.history.iter().any(|(at, changed)| *at >= from && changed.starts_with(key)) {
                 return done(&json!({"key": key}), store.index);
             }
         }
@@ -190,11 +155,7 @@ async fn wait(etcd: &Etcd, key: &str, from: u64) -> Response {
 }
 
 fn done(node: &Value, index: u64) -> Response {
-    (
-        [("x-etcd-index", index.to_string())],
-        json!({"action": "any", "node": node}).to_string(),
-    )
-        .into_response()
+    ([("x-etcd-index", index.to_string())], json!({"action": "any", "node": node}).to_string()).into_response()
 }
 
 fn refuse(code: u32, message: &str, cause: &str, index: u64) -> Response {

@@ -6,21 +6,12 @@ use crate::cluster::{Cluster, on_one_thread};
 use crate::transcript::blocks;
 
 const LIST_MACHINES: [&str; 4] = ["list-machines", "--no-legend", "--full", "--fields=machine"];
-const LIST_UNITS: [&str; 4] = [
-    "list-units",
-    "--no-legend",
-    "--full",
-    "--fields=unit,active",
-];
+const LIST_UNITS: [&str; 4] = ["list-units", "--no-legend", "--full", "--fields=unit,active"];
 const UNIT: &str = "a.service";
 const RUNNING: &str = "a.service\tactive\n";
 
 async fn one_machine(ttl: Duration) -> Cluster {
-    let cluster = Cluster::new(
-        &[("0123456789abcdef0123456789abcdef", "10.0.0.1", "host=web_1")],
-        ttl,
-    )
-    .await;
+    let cluster = Cluster::new(&[("0123456789abcdef0123456789abcdef", "10.0.0.1", "host=web_1")], ttl).await;
     cluster.write(UNIT, "[Service]\nExecStart=/bin/sleep 1000\n\n[X-Fleet]\nGlobal=true\nMachineMetadata=host=web_1\n");
     cluster
 }
@@ -30,10 +21,7 @@ async fn one_machine_with_a_unit(ttl: Duration) -> (Cluster, u32) {
     let mut cluster = one_machine(ttl).await;
     cluster.machines[0].start_alone();
     cluster.until(&LIST_MACHINES, &listed(&cluster)).await;
-    assert_eq!(
-        cluster.fleetctl(&["start", "--no-block", UNIT]).await.exit,
-        0
-    );
+    assert_eq!(cluster.fleetctl(&["start", "--no-block", UNIT]).await.exit, 0);
     cluster.until(&LIST_UNITS, RUNNING).await;
     let process = cluster.machines[0].systemd.process(UNIT).unwrap();
     (cluster, process)
@@ -48,18 +36,10 @@ fn a_change_is_acted_upon_long_before_the_next_look_but_not_at_once() {
     on_one_thread(async {
         let (cluster, _) = one_machine_with_a_unit(Duration::from_secs(30)).await;
         assert_eq!(cluster.fleetctl(&["stop", UNIT]).await.exit, 0);
-        assert_eq!(
-            cluster.fleetctl(&LIST_UNITS).await.stdout,
-            RUNNING,
-            "the row lags behind"
-        );
+        assert_eq!(cluster.fleetctl(&LIST_UNITS).await.stdout, RUNNING, "the row lags behind");
         let asked = Instant::now();
         cluster.until(&LIST_UNITS, "a.service\tinactive\n").await;
-        assert!(
-            asked.elapsed() < Duration::from_secs(4),
-            "{:?}",
-            asked.elapsed()
-        );
+        assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
     });
 }
 
@@ -72,41 +52,25 @@ fn a_killed_fleetd_is_refused_until_its_old_entry_expires_and_keeps_its_units() 
         cluster.machines[0].start_alone();
         let refused = cluster.fleetctl(&LIST_MACHINES).await;
         assert_eq!(refused.exit, 1);
-        assert!(
-            refused
-                .stderr
-                .contains("googleapi: Error 503: fleet server unable to communicate with etcd")
-        );
+        assert!(refused.stderr.contains("googleapi: Error 503: fleet server unable to communicate with etcd"));
         cluster.until(&LIST_MACHINES, &listed(&cluster)).await;
         cluster.until(&LIST_UNITS, RUNNING).await;
         assert_eq!(cluster.machines[0].systemd.process(UNIT), Some(process));
 
         let logged = cluster.machines[0].logged()[before..].to_vec();
-        let recorded = blocks(include_str!("../transcripts/g-journal.txt"))
-            .remove(0)
-            .stdout;
+        let recorded = blocks(include_str!("../transcripts/g-journal.txt")).remove(0).stdout;
         let same = |line: &str| {
-            let (head, tail) = line.split_once(" [").map_or((line, ""), |(head, tail)| {
-                (head, tail.split_once(']').unwrap().1)
-            });
-            format!(
-                "{}{tail}",
-                head.replace("cd88db6df5304cc58e287bd805d577a5", &cluster.machines[0].id)
-            )
+            let (head, tail) =
+                line.split_once(" [").map_or((line, ""), |(head, tail)| (head, tail.split_once(']').unwrap().1));
+            format!("{}{tail}", head.replace("cd88db6df5304cc58e287bd805d577a5", &cluster.machines[0].id))
         };
         // With an entry of three seconds, the attempts after none, one and three seconds of pause are enough.
-        let attempts = logged
-            .iter()
-            .take_while(|line| !line.contains("success"))
-            .count();
+        let attempts = logged.iter().take_while(|line| !line.contains("success")).count();
         assert!((2..=4).contains(&attempts), "{logged:#?}");
         for (line, recorded) in logged.iter().zip(recorded.lines()).take(attempts) {
             assert_eq!(same(line), same(recorded));
         }
-        assert_eq!(
-            logged[attempts],
-            "INFO server.go:219: hrt.Register() success"
-        );
+        assert_eq!(logged[attempts], "INFO server.go:219: hrt.Register() success");
     });
 }
 
@@ -114,13 +78,7 @@ fn a_killed_fleetd_is_refused_until_its_old_entry_expires_and_keeps_its_units() 
 fn a_machine_whose_etcd_is_dead_for_longer_than_its_entry_vanishes_and_comes_back_by_itself() {
     on_one_thread(async {
         let (cluster, process) = one_machine_with_a_unit(Duration::from_secs(1)).await;
-        let through_etcd = [
-            "--driver=etcd",
-            "--endpoint",
-            &cluster.etcd.url(),
-            "list-machines",
-            "--no-legend",
-        ];
+        let through_etcd = ["--driver=etcd", "--endpoint", &cluster.etcd.url(), "list-machines", "--no-legend"];
         cluster.etcd.set_dead(true);
         tokio::time::sleep(Duration::from_millis(1200)).await;
         let cut_off = cluster.fleetctl(&LIST_MACHINES).await;
@@ -130,12 +88,7 @@ fn a_machine_whose_etcd_is_dead_for_longer_than_its_entry_vanishes_and_comes_bac
         cluster.until(&LIST_MACHINES, &listed(&cluster)).await;
         cluster.until(&LIST_UNITS, RUNNING).await;
         assert_eq!(cluster.machines[0].systemd.process(UNIT), Some(process));
-        assert!(
-            cluster.machines[0]
-                .logged()
-                .iter()
-                .any(|line| line.ends_with("hrt.Beat() success"))
-        );
+        assert!(cluster.machines[0].logged().iter().any(|line| line.ends_with("hrt.Beat() success")));
     });
 }
 
@@ -171,20 +124,9 @@ fn a_fleetd_that_is_told_to_end_stops_its_units_and_leaves() {
         assert_eq!(cluster.machines[0].systemd.process(UNIT), None);
         assert_eq!(cluster.machines[0].unit_files(), [""; 0]);
         let url = cluster.etcd.url();
-        let etcd = [
-            "--driver=etcd",
-            "--endpoint",
-            &url,
-            "--etcd-key-prefix=/_coreos.com/fleet",
-        ];
+        let etcd = ["--driver=etcd", "--endpoint", &url, "--etcd-key-prefix=/_coreos.com/fleet"];
         for list in ["list-machines", "list-units"] {
-            assert_eq!(
-                cluster
-                    .fleetctl(&[&etcd[..], &[list, "--no-legend"]].concat())
-                    .await
-                    .stdout,
-                ""
-            );
+            assert_eq!(cluster.fleetctl(&[&etcd[..], &[list, "--no-legend"]].concat()).await.stdout, "");
         }
     });
 }
@@ -198,15 +140,9 @@ fn a_list_that_does_not_fit_a_page_is_whole() {
         for name in &names {
             cluster.write(name, "[X-Fleet]\nGlobal=true\n");
         }
-        let submit: Vec<&str> = ["submit"]
-            .into_iter()
-            .chain(names.iter().map(String::as_str))
-            .collect();
+        let submit: Vec<&str> = ["submit"].into_iter().chain(names.iter().map(String::as_str)).collect();
         assert_eq!(cluster.fleetctl(&submit).await.exit, 0);
-        let listed = cluster
-            .fleetctl(&["list-unit-files", "--no-legend", "--fields=unit"])
-            .await
-            .stdout;
+        let listed = cluster.fleetctl(&["list-unit-files", "--no-legend", "--fields=unit"]).await.stdout;
         assert_eq!(listed.lines().collect::<Vec<_>>(), names);
     });
 }

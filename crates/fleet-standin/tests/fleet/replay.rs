@@ -11,16 +11,8 @@ use crate::transcript::{Block, blocks};
 const TTL: Duration = Duration::from_secs(30);
 
 const TWO_MACHINES: [(&str, &str, &str); 2] = [
-    (
-        "264b511b9c37ac1c8a7f1ab2d1b0c897",
-        "127.0.0.11",
-        "role=web,az=a",
-    ),
-    (
-        "72197fe9bc7b752dece7dc1b2c7b4e45",
-        "127.0.0.12",
-        "role=worker",
-    ),
+    ("264b511b9c37ac1c8a7f1ab2d1b0c897", "127.0.0.11", "role=web,az=a"),
+    ("72197fe9bc7b752dece7dc1b2c7b4e45", "127.0.0.12", "role=worker"),
 ];
 
 const WEB_1: &str = "demo-production-web_1-1a2b3c4d.service";
@@ -44,17 +36,12 @@ fn parts_b_c_and_e_on_two_machines() {
         let mut cluster = Cluster::new(&TWO_MACHINES, TTL).await;
         cluster.write("bad.service", "[Service]\nExecStart\n");
         cluster.write("plain", "[Service]\nExecStart=/bin/true\n");
-        cluster.write(
-            "global.service",
-            "[Service]\nExecStart=/bin/sleep 1000\n\n[X-Fleet]\nGlobal=true\n",
-        );
+        cluster.write("global.service", "[Service]\nExecStart=/bin/sleep 1000\n\n[X-Fleet]\nGlobal=true\n");
         for machine in &mut cluster.machines {
             machine.start_by_hand().await;
         }
-        let recorded = [
-            include_str!("../transcripts/b-two-machines.txt"),
-            include_str!("../transcripts/c-e-odds-and-ends.txt"),
-        ];
+        let recorded =
+            [include_str!("../transcripts/b-two-machines.txt"), include_str!("../transcripts/c-e-odds-and-ends.txt")];
         for block in recorded.into_iter().flat_map(blocks) {
             replay(&cluster, &block).await;
         }
@@ -65,16 +52,8 @@ fn parts_b_c_and_e_on_two_machines() {
 fn parts_f_and_g_with_global_units_that_outlive_a_killed_fleetd_and_a_lost_registry() {
     on_one_thread(async {
         let machines = [
-            (
-                "cd88db6df5304cc58e287bd805d577a5",
-                "172.30.0.10",
-                "group=web,host=web_1",
-            ),
-            (
-                "41e8c064e7b047ada26ac25d3f3aec9d",
-                "172.30.0.11",
-                "group=web,host=web_2",
-            ),
+            ("cd88db6df5304cc58e287bd805d577a5", "172.30.0.10", "group=web,host=web_1"),
+            ("41e8c064e7b047ada26ac25d3f3aec9d", "172.30.0.11", "group=web,host=web_2"),
         ];
         let mut cluster = Cluster::new(&machines, TTL).await;
         for host in ["web_1", "web_2"] {
@@ -82,15 +61,10 @@ fn parts_f_and_g_with_global_units_that_outlive_a_killed_fleetd_and_a_lost_regis
             cluster.write(&format!("{name}.service"), &recorded_unit(&name, host));
         }
         let tied = |command: &str, host: &str| {
-            format!(
-                "[Service]\nExecStart={command}\n\n[X-Fleet]\nGlobal=true\nMachineMetadata=host={host}\n"
-            )
+            format!("[Service]\nExecStart={command}\n\n[X-Fleet]\nGlobal=true\nMachineMetadata=host={host}\n")
         };
         cluster.write("nowhere.service", &tied("/bin/sleep 1000", "web_9"));
-        cluster.write(
-            "dies.service",
-            &tied("/bin/sh -c 'sleep 1; exit 3'", "web_1"),
-        );
+        cluster.write("dies.service", &tied("/bin/sh -c 'sleep 1; exit 3'", "web_1"));
         for machine in &mut cluster.machines {
             machine.start_by_hand().await;
         }
@@ -105,21 +79,13 @@ fn parts_f_and_g_with_global_units_that_outlive_a_killed_fleetd_and_a_lost_regis
                 cluster.machines[0].kill();
                 cluster.machines[0].start_alone();
             } else if told("on both hosts: a drop-in Restart=no") {
-                cluster
-                    .machines
-                    .iter_mut()
-                    .for_each(|machine| machine.kill());
+                cluster.machines.iter_mut().for_each(|machine| machine.kill());
             } else if told("on both hosts: drop-in removed") {
                 for machine in &mut cluster.machines {
                     machine.start_by_hand().await;
                 }
             }
-            assert_eq!(
-                cluster.machines[0].systemd.process(WEB_1),
-                process,
-                "before `{}`",
-                block.command
-            );
+            assert_eq!(cluster.machines[0].systemd.process(WEB_1), process, "before `{}`", block.command);
             replay(&cluster, &block).await;
         }
     });
@@ -140,11 +106,7 @@ fn recorded_unit(name: &str, host: &str) -> String {
 
 /// Carries out one recorded command in the cluster and compares.
 async fn replay(cluster: &Cluster, block: &Block) {
-    let words: Vec<String> = block
-        .command
-        .split(' ')
-        .map(|word| word.trim_matches('\'').to_owned())
-        .collect();
+    let words: Vec<String> = block.command.split(' ').map(|word| word.trim_matches('\'').to_owned()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let mut answer = match &words[..] {
         ["fleetctl" | "../bin/fleetctl", args @ ..] => fleetctl(cluster, args).await,
@@ -163,11 +125,7 @@ async fn replay(cluster: &Cluster, block: &Block) {
         ["systemctl", ..] => said(""),
         _ => panic!("no idea how to replay `{}`", block.command),
     };
-    let mut expected = Answer {
-        exit: block.exit,
-        stdout: block.stdout.clone(),
-        stderr: without_times(&block.stderr),
-    };
+    let mut expected = Answer { exit: block.exit, stdout: block.stdout.clone(), stderr: without_times(&block.stderr) };
     if expected.stdout.starts_with("NAME:\n") {
         // The usage is in words of our own; that it is printed, and of which command, is not.
         let head = |text: &str| text.split(" - ").next().unwrap().to_owned();
@@ -177,11 +135,7 @@ async fn replay(cluster: &Cluster, block: &Block) {
 }
 
 fn said(stdout: &str) -> Answer {
-    Answer {
-        exit: 0,
-        stdout: stdout.to_owned(),
-        stderr: String::new(),
-    }
+    Answer { exit: 0, stdout: stdout.to_owned(), stderr: String::new() }
 }
 
 /// Runs fleetctl with this cluster's addresses in place of the recorded ones, and puts those back into what it says.
@@ -192,45 +146,22 @@ async fn fleetctl(cluster: &Cluster, args: &[&str]) -> Answer {
         (&*cluster.nobody, "127.0.0.1:2399"),
         (&*socket, "/var/run/fleet.sock"),
     ];
-    let here = |text: &str| {
-        addresses
-            .iter()
-            .fold(text.to_owned(), |text, (ours, theirs)| {
-                text.replace(theirs, ours)
-            })
-    };
-    let there = |text: &str| {
-        addresses
-            .iter()
-            .fold(text.to_owned(), |text, (ours, theirs)| {
-                text.replace(ours, theirs)
-            })
-    };
+    let here = |text: &str| addresses.iter().fold(text.to_owned(), |text, (ours, theirs)| text.replace(theirs, ours));
+    let there = |text: &str| addresses.iter().fold(text.to_owned(), |text, (ours, theirs)| text.replace(ours, theirs));
     let args: Vec<String> = args.iter().map(|arg| here(arg)).collect();
-    let answer = cluster
-        .fleetctl(&args.iter().map(String::as_str).collect::<Vec<_>>())
-        .await;
-    Answer {
-        stderr: without_times(&there(&answer.stderr)),
-        ..answer
-    }
+    let answer = cluster.fleetctl(&args.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    Answer { stderr: without_times(&there(&answer.stderr)), ..answer }
 }
 
 async fn get(cluster: &Cluster, url: &str) -> String {
     let path = url.strip_prefix("http://f").unwrap();
-    let answer = Endpoint::Unix(cluster.socket())
-        .request(Method::GET, path, None)
-        .await
-        .unwrap();
+    let answer = Endpoint::Unix(cluster.socket()).request(Method::GET, path, None).await.unwrap();
     String::from_utf8(answer.into_body().into()).unwrap()
 }
 
 /// The text without the times that fleetctl puts before its own log lines (`2026/11/22 16:22:07 ERROR …`).
 fn without_times(text: &str) -> String {
     const TIME: usize = "2026/11/22 16:22:07 ".len();
-    let timed =
-        |line: &str| line.as_bytes().get(4) == Some(&b'/') && line.as_bytes().get(7) == Some(&b'/');
-    text.split_inclusive('\n')
-        .map(|line| if timed(line) { &line[TIME..] } else { line })
-        .collect()
+    let timed = |line: &str| line.as_bytes().get(4) == Some(&b'/') && line.as_bytes().get(7) == Some(&b'/');
+    text.split_inclusive('\n').map(|line| if timed(line) { &line[TIME..] } else { line }).collect()
 }

@@ -64,10 +64,7 @@ fn script(unit: &str, first_time: bool) -> VecDeque<ActiveAndSub> {
 impl Systemd for FakeSystemd {
     async fn link(&self, path: &Path) -> Result<(), SystemdError> {
         assert!(path.exists(), "linked before it was written");
-        self.0
-            .borrow_mut()
-            .linked
-            .insert(path.file_name().unwrap().to_string_lossy().into_owned());
+        self.0.borrow_mut().linked.insert(path.file_name().unwrap().to_string_lossy().into_owned());
         Ok(())
     }
 
@@ -91,40 +88,23 @@ impl Systemd for FakeSystemd {
         let is = next.pop_front().unwrap();
         state.processes += 1;
         let process = (is != FAILED).then_some(state.processes);
-        state
-            .units
-            .insert(name.to_owned(), Unit { is, next, process });
+        state.units.insert(name.to_owned(), Unit { is, next, process });
         Ok(())
     }
 
     async fn stop(&self, name: &str) -> Result<(), SystemdError> {
         if let Some(unit) = self.0.borrow_mut().units.get_mut(name) {
-            *unit = Unit {
-                is: DEAD,
-                next: VecDeque::new(),
-                process: None,
-            };
+            *unit = Unit { is: DEAD, next: VecDeque::new(), process: None };
         }
         Ok(())
     }
 
-    async fn states(
-        &self,
-        units: &[String],
-    ) -> Result<BTreeMap<String, SystemdState>, SystemdError> {
+    async fn states(&self, units: &[String]) -> Result<BTreeMap<String, SystemdState>, SystemdError> {
         let state = self.0.borrow();
         let of = |name: &String| {
             let (active, sub) = state.units.get(name).map_or(DEAD, |unit| unit.is);
-            let load = if state.linked.contains(name) {
-                "loaded"
-            } else {
-                "not-found"
-            };
-            SystemdState {
-                load: load.to_owned(),
-                active: active.to_owned(),
-                sub: sub.to_owned(),
-            }
+            let load = if state.linked.contains(name) { "loaded" } else { "not-found" };
+            SystemdState { load: load.to_owned(), active: active.to_owned(), sub: sub.to_owned() }
         };
         Ok(units.iter().map(|name| (name.clone(), of(name))).collect())
     }

@@ -23,23 +23,10 @@ pub(crate) fn blocks(text: &str) -> Vec<Block> {
         } else if let Some(command) = line.strip_prefix("$ ") {
             let command = command.split("    [on ").next().unwrap().to_owned();
             let exit = next_line(&mut rest).unwrap();
-            let exit = exit
-                .strip_prefix("-- exit code: ")
-                .unwrap()
-                .split(' ')
-                .next()
-                .unwrap()
-                .parse()
-                .unwrap();
+            let exit = exit.strip_prefix("-- exit code: ").unwrap().split(' ').next().unwrap().parse().unwrap();
             let stdout = stream(&mut rest, "-- stdout (");
             let stderr = stream(&mut rest, "-- stderr (");
-            blocks.push(Block {
-                notes: std::mem::take(&mut notes),
-                command,
-                exit,
-                stdout,
-                stderr,
-            });
+            blocks.push(Block { notes: std::mem::take(&mut notes), command, exit, stdout, stderr });
         }
     }
     blocks
@@ -69,9 +56,7 @@ fn stream(rest: &mut &str, head: &str) -> String {
 #[test]
 fn a_stream_without_a_last_newline_ends_where_its_length_says() {
     let text = "====\n# why\n====\n$ curl x    [on m1]\n-- exit code: 3   (0.1 s)\n-- stdout (4 bytes):\na\nb]-- stderr (0 bytes):\n(empty)\n";
-    let [block] = &blocks(text)[..] else {
-        panic!("one block expected")
-    };
+    let [block] = &blocks(text)[..] else { panic!("one block expected") };
     assert_eq!((&*block.command, block.exit), ("curl x", 3));
     assert_eq!((&*block.stdout, &*block.stderr), ("a\nb]", ""));
     assert_eq!(block.notes, ["why"]);

@@ -25,12 +25,9 @@ pub(super) struct Project {
 impl Project {
     /// A fresh copy, with the lab's registry and fleet archive in its `skipper.yml`, nothing committed yet.
     pub(super) fn make(lab: &Lab) -> Result<Self> {
-        let project = Self {
-            folder: lab.folder()?.join("hello"),
-        };
+        let project = Self { folder: lab.folder()?.join("hello") };
         if project.folder.exists() {
-            fs::remove_dir_all(&project.folder)
-                .with_context(|| format!("removing `{}`", project.folder.display()))?;
+            fs::remove_dir_all(&project.folder).with_context(|| format!("removing `{}`", project.folder.display()))?;
         }
         copy(&workspace().join("examples/hello"), &project.folder)?;
         let (url, sha256) = lab.fleet();
@@ -62,44 +59,25 @@ impl Project {
 
     fn replace(&self, file: &str, from: &str, to: &str) -> Result<()> {
         let path = self.folder.join(file);
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("reading `{}`", path.display()))?;
+        let text = fs::read_to_string(&path).with_context(|| format!("reading `{}`", path.display()))?;
         if !text.contains(from) {
-            bail!(
-                "`{}` does not say `{from}`, which the demo replaces",
-                path.display()
-            );
+            bail!("`{}` does not say `{from}`, which the demo replaces", path.display());
         }
-        fs::write(&path, text.replace(from, to))
-            .with_context(|| format!("writing `{}`", path.display()))
+        fs::write(&path, text.replace(from, to)).with_context(|| format!("writing `{}`", path.display()))
     }
 
     fn git(&self, arguments: &[&str]) -> Result<String> {
         let output = Command::new("git")
-            .args([
-                "-c",
-                "user.name=Octo Cat",
-                "-c",
-                "user.email=octocat@example.com",
-            ])
+            .args(["-c", "user.name=Octo Cat", "-c", "user.email=octocat@example.com"])
             // What this machine's user has configured does not matter here.
-            .args([
-                "-c",
-                "commit.gpgsign=false",
-                "-c",
-                "init.defaultBranch=main",
-            ])
+            .args(["-c", "commit.gpgsign=false", "-c", "init.defaultBranch=main"])
             .args(["-c", "core.hooksPath=/dev/null"])
             .args(arguments)
             .current_dir(&self.folder)
             .output()
             .context("starting `git`, which the demo needs")?;
         if !output.status.success() {
-            bail!(
-                "`git {}` failed: {}",
-                arguments.join(" "),
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            bail!("`git {}` failed: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }

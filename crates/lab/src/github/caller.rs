@@ -24,12 +24,7 @@ impl FromRequestParts<Shared> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Refusal> {
-        let header = |name| {
-            parts
-                .headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-        };
+        let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         if header(USER_AGENT).is_none_or(str::is_empty) {
             return Err(Refusal::NoUserAgent);
         }
@@ -50,21 +45,14 @@ impl FromRequestParts<Shared> for Caller {
             .iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        Ok(Self {
-            token,
-            parameters,
-            origin,
-        })
+        Ok(Self { token, parameters, origin })
     }
 }
 
 impl Caller {
     /// The part of the path that the route calls `name`.
     pub(super) fn parameter<T: FromStr>(&self, name: &str) -> Result<T, Refusal> {
-        self.parameters
-            .get(name)
-            .and_then(|value| value.parse().ok())
-            .ok_or(Refusal::NotFound)
+        self.parameters.get(name).and_then(|value| value.parse().ok()).ok_or(Refusal::NotFound)
     }
 
     /// Who asks, or the refusal of those who did not say.
@@ -84,22 +72,11 @@ impl Caller {
             None => {
                 let part = |name| self.parameters.get(name).map_or("", String::as_str);
                 // Names are case-insensitive on GitHub.
-                repository.name.eq_ignore_ascii_case(&format!(
-                    "{}/{}",
-                    part("owner"),
-                    part("repository")
-                ))
+                repository.name.eq_ignore_ascii_case(&format!("{}/{}", part("owner"), part("repository")))
             }
         };
-        let repository = world
-            .repositories
-            .iter()
-            .find(wanted)
-            .ok_or(Refusal::NotFound)?;
-        let granted = self
-            .token
-            .as_ref()
-            .filter(|token| token.repositories.contains(&repository.name));
+        let repository = world.repositories.iter().find(wanted).ok_or(Refusal::NotFound)?;
+        let granted = self.token.as_ref().filter(|token| token.repositories.contains(&repository.name));
         if repository.private && granted.is_none() {
             return Err(Refusal::NotFound);
         }
@@ -108,21 +85,12 @@ impl Caller {
         }
         let token = self.token()?;
         let permitted = granted.is_some_and(|token| {
-            scopes.iter().any(|scope| {
-                token
-                    .permissions
-                    .get(scope)
-                    .is_some_and(|held| *held >= access)
-            })
+            scopes.iter().any(|scope| token.permissions.get(scope).is_some_and(|held| *held >= access))
         });
         if permitted {
             Ok(repository)
         } else {
-            Err(Refusal::NotAccessible {
-                installation: token.is_installation(),
-                scopes,
-                access,
-            })
+            Err(Refusal::NotAccessible { installation: token.is_installation(), scopes, access })
         }
     }
 }

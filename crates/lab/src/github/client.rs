@@ -33,10 +33,7 @@ impl Client {
     /// # Errors
     /// When GitHub does not answer.
     pub fn seed(&self, seeds: &[Seed]) -> Result<()> {
-        self.http
-            .post(&format!("{}/lab/seed", self.url), &seeds)?
-            .success()
-            .context("seeding GitHub")?;
+        self.http.post(&format!("{}/lab/seed", self.url), &seeds)?.success().context("seeding GitHub")?;
         Ok(())
     }
 
@@ -45,10 +42,7 @@ impl Client {
     /// # Errors
     /// When GitHub does not answer.
     pub fn fault(&self, fault: &Fault) -> Result<()> {
-        self.http
-            .post(&format!("{}/lab/faults", self.url), fault)?
-            .success()
-            .context("setting a fault of GitHub")?;
+        self.http.post(&format!("{}/lab/faults", self.url), fault)?.success().context("setting a fault of GitHub")?;
         Ok(())
     }
 
@@ -57,10 +51,7 @@ impl Client {
     /// # Errors
     /// When GitHub does not answer.
     pub fn clear_faults(&self) -> Result<()> {
-        self.http
-            .delete(&format!("{}/lab/faults", self.url))?
-            .success()
-            .context("clearing the faults of GitHub")?;
+        self.http.delete(&format!("{}/lab/faults", self.url))?.success().context("clearing the faults of GitHub")?;
         Ok(())
     }
 
@@ -69,11 +60,7 @@ impl Client {
     /// # Errors
     /// When GitHub does not answer.
     pub fn dump(&self) -> Result<Dump> {
-        self.http
-            .get(&format!("{}/lab/dump", self.url))?
-            .success()
-            .context("reading what GitHub holds")?
-            .json()
+        self.http.get(&format!("{}/lab/dump", self.url))?.success().context("reading what GitHub holds")?.json()
     }
 
     /// The comments on one issue or pull request, oldest first.

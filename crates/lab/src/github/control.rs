@@ -21,11 +21,7 @@ pub(super) fn lab(shared: Shared, files: Option<PathBuf>) -> Router {
         .with_state(shared);
     match files {
         None => control,
-        Some(files) => control.merge(
-            Router::new()
-                .route("/fleet/{*file}", get(file))
-                .with_state(files),
-        ),
+        Some(files) => control.merge(Router::new().route("/fleet/{*file}", get(file)).with_state(files)),
     }
 }
 
@@ -49,17 +45,10 @@ async fn dump(State(shared): State<Shared>) -> Json<Dump> {
     Json(shared.world().dump())
 }
 
-async fn file(
-    State(folder): State<PathBuf>,
-    Path(file): Path<String>,
-) -> Result<Vec<u8>, StatusCode> {
-    let inside = FilePath::new(&file)
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
+async fn file(State(folder): State<PathBuf>, Path(file): Path<String>) -> Result<Vec<u8>, StatusCode> {
+    let inside = FilePath::new(&file).components().all(|part| matches!(part, Component::Normal(_)));
     if !inside {
         return Err(StatusCode::NOT_FOUND);
     }
-    tokio::fs::read(folder.join(file))
-        .await
-        .map_err(|_| StatusCode::NOT_FOUND)
+    tokio::fs::read(folder.join(file)).await.map_err(|_| StatusCode::NOT_FOUND)
 }

@@ -47,50 +47,31 @@ impl Fault {
     /// `failure` for every request until it is cleared.
     #[must_use]
     pub fn always(failure: Failure) -> Self {
-        Self {
-            failure,
-            method: None,
-            path: None,
-            times: None,
-            applied: false,
-        }
+        Self { failure, method: None, path: None, times: None, applied: false }
     }
 
     /// `failure` for the next `times` requests.
     #[must_use]
     pub fn times(failure: Failure, times: u32) -> Self {
-        Self {
-            times: Some(times),
-            ..Self::always(failure)
-        }
+        Self { times: Some(times), ..Self::always(failure) }
     }
 
     /// The same, for requests with `method` whose path contains `path`.
     #[must_use]
     pub fn on(self, method: &str, path: &str) -> Self {
-        Self {
-            method: Some(method.to_owned()),
-            path: Some(path.to_owned()),
-            ..self
-        }
+        Self { method: Some(method.to_owned()), path: Some(path.to_owned()), ..self }
     }
 
     /// The same, but the request is carried out before its answer is lost.
     #[must_use]
     pub fn after_applying(self) -> Self {
-        Self {
-            applied: true,
-            ..self
-        }
+        Self { applied: true, ..self }
     }
 
     /// Whether the fault meets this request, counting it when it does.
     pub(super) fn meets(&mut self, method: &str, path: &str) -> bool {
         let matches = self.method.as_deref().is_none_or(|wanted| wanted == method)
-            && self
-                .path
-                .as_deref()
-                .is_none_or(|wanted| path.contains(wanted));
+            && self.path.as_deref().is_none_or(|wanted| path.contains(wanted));
         match &mut self.times {
             _ if !matches => false,
             None => true,

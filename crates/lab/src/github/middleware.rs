@@ -14,16 +14,9 @@ use super::world::Request;
 const RATE_LIMIT: u64 = 1000;
 
 /// Lets a fault meet the request, or answers it, and writes down which.
-pub(super) async fn record(
-    State(shared): State<Shared>,
-    request: HttpRequest,
-    next: Next,
-) -> Response {
+pub(super) async fn record(State(shared): State<Shared>, request: HttpRequest, next: Next) -> Response {
     let method = request.method().clone();
-    let path = request
-        .uri()
-        .path_and_query()
-        .map_or_else(|| "/".to_owned(), ToString::to_string);
+    let path = request.uri().path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
     let (fault, entry) = shared.meet(&method, &path);
     let mut response = match fault {
         None => next.run(request).await,
@@ -47,10 +40,7 @@ pub(super) async fn record(
     ] {
         headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
     }
-    headers.insert(
-        HeaderName::from_static("x-github-media-type"),
-        HeaderValue::from_static("github.v3; format=json"),
-    );
+    headers.insert(HeaderName::from_static("x-github-media-type"), HeaderValue::from_static("github.v3; format=json"));
     response
 }
 
@@ -58,15 +48,8 @@ impl Shared {
     /// The fault that this request meets, and the place of its record.
     fn meet(&self, method: &Method, path: &str) -> (Option<Fault>, usize) {
         let mut world = self.world();
-        let fault = world
-            .faults
-            .iter_mut()
-            .find_map(|fault| fault.meets(method.as_str(), path).then(|| fault.clone()));
-        world.requests.push(Request {
-            method: method.to_string(),
-            path: path.to_owned(),
-            status: 0,
-        });
+        let fault = world.faults.iter_mut().find_map(|fault| fault.meets(method.as_str(), path).then(|| fault.clone()));
+        world.requests.push(Request { method: method.to_string(), path: path.to_owned(), status: 0 });
         (fault, world.requests.len() - 1)
     }
 }

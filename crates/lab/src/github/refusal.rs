@@ -16,11 +16,7 @@ pub(super) enum Refusal {
     /// A token that GitHub does not know.
     BadCredentials,
     /// The token lacks a permission; the ones that would do.
-    NotAccessible {
-        installation: bool,
-        scopes: &'static [Scope],
-        access: Access,
-    },
+    NotAccessible { installation: bool, scopes: &'static [Scope], access: Access },
     /// Not there, or not for this token to see.
     NotFound,
     /// A request without `user-agent`.
@@ -30,11 +26,7 @@ pub(super) enum Refusal {
     /// A JSON body of the wrong shape; what is wrong with it.
     Invalid(String),
     /// A well-formed request that GitHub's validation refuses.
-    Validation {
-        resource: &'static str,
-        field: &'static str,
-        message: String,
-    },
+    Validation { resource: &'static str, field: &'static str, message: String },
     /// A deployment of a commit whose checks have not passed.
     ChecksPending { reference: String },
 }
@@ -44,16 +36,10 @@ impl Refusal {
         let (status, message) = match self {
             Self::RequiresAuthentication => (StatusCode::UNAUTHORIZED, "Requires authentication"),
             Self::BadCredentials => (StatusCode::UNAUTHORIZED, "Bad credentials"),
-            Self::NotAccessible {
-                installation: true, ..
-            } => (
-                StatusCode::FORBIDDEN,
-                "Resource not accessible by integration",
-            ),
-            Self::NotAccessible { .. } => (
-                StatusCode::FORBIDDEN,
-                "Resource not accessible by personal access token",
-            ),
+            Self::NotAccessible { installation: true, .. } => {
+                (StatusCode::FORBIDDEN, "Resource not accessible by integration")
+            }
+            Self::NotAccessible { .. } => (StatusCode::FORBIDDEN, "Resource not accessible by personal access token"),
             Self::NotFound => (StatusCode::NOT_FOUND, "Not Found"),
             Self::NoUserAgent => (
                 StatusCode::FORBIDDEN,
@@ -61,17 +47,11 @@ impl Refusal {
             ),
             Self::NotJson => (StatusCode::BAD_REQUEST, "Problems parsing JSON"),
             Self::Invalid(what) => {
-                return (
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    format!("Invalid request.\n\n{what}"),
-                );
+                return (StatusCode::UNPROCESSABLE_ENTITY, format!("Invalid request.\n\n{what}"));
             }
             Self::Validation { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "Validation Failed"),
             Self::ChecksPending { reference } => {
-                return (
-                    StatusCode::CONFLICT,
-                    format!("Conflict: Commit status checks failed for {reference}."),
-                );
+                return (StatusCode::CONFLICT, format!("Conflict: Commit status checks failed for {reference}."));
             }
         };
         (status, message.to_owned())
@@ -82,11 +62,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, message) = self.parts();
         let errors = match &self {
-            Self::Validation {
-                resource,
-                field,
-                message,
-            } => Some(json!([{
+            Self::Validation { resource, field, message } => Some(json!([{
                 "resource": resource, "code": "unprocessable", "field": field, "message": message,
             }])),
             _ => None,
@@ -99,10 +75,7 @@ impl IntoResponse for Refusal {
                 .collect::<Vec<_>>()
                 .join("; ");
             if let Ok(accepted) = HeaderValue::from_str(&accepted) {
-                response.headers_mut().insert(
-                    HeaderName::from_static("x-accepted-github-permissions"),
-                    accepted,
-                );
+                response.headers_mut().insert(HeaderName::from_static("x-accepted-github-permissions"), accepted);
             }
         }
         response

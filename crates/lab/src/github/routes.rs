@@ -34,23 +34,11 @@ fn repository() -> Router<Shared> {
         .route("/commits/{sha}", get(commits::get))
         .route("/commits/{sha}/pulls", get(commits::pulls))
         .route("/pulls/{number}", get(commits::pull))
-        .route(
-            "/issues/{number}/comments",
-            get(comments::list).post(comments::create),
-        )
-        .route(
-            "/issues/comments/{id}",
-            get(comments::get).patch(comments::update),
-        )
-        .route(
-            "/deployments",
-            get(deployments::list).post(deployments::create),
-        )
+        .route("/issues/{number}/comments", get(comments::list).post(comments::create))
+        .route("/issues/comments/{id}", get(comments::get).patch(comments::update))
+        .route("/deployments", get(deployments::list).post(deployments::create))
         .route("/deployments/{id}", get(deployments::get))
-        .route(
-            "/deployments/{id}/statuses",
-            get(deployments::statuses).post(deployments::create_status),
-        )
+        .route("/deployments/{id}/statuses", get(deployments::statuses).post(deployments::create_status))
 }
 
 async fn not_found(State(_): State<Shared>) -> Refusal {
@@ -61,11 +49,7 @@ async fn not_found(State(_): State<Shared>) -> Refusal {
 async fn user(caller: Caller) -> Result<Json<Value>, Refusal> {
     let token = caller.token()?;
     if token.is_installation() {
-        return Err(Refusal::NotAccessible {
-            installation: true,
-            scopes: &[],
-            access: super::seed::Access::Read,
-        });
+        return Err(Refusal::NotAccessible { installation: true, scopes: &[], access: super::seed::Access::Read });
     }
     Ok(Json(account(&token.login)))
 }
@@ -83,11 +67,7 @@ fn account(login: &str) -> Value {
 /// A body that must be a JSON object.
 fn object(body: &[u8]) -> Result<Value, Refusal> {
     let body: Value = serde_json::from_slice(body).map_err(|_| Refusal::NotJson)?;
-    if body.is_object() {
-        Ok(body)
-    } else {
-        Err(Refusal::Invalid("the body is no object".to_owned()))
-    }
+    if body.is_object() { Ok(body) } else { Err(Refusal::Invalid("the body is no object".to_owned())) }
 }
 
 /// The text that `body` holds as `name`; a value that is no text is refused.
@@ -95,9 +75,7 @@ fn text<'body>(body: &'body Value, name: &str) -> Result<Option<&'body str>, Ref
     match &body[name] {
         Value::Null => Ok(None),
         Value::String(text) => Ok(Some(text)),
-        other => Err(Refusal::Invalid(format!(
-            "For 'properties/{name}', {other} is not a string."
-        ))),
+        other => Err(Refusal::Invalid(format!("For 'properties/{name}', {other} is not a string."))),
     }
 }
 
@@ -111,8 +89,6 @@ fn flag(body: &Value, name: &str, default: bool) -> Result<bool, Refusal> {
     match &body[name] {
         Value::Null => Ok(default),
         Value::Bool(value) => Ok(*value),
-        other => Err(Refusal::Invalid(format!(
-            "For 'properties/{name}', {other} is not a boolean."
-        ))),
+        other => Err(Refusal::Invalid(format!("For 'properties/{name}', {other} is not a boolean."))),
     }
 }

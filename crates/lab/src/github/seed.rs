@@ -138,10 +138,7 @@ impl Seed {
     /// A private repository.
     #[must_use]
     pub fn repository(name: &str) -> Self {
-        Self::Repository {
-            name: name.to_owned(),
-            private: true,
-        }
+        Self::Repository { name: name.to_owned(), private: true }
     }
 
     /// A pull request that was merged into the default branch as the commit `sha`.

@@ -43,9 +43,7 @@ impl GitHub {
     /// When the address cannot be listened on.
     pub fn start(address: &str) -> Result<Self> {
         let listener = listen(address)?;
-        let address = listener
-            .local_addr()
-            .context("reading the address listened on")?;
+        let address = listener.local_addr().context("reading the address listened on")?;
         let shared = Shared::default();
         let router = router(shared.clone(), None);
         let runtime = runtime()?;
@@ -60,12 +58,7 @@ impl GitHub {
             // Requests that were left hanging end here too.
             runtime.shutdown_background();
         });
-        Ok(Self {
-            address,
-            shared,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        Ok(Self { address, shared, stop: Some(stop), thread: Some(thread) })
     }
 
     /// What to give as `GITHUB_API_URL`.
@@ -124,9 +117,8 @@ pub fn serve(address: &str, files: Option<PathBuf>) -> Result<()> {
     let router = router(Shared::default(), files);
     runtime()?.block_on(async {
         // As PID 1 of its container it would ignore the signals that end other processes.
-        let mut terminate =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-                .context("watching for SIGTERM")?;
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            .context("watching for SIGTERM")?;
         tokio::select! {
             ended = accept(listener, router) => ended,
             _ = terminate.recv() => Ok(()),
@@ -136,19 +128,13 @@ pub fn serve(address: &str, files: Option<PathBuf>) -> Result<()> {
 }
 
 fn listen(address: &str) -> Result<TcpListener> {
-    let listener =
-        TcpListener::bind(address).with_context(|| format!("listening on `{address}`"))?;
-    listener
-        .set_nonblocking(true)
-        .context("making the listener non-blocking")?;
+    let listener = TcpListener::bind(address).with_context(|| format!("listening on `{address}`"))?;
+    listener.set_nonblocking(true).context("making the listener non-blocking")?;
     Ok(listener)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting an asynchronous runtime")
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting an asynchronous runtime")
 }
 
 fn router(shared: Shared, files: Option<PathBuf>) -> Router {
@@ -156,9 +142,6 @@ fn router(shared: Shared, files: Option<PathBuf>) -> Router {
 }
 
 async fn accept(listener: TcpListener, router: Router) -> Result<()> {
-    let listener =
-        tokio::net::TcpListener::from_std(listener).context("handing over the listener")?;
-    axum::serve(listener, router)
-        .await
-        .context("serving GitHub")
+    let listener = tokio::net::TcpListener::from_std(listener).context("handing over the listener")?;
+    axum::serve(listener, router).await.context("serving GitHub")
 }

@@ -29,11 +29,7 @@ async fn ask(github: &GitHub, token: &str, method: Method, path: &str, body: Val
         .unwrap()
         .request(method, format!("{}{path}", github.url()))
         .bearer_auth(token);
-    let request = if body.is_null() {
-        request
-    } else {
-        request.json(&body)
-    };
+    let request = if body.is_null() { request } else { request.json(&body) };
     request.send().await.unwrap()
 }
 
@@ -56,12 +52,7 @@ async fn refusal(response: Response) -> (u16, String) {
 #[tokio::test]
 async fn a_comment_is_created_once_and_edited_in_place() {
     let github = github();
-    let created = post(
-        &github,
-        "/repos/acme/hello/issues/7/comments",
-        json!({"body": "one"}),
-    )
-    .await;
+    let created = post(&github, "/repos/acme/hello/issues/7/comments", json!({"body": "one"})).await;
     assert_eq!(created.status(), 201);
     let created: Value = created.json().await.unwrap();
     assert_eq!(created["user"]["login"], "github-actions[bot]");
@@ -107,11 +98,7 @@ async fn a_long_list_comes_in_pages_that_links_lead_through() {
     let mut all = Vec::new();
     while let Some(path) = next {
         let page = get(&github, &path).await;
-        let link = page
-            .headers()
-            .get("link")
-            .map(|link| link.to_str().unwrap().to_owned())
-            .unwrap_or_default();
+        let link = page.headers().get("link").map(|link| link.to_str().unwrap().to_owned()).unwrap_or_default();
         next = link
             .split(", ")
             .find_map(|link| link.strip_suffix(">; rel=\"next\""))
@@ -125,11 +112,7 @@ async fn a_long_list_comes_in_pages_that_links_lead_through() {
     assert_eq!(all[3]["user"], Value::Null);
     assert_eq!(all[64]["body"], "comment 64");
 
-    let page: Vec<Value> = get(&github, "/repos/acme/hello/issues/7/comments?per_page=500")
-        .await
-        .json()
-        .await
-        .unwrap();
+    let page: Vec<Value> = get(&github, "/repos/acme/hello/issues/7/comments?per_page=500").await.json().await.unwrap();
     assert_eq!(page.len(), 65, "at most 100 fit on a page");
 }
 
@@ -138,29 +121,19 @@ async fn a_body_may_be_65536_characters_long_and_no_longer() {
     let github = github();
     let path = "/repos/acme/hello/issues/7/comments";
     let body = "é".repeat(65_536);
-    assert_eq!(
-        post(&github, path, json!({"body": body})).await.status(),
-        201
-    );
+    assert_eq!(post(&github, path, json!({"body": body})).await.status(), 201);
     let body = "é".repeat(65_537);
     let refused = post(&github, path, json!({"body": body})).await;
     assert_eq!(refused.status(), 422);
     let refused: Value = refused.json().await.unwrap();
-    assert_eq!(
-        refused["errors"][0]["message"],
-        "Body is too long (maximum is 65536 characters)"
-    );
+    assert_eq!(refused["errors"][0]["message"], "Body is too long (maximum is 65536 characters)");
 }
 
 #[tokio::test]
 async fn each_token_gets_what_it_may_have() {
     let github = github();
     github.seed([
-        Seed::workflow_token_with(
-            "ghs_fork",
-            REPOSITORY,
-            [(Scope::PullRequests, Access::Read)],
-        ),
+        Seed::workflow_token_with("ghs_fork", REPOSITORY, [(Scope::PullRequests, Access::Read)]),
         Seed::workflow_token("ghs_other", "acme/other"),
         Seed::Token {
             token: "ghp_person".to_owned(),
@@ -175,10 +148,7 @@ async fn each_token_gets_what_it_may_have() {
     let unknown = refusal(write("ghs_wrong").await).await;
     assert_eq!(unknown, (401, "Bad credentials".to_owned()));
     let fork = write("ghs_fork").await;
-    assert_eq!(
-        fork.headers()["x-accepted-github-permissions"],
-        "issues=write; pull_requests=write"
-    );
+    assert_eq!(fork.headers()["x-accepted-github-permissions"], "issues=write; pull_requests=write");
     let forbidden = (403, "Resource not accessible by integration".to_owned());
     assert_eq!(refusal(fork).await, forbidden);
     let fork_reads = ask(&github, "ghs_fork", Method::GET, comments, Value::Null).await;
@@ -186,17 +156,10 @@ async fn each_token_gets_what_it_may_have() {
     let elsewhere = refusal(write("ghs_other").await).await;
     assert_eq!(elsewhere, (404, "Not Found".to_owned()));
     assert_eq!(write("ghp_person").await.status(), 201);
-    assert_eq!(
-        github.comments(REPOSITORY, 7)[0].login.as_deref(),
-        Some("octocat")
-    );
+    assert_eq!(github.comments(REPOSITORY, 7)[0].login.as_deref(), Some("octocat"));
 
     assert_eq!(refusal(get(&github, "/user").await).await, forbidden);
-    let person: Value = ask(&github, "ghp_person", Method::GET, "/user", Value::Null)
-        .await
-        .json()
-        .await
-        .unwrap();
+    let person: Value = ask(&github, "ghp_person", Method::GET, "/user", Value::Null).await.json().await.unwrap();
     assert_eq!(person["login"], "octocat");
 }
 
@@ -216,34 +179,17 @@ async fn a_commit_leads_to_the_pull_request_that_brought_it() {
     };
     github.seed([open(8, false)]);
     let pulls = async |sha: &str| -> Vec<u64> {
-        let pulls: Vec<Value> = get(&github, &format!("/repos/acme/hello/commits/{sha}/pulls"))
-            .await
-            .json()
-            .await
-            .unwrap();
-        pulls
-            .iter()
-            .map(|pull| pull["number"].as_u64().unwrap())
-            .collect()
+        let pulls: Vec<Value> =
+            get(&github, &format!("/repos/acme/hello/commits/{sha}/pulls")).await.json().await.unwrap();
+        pulls.iter().map(|pull| pull["number"].as_u64().unwrap()).collect()
     };
     assert_eq!(pulls("c0ffee").await, [7], "it is on the default branch");
     assert_eq!(pulls("beef").await, [8]);
     let unknown = get(&github, "/repos/acme/hello/commits/0bad/pulls").await;
     assert_eq!(unknown.status(), 422);
-    let pull: Value = get(&github, "/repos/acme/hello/pulls/8")
-        .await
-        .json()
-        .await
-        .unwrap();
-    assert_eq!(
-        (&pull["state"], &pull["head"]["repo"]),
-        (&json!("open"), &Value::Null)
-    );
-    let commit: Value = get(&github, "/repos/acme/hello/commits/beef")
-        .await
-        .json()
-        .await
-        .unwrap();
+    let pull: Value = get(&github, "/repos/acme/hello/pulls/8").await.json().await.unwrap();
+    assert_eq!((&pull["state"], &pull["head"]["repo"]), (&json!("open"), &Value::Null));
+    let commit: Value = get(&github, "/repos/acme/hello/commits/beef").await.json().await.unwrap();
     assert_eq!(commit["sha"], "beef");
 }
 
@@ -285,19 +231,10 @@ async fn a_deployment_needs_its_traps_avoided() {
         .dump()
         .deployments
         .into_iter()
-        .map(|one| {
-            one.statuses
-                .into_iter()
-                .map(|status| status.state)
-                .collect()
-        })
+        .map(|one| one.statuses.into_iter().map(|status| status.state).collect())
         .collect();
     assert_eq!(states, [vec!["success", "inactive"], vec!["success"]]);
-    let listed: Vec<Value> = get(&github, &format!("{path}?environment=staging&ref=feed"))
-        .await
-        .json()
-        .await
-        .unwrap();
+    let listed: Vec<Value> = get(&github, &format!("{path}?environment=staging&ref=feed")).await.json().await.unwrap();
     assert_eq!(listed.len(), 1);
 }
 
@@ -305,23 +242,14 @@ async fn a_deployment_needs_its_traps_avoided() {
 async fn a_lost_answer_leaves_what_was_done() {
     let github = github();
     let path = "/repos/acme/hello/issues/7/comments";
-    github.fault(
-        Fault::times(Failure::BadGateway, 1)
-            .on("POST", "/comments")
-            .after_applying(),
-    );
+    github.fault(Fault::times(Failure::BadGateway, 1).on("POST", "/comments").after_applying());
     let lost = post(&github, path, json!({"body": "x"})).await;
     assert_eq!(lost.status(), 502);
     assert!(lost.text().await.unwrap().starts_with("<html>"));
     assert_eq!(github.comments(REPOSITORY, 7).len(), 1);
     assert_eq!(get(&github, path).await.status(), 200);
 
-    let statuses: Vec<u16> = github
-        .dump()
-        .requests
-        .iter()
-        .map(|one| one.status)
-        .collect();
+    let statuses: Vec<u16> = github.dump().requests.iter().map(|one| one.status).collect();
     assert_eq!(statuses, [502, 200]);
 }
 
@@ -363,19 +291,13 @@ async fn a_hanging_request_is_never_answered_and_does_not_keep_github_alive() {
 async fn a_body_that_is_no_json_and_an_unknown_path_are_refused_as_github_does() {
     let github = github();
     let broken = reqwest::Client::new()
-        .post(format!(
-            "{}/repos/acme/hello/issues/7/comments",
-            github.url()
-        ))
+        .post(format!("{}/repos/acme/hello/issues/7/comments", github.url()))
         .header("user-agent", "test")
         .bearer_auth(TOKEN)
         .body("{");
     let broken = refusal(broken.send().await.unwrap()).await;
     assert_eq!(broken, (400, "Problems parsing JSON".to_owned()));
-    assert_eq!(
-        get(&github, "/repos/acme/hello/nothing").await.status(),
-        404
-    );
+    assert_eq!(get(&github, "/repos/acme/hello/nothing").await.status(), 404);
     assert_eq!(get(&github, "/nothing").await.status(), 404);
 }
 
@@ -383,9 +305,7 @@ async fn a_body_that_is_no_json_and_an_unknown_path_are_refused_as_github_does()
 fn a_request_without_user_agent_is_refused() {
     let github = github();
     let mut stream = TcpStream::connect(github.url().trim_start_matches("http://")).unwrap();
-    stream
-        .write_all(b"GET /user HTTP/1.1\r\nhost: github\r\nconnection: close\r\n\r\n")
-        .unwrap();
+    stream.write_all(b"GET /user HTTP/1.1\r\nhost: github\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
@@ -400,12 +320,7 @@ fn the_lab_s_paths_seed_break_and_tell() {
         .seed(&[
             Seed::workflow_token(TOKEN, REPOSITORY),
             Seed::merged_pull(REPOSITORY, 7, "Say hello", "c0ffee"),
-            Seed::Comment {
-                repository: REPOSITORY.to_owned(),
-                number: 7,
-                login: None,
-                body: "hi".to_owned(),
-            },
+            Seed::Comment { repository: REPOSITORY.to_owned(), number: 7, login: None, body: "hi".to_owned() },
         ])
         .unwrap();
     assert_eq!(client.comments(REPOSITORY, 7).unwrap()[0].body, "hi");

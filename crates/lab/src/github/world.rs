@@ -180,52 +180,24 @@ impl World {
 
     pub(super) fn seed(&mut self, seed: Seed) {
         match seed {
-            Seed::Token {
-                token,
-                login,
-                permissions,
-                repositories,
-            } => {
-                self.tokens.insert(
-                    token,
-                    Token {
-                        login,
-                        permissions,
-                        repositories,
-                    },
-                );
+            Seed::Token { token, login, permissions, repositories } => {
+                self.tokens.insert(token, Token { login, permissions, repositories });
             }
             Seed::Repository { name, private } => self.repository(&name).private = private,
-            Seed::Commit {
-                repository,
-                sha,
-                on_default_branch,
-                checks_pending,
-            } => {
-                self.repository(&repository).commits.insert(
-                    sha,
-                    Commit {
-                        on_default_branch,
-                        checks_pending,
-                    },
-                );
+            Seed::Commit { repository, sha, on_default_branch, checks_pending } => {
+                self.repository(&repository).commits.insert(sha, Commit { on_default_branch, checks_pending });
             }
             Seed::Pull { repository, pull } => {
                 let repository = self.repository(&repository);
                 for sha in &pull.commits {
-                    repository.commits.entry(sha.clone()).or_insert(Commit {
-                        on_default_branch: pull.merged,
-                        checks_pending: false,
-                    });
+                    repository
+                        .commits
+                        .entry(sha.clone())
+                        .or_insert(Commit { on_default_branch: pull.merged, checks_pending: false });
                 }
                 repository.pulls.insert(pull.number, pull);
             }
-            Seed::Comment {
-                repository,
-                number,
-                login,
-                body,
-            } => {
+            Seed::Comment { repository, number, login, body } => {
                 let seeded = self.repository(&repository);
                 if !seeded.pulls.contains_key(&number) {
                     seeded.issues.insert(number);
@@ -237,11 +209,7 @@ impl World {
 
     /// The repository called `name`, made when it is not there.
     fn repository(&mut self, name: &str) -> &mut Repository {
-        let at = match self
-            .repositories
-            .iter()
-            .position(|known| known.name == name)
-        {
+        let at = match self.repositories.iter().position(|known| known.name == name) {
             Some(at) => at,
             None => {
                 let id = self.next_id();
@@ -259,13 +227,7 @@ impl World {
         &mut self.repositories[at]
     }
 
-    pub(super) fn comment(
-        &mut self,
-        repository: &str,
-        number: u64,
-        login: Option<String>,
-        body: String,
-    ) -> Comment {
+    pub(super) fn comment(&mut self, repository: &str, number: u64, login: Option<String>, body: String) -> Comment {
         let now = now();
         let comment = Comment {
             id: self.next_id(),
@@ -297,7 +259,5 @@ impl World {
 
 /// The time as GitHub writes it: whole seconds, UTC.
 pub(super) fn now() -> String {
-    jiff::Timestamp::now()
-        .strftime("%Y-%m-%dT%H:%M:%SZ")
-        .to_string()
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -24,18 +24,14 @@ pub(super) struct RunnerFiles(Arc<TempDir>);
 
 impl RunnerFiles {
     pub(super) fn make(event: &Value) -> Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("skipper-lab-job-")
-            .tempdir()
-            .context("making the runner's folder")?;
+        let folder =
+            tempfile::Builder::new().prefix("skipper-lab-job-").tempdir().context("making the runner's folder")?;
         let files = Self(Arc::new(folder));
         for folder in [files.home(), files.workflow(), files.file_commands()] {
-            fs::create_dir_all(&folder)
-                .with_context(|| format!("making the folder `{}`", folder.display()))?;
+            fs::create_dir_all(&folder).with_context(|| format!("making the folder `{}`", folder.display()))?;
         }
-        let write = |path: PathBuf, text: &str| {
-            fs::write(&path, text).with_context(|| format!("writing `{}`", path.display()))
-        };
+        let write =
+            |path: PathBuf, text: &str| fs::write(&path, text).with_context(|| format!("writing `{}`", path.display()));
         write(files.workflow().join("event.json"), &event.to_string())?;
         for (_, file) in COMMANDS {
             write(files.file_commands().join(file), "")?;
@@ -61,10 +57,7 @@ impl RunnerFiles {
 
     /// A name for the container of this run, like no other's.
     pub(super) fn container(&self) -> String {
-        self.0
-            .path()
-            .file_name()
-            .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+        self.0.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     }
 
     /// The variables that name the files.
@@ -73,10 +66,7 @@ impl RunnerFiles {
         COMMANDS
             .iter()
             .map(|(variable, file)| (*variable, self.file_commands().join(file)))
-            .chain([
-                ("GITHUB_EVENT_PATH", event),
-                ("RUNNER_TEMP", self.temporary()),
-            ])
+            .chain([("GITHUB_EVENT_PATH", event), ("RUNNER_TEMP", self.temporary())])
             .map(|(variable, path)| (variable.to_owned(), path.display().to_string()))
             .collect()
     }
@@ -120,9 +110,7 @@ fn assignments(text: &str) -> Result<BTreeMap<String, String>> {
                 (name, value.join("\n"))
             }
             None => {
-                let (name, value) = line
-                    .split_once('=')
-                    .with_context(|| format!("`{line}` is no assignment"))?;
+                let (name, value) = line.split_once('=').with_context(|| format!("`{line}` is no assignment"))?;
                 (name, value.to_owned())
             }
         };

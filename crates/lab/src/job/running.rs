@@ -99,10 +99,7 @@ impl Log {
 impl Running {
     /// Starts `command`; every line is shown at once when `echo` says so.
     pub(super) fn start(mut command: Command, files: RunnerFiles, echo: bool) -> Result<Self> {
-        let log = Log {
-            printed: Arc::default(),
-            echo,
-        };
+        let log = Log { printed: Arc::default(), echo };
         let mut process = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -111,12 +108,7 @@ impl Running {
             .with_context(|| format!("starting `{}`", command.get_program().display()))?;
         let stdout = process.stdout.take().map(|pipe| log.follow(STDOUT, pipe));
         let stderr = process.stderr.take().map(|pipe| log.follow(STDERR, pipe));
-        Ok(Self {
-            process,
-            files,
-            readers: stdout.into_iter().chain(stderr).collect(),
-            log,
-        })
+        Ok(Self { process, files, readers: stdout.into_iter().chain(stderr).collect(), log })
     }
 
     /// What it has printed so far, both streams.
@@ -174,19 +166,12 @@ impl Running {
             }
             if began.elapsed() > timeout {
                 self.kill();
-                bail!(
-                    "the step had not ended after {} s; it said:\n{}",
-                    timeout.as_secs(),
-                    self.log()
-                );
+                bail!("the step had not ended after {} s; it said:\n{}", timeout.as_secs(), self.log());
             }
             sleep(PAUSE);
         };
         self.finish_reading();
-        let Printed {
-            log,
-            streams: [stdout, stderr],
-        } = self.log.printed().clone();
+        let Printed { log, streams: [stdout, stderr] } = self.log.printed().clone();
         Ok(Outcome {
             code: status.code(),
             stdout,
@@ -250,10 +235,7 @@ mod tests {
         assert_eq!(outcome.code, Some(6));
         assert_eq!(outcome.stdout, "out\n{\"ref\":\"refs/heads/main\"}");
         assert_eq!(outcome.stderr, "err\n");
-        assert_eq!(
-            outcome.log.len(),
-            outcome.stdout.len() + outcome.stderr.len()
-        );
+        assert_eq!(outcome.log.len(), outcome.stdout.len() + outcome.stderr.len());
         assert_eq!(outcome.outputs["status"], "shipped");
         assert_eq!(outcome.summary, "# done\n");
         assert!(outcome.temporary().join("kept").exists());
@@ -261,8 +243,7 @@ mod tests {
 
     #[test]
     fn a_step_can_be_cancelled_at_a_line_of_its_log() {
-        let mut step =
-            step("trap 'echo cancelled; exit 8' INT; echo ready; while :; do sleep 0.05; done");
+        let mut step = step("trap 'echo cancelled; exit 8' INT; echo ready; while :; do sleep 0.05; done");
         step.wait_for("ready", PATIENCE).unwrap();
         step.signal("INT").unwrap();
         let outcome = step.wait(PATIENCE).unwrap();

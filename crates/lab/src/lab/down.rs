@@ -21,14 +21,8 @@ pub fn down(name: &Name) -> Result<()> {
     if succeeds(&["inspect", "--type", "container", &cloud])? {
         docker(&["rm", "--force", "--volumes", &cloud])?;
     }
-    remove(
-        &["ps", "--all", "--quiet", "--filter", &filter],
-        &["rm", "--force", "--volumes"],
-    )?;
-    remove(
-        &["volume", "ls", "--quiet", "--filter", &filter],
-        &["volume", "rm", "--force"],
-    )?;
+    remove(&["ps", "--all", "--quiet", "--filter", &filter], &["rm", "--force", "--volumes"])?;
+    remove(&["volume", "ls", "--quiet", "--filter", &filter], &["volume", "rm", "--force"])?;
     if let Some(topology) = topology {
         let registry = format!("{}/", topology.registry());
         let format = "{{.Repository}} {{.Tag}} {{.Digest}}";
@@ -48,25 +42,17 @@ pub fn down(name: &Name) -> Result<()> {
     }
     let folder = folder(name);
     if folder.exists() {
-        std::fs::remove_dir_all(&folder)
-            .with_context(|| format!("removing the folder `{}`", folder.display()))?;
+        std::fs::remove_dir_all(&folder).with_context(|| format!("removing the folder `{}`", folder.display()))?;
     }
     // Last: what is left of the lab is found by it when this is interrupted.
-    remove(
-        &["network", "ls", "--quiet", "--filter", &filter],
-        &["network", "rm"],
-    )
+    remove(&["network", "ls", "--quiet", "--filter", &filter], &["network", "rm"])
 }
 
 /// Runs `remove` with everything that `list` prints as its further arguments, if it prints anything.
 fn remove(list: &[&str], remove: &[&str]) -> Result<()> {
     let found = lines(list)?;
     if !found.is_empty() {
-        let arguments: Vec<&str> = remove
-            .iter()
-            .copied()
-            .chain(found.iter().map(String::as_str))
-            .collect();
+        let arguments: Vec<&str> = remove.iter().copied().chain(found.iter().map(String::as_str)).collect();
         docker(&arguments)?;
     }
     Ok(())

@@ -49,23 +49,12 @@ impl Lab {
             Some(source) => Archive::from(source),
             None => Archive::stand_in(&binaries.fleet),
         })?;
-        let recipe = [
-            images.host.as_str(),
-            &images.cloud,
-            &images.registry,
-            &github_image,
-            &archive.sha256,
-        ]
-        .join(" ");
+        let recipe = [images.host.as_str(), &images.cloud, &images.registry, &github_image, &archive.sha256].join(" ");
 
-        let guard = options
-            .ephemeral
-            .then(|| Guard::start(&binaries.lab, &options.name))
-            .transpose()?;
+        let guard = options.ephemeral.then(|| Guard::start(&binaries.lab, &options.name)).transpose()?;
         let http = Arc::new(Http::new()?);
         if let Some(topology) = find(&options.name)? {
-            let same =
-                !options.ephemeral && runs(&topology)? && label(&topology, RECIPE_LABEL)? == recipe;
+            let same = !options.ephemeral && runs(&topology)? && label(&topology, RECIPE_LABEL)? == recipe;
             if same {
                 clock.say(&format!("the lab `{}` is up already", topology.name));
                 return Ok(Self {
@@ -78,34 +67,19 @@ impl Lab {
             }
         }
         if remnants(&options.name)? {
-            clock.measure(
-                &format!("removing what an earlier lab `{}` left", options.name),
-                || down(&options.name),
-            )?;
+            clock.measure(&format!("removing what an earlier lab `{}` left", options.name), || down(&options.name))?;
         }
 
         let topology = clock.measure("making the network", || network(&options.name, &recipe))?;
-        let lab = Self {
-            topology,
-            http,
-            skipper: binaries.skipper,
-            fleet_sha256: archive.sha256.clone(),
-            _guard: guard,
-        };
+        let lab =
+            Self { topology, http, skipper: binaries.skipper, fleet_sha256: archive.sha256.clone(), _guard: guard };
         let started = clock
             .measure("starting the registry", || lab.start_registry(&images))
-            .and_then(|()| {
-                clock.measure("starting GitHub", || {
-                    lab.start_github(&github_image, &archive)
-                })
-            })
+            .and_then(|()| clock.measure("starting GitHub", || lab.start_github(&github_image, &archive)))
             .and_then(|()| clock.measure("starting the cloud", || lab.start_cloud(&images)))
             .and_then(|()| clock.measure("waiting for all of them", || lab.wait()));
         started.with_context(|| {
-            format!(
-                "starting the lab `{0}` (`cargo lab down --name {0}` removes what was started)",
-                lab.topology.name
-            )
+            format!("starting the lab `{0}` (`cargo lab down --name {0}` removes what was started)", lab.topology.name)
         })?;
         clock.say(&format!("the lab `{}` is up", lab.topology.name));
         Ok(lab)
@@ -125,14 +99,7 @@ impl Lab {
         let mut arguments = vec!["create"];
         let place = self.place(Part::GitHub);
         arguments.extend(place.iter().map(String::as_str));
-        arguments.extend([
-            image,
-            "serve-github",
-            "--listen",
-            "0.0.0.0:80",
-            "--files",
-            "/files",
-        ]);
+        arguments.extend([image, "serve-github", "--listen", "0.0.0.0:80", "--files", "/files"]);
         let container = docker(&arguments)?;
         let mut file = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();
@@ -156,10 +123,7 @@ impl Lab {
             format!("LAB_SUBNET={}", topology.subnet()),
             format!("LAB_HOST_IMAGE={}", images.host),
             format!("LAB_REGISTRY_NAME={}", topology.registry()),
-            format!(
-                "LAB_REGISTRY_ADDRESS={}:5000",
-                topology.address(Part::Registry)
-            ),
+            format!("LAB_REGISTRY_ADDRESS={}:5000", topology.address(Part::Registry)),
             format!("LAB_CLOUD_ADDRESS={}", topology.address(Part::Cloud)),
         ];
         let mut arguments = vec!["run", "--detach", "--volume", &socket];
@@ -197,11 +161,7 @@ impl Lab {
             while !self.http.get(&url).is_ok_and(|answer| answer.status == 200) {
                 let state = docker(&["inspect", "--format", "{{.State.Running}}", &container])?;
                 if state != "true" || began.elapsed() > PATIENCE {
-                    let ended = if state == "true" {
-                        "does not answer"
-                    } else {
-                        "has ended"
-                    };
+                    let ended = if state == "true" { "does not answer" } else { "has ended" };
                     let log = docker::attempt(&["logs", "--tail", "20", &container], None)?;
                     bail!(
                         "the {} {ended}; its last lines:\n{}{}",
@@ -221,10 +181,7 @@ impl Lab {
 fn network(name: &Name, recipe: &str) -> Result<Topology> {
     let mut refusal = None;
     for index in name.indexes() {
-        let topology = Topology {
-            name: name.clone(),
-            index,
-        };
+        let topology = Topology { name: name.clone(), index };
         let made = docker(&[
             "network",
             "create",
@@ -242,8 +199,7 @@ fn network(name: &Name, recipe: &str) -> Result<Topology> {
             Err(error) => return Err(error),
         }
     }
-    Err(refusal.context("there are no indexes for labs")?)
-        .context("finding a free subnet for the lab")
+    Err(refusal.context("there are no indexes for labs")?).context("finding a free subnet for the lab")
 }
 
 /// The engine's socket on its machine.

@@ -8,7 +8,12 @@ use crate::{
 
 impl Reader {
     /// `known` are the services of the file; `runs_arm64` tells that the file has its own fleet.
-    pub(super) fn groups(&mut self, entry: &Entry<'_>, known: &[&str], runs_arm64: bool) -> Option<BTreeMap<GroupName, Group>> {
+    pub(super) fn groups(
+        &mut self,
+        entry: &Entry<'_>,
+        known: &[&str],
+        runs_arm64: bool,
+    ) -> Option<BTreeMap<GroupName, Group>> {
         let mut groups = BTreeMap::new();
         let mut whole = true;
         for (key, entry) in self.entries(entry)? {
@@ -26,14 +31,20 @@ impl Reader {
         let section: raw::Group<'_> = self.section(entry)?;
         let size = section.size.as_ref().and_then(|size| self.size(size, runs_arm64));
         let scale = section.scale.as_ref().map_or(Some(1), |scale| self.integer(scale, 0..=MOST_REPLICAS));
-        let services = section.services.as_ref().map_or(Some(Vec::new()), |services| self.service_list(services, known));
+        let services =
+            section.services.as_ref().map_or(Some(Vec::new()), |services| self.service_list(services, known));
         // What is wrong with the list hides nothing of the ports of those on it.
         let listed: Vec<&str> = section.services.as_ref().map(|services| texts_of(services.value)).unwrap_or_default();
         self.host_port_collisions(&listed);
         let in_doubt = listed.iter().any(|service| !known.contains(service) || self.ports_in_doubt.contains(*service));
-        let public_ports = section.ports.as_ref().map_or(Some(Vec::new()), |ports| self.public_ports(ports, &listed, in_doubt));
-        let instance_profile = section.instance_profile.as_ref().map_or(Some("skipper-host"), |profile| self.instance_profile(profile));
-        let subnets = section.subnets.as_ref().map_or(Some(Vec::new()), |subnets| self.list(subnets, |reader, item| reader.resource_id(item, "subnet-")));
+        let public_ports =
+            section.ports.as_ref().map_or(Some(Vec::new()), |ports| self.public_ports(ports, &listed, in_doubt));
+        let instance_profile =
+            section.instance_profile.as_ref().map_or(Some("skipper-host"), |profile| self.instance_profile(profile));
+        let subnets = section
+            .subnets
+            .as_ref()
+            .map_or(Some(Vec::new()), |subnets| self.list(subnets, |reader, item| reader.resource_id(item, "subnet-")));
         let ami = section.ami.as_ref().map_or(Some(None), |ami| self.resource_id(ami, "ami-").map(Some));
         let disk = section.disk.as_ref().map_or(Some(None), |disk| self.integer(disk, DISK).map(Some));
         Some(Group {
@@ -51,8 +62,13 @@ impl Reader {
     fn size(&mut self, entry: &Entry<'_>, runs_arm64: bool) -> Option<InstanceType> {
         let size: InstanceType = self.parse(entry, "a size")?;
         if size.architecture() == Architecture::Arm64 && !runs_arm64 {
-            let problem = Diagnostic::error(entry.place(), format!("`{size}` has an arm64 processor, and fleet's release is for amd64"));
-            self.report(problem.hint("choose an amd64 size such as `t3.small`, or set `fleet.url` to an arm64 build of fleet"));
+            let problem = Diagnostic::error(
+                entry.place(),
+                format!("`{size}` has an arm64 processor, and fleet's release is for amd64"),
+            );
+            self.report(
+                problem.hint("choose an amd64 size such as `t3.small`, or set `fleet.url` to an arm64 build of fleet"),
+            );
             return None;
         }
         Some(size)
@@ -73,7 +89,12 @@ impl Reader {
             }
             if let Some((_, first)) = seen.iter().find(|(other, _)| *other == text) {
                 let problem = Diagnostic::error(item.place(), format!("service `{}` is there twice", shown(text)));
-                reader.report(problem.label("again").related(*first, "first").hint("its `scale` says how many replicas a host runs"));
+                reader.report(
+                    problem
+                        .label("again")
+                        .related(*first, "first")
+                        .hint("its `scale` says how many replicas a host runs"),
+                );
                 return None;
             }
             seen.push((text, item.place()));
@@ -87,12 +108,16 @@ impl Reader {
         let mut taken: BTreeMap<u16, (&str, Span)> = BTreeMap::new();
         let ports: Vec<(&str, u16, Span)> = services
             .iter()
-            .flat_map(|service| self.host_ports.get(*service).into_iter().flatten().map(|(port, place)| (*service, *port, *place)))
+            .flat_map(|service| {
+                self.host_ports.get(*service).into_iter().flatten().map(|(port, place)| (*service, *port, *place))
+            })
             .collect();
         for (service, port, place) in ports {
             match taken.get(&port) {
                 Some((first, first_place)) if *first != service => {
-                    let message = format!("services `{first}` and `{service}` fix the same port {port} on the hosts of one group");
+                    let message = format!(
+                        "services `{first}` and `{service}` fix the same port {port} on the hosts of one group"
+                    );
                     let problem = Diagnostic::error(place, message).label("again").related(*first_place, "first");
                     self.report(problem.hint("give one another host port, or put the services into different groups"));
                 }
@@ -116,11 +141,13 @@ impl Reader {
             let refuse = |why: &str| Diagnostic::error(place, format!("port {port} cannot be public")).label(why);
             match port {
                 22 => {
-                    reader.report(refuse("hosts are reached over AWS Systems Manager, without SSH").hint("leave it out"));
+                    reader
+                        .report(refuse("hosts are reached over AWS Systems Manager, without SSH").hint("leave it out"));
                     return None;
                 }
                 2379 | 2380 => {
-                    reader.report(refuse("it is etcd's: whoever reaches it is root on every host").hint("leave it out"));
+                    reader
+                        .report(refuse("it is etcd's: whoever reaches it is root on every host").hint("leave it out"));
                     return None;
                 }
                 _ => {}

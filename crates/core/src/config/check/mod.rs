@@ -159,7 +159,9 @@ impl Reader {
         let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
         for (key, value) in map {
             let Some(name) = key.spelling().filter(|_| !matches!(key.value, Value::Null)) else {
-                self.report(Diagnostic::error(key.span, "a key must be a word").label(format!("found {}", key.found())));
+                self.report(
+                    Diagnostic::error(key.span, "a key must be a word").label(format!("found {}", key.found())),
+                );
                 continue;
             };
             let path = if entry.path.is_empty() { name.to_owned() } else { format!("{}.{name}", entry.path) };
@@ -197,7 +199,9 @@ impl Reader {
     }
 
     fn unknown<'a, S: Section<'a>>(&mut self, key: &str, entry: &Entry<'_>) {
-        let find = |table: &'static [(&'static str, &'static str)]| table.iter().find(|(known, _)| *known == key).map(|(_, text)| *text);
+        let find = |table: &'static [(&'static str, &'static str)]| {
+            table.iter().find(|(known, _)| *known == key).map(|(_, text)| *text)
+        };
         let path = shown(&entry.path);
         if let Some(instead) = find(S::LATER) {
             self.report(Diagnostic::error(entry.key, format!("`{path}` is not built yet")).hint(instead));
@@ -228,7 +232,8 @@ impl Reader {
             Value::Text(text) if text.split("${").skip(1).any(|rest| rest.contains('}')) => {
                 // A shell in the container may well be meant to see it.
                 let problem = if in_command {
-                    Diagnostic::warning(node.span, UNFILLED).hint("nothing to do if a shell in the container is to read it")
+                    Diagnostic::warning(node.span, UNFILLED)
+                        .hint("nothing to do if a shell in the container is to read it")
                 } else {
                     self.unfilled.insert(node.span);
                     Diagnostic::error(node.span, UNFILLED).hint("write the value itself")
@@ -245,7 +250,9 @@ impl Reader {
         let is_word = |part: &&str| !part.is_empty() && part.chars().all(|char| char.is_ascii_lowercase());
         let is_number = |part: &str| matches!(part.len(), 1 | 2) && part.chars().all(|char| char.is_ascii_digit());
         match parts.split_last() {
-            Some((number, words)) if is_number(number) && matches!(words.len(), 2 | 3) && words.iter().all(is_word) => Some(text.to_owned()),
+            Some((number, words)) if is_number(number) && matches!(words.len(), 2 | 3) && words.iter().all(is_word) => {
+                Some(text.to_owned())
+            }
             _ => {
                 self.expected(entry, "an AWS region such as `us-east-1`");
                 None
@@ -259,7 +266,8 @@ impl Reader {
         match &entry.value.value {
             Value::Text(text) if is_account => Some(text.clone()),
             Value::Integer(..) | Value::Number(_) if is_account => {
-                let problem = Diagnostic::error(entry.place(), "`account` must be in quotes").label("as a number it would lose leading zeros");
+                let problem = Diagnostic::error(entry.place(), "`account` must be in quotes")
+                    .label("as a number it would lose leading zeros");
                 self.report(problem.hint(format!("write `account: \"{spelling}\"`")));
                 None
             }
@@ -315,8 +323,11 @@ impl Reader {
         let listed: BTreeSet<&str> = groups.map(|groups| services_of(groups.value)).unwrap_or_default();
         for (key, _) in services {
             if let Some(name) = key.spelling().filter(|name| !listed.contains(name)) {
-                let problem = Diagnostic::warning(key.span, format!("service `{}` runs nowhere", shown(name))).label("no group lists it");
-                self.report(problem.hint(format!("add it to the `services` of a group: `services: [{}]`", shown(name))));
+                let problem = Diagnostic::warning(key.span, format!("service `{}` runs nowhere", shown(name)))
+                    .label("no group lists it");
+                self.report(
+                    problem.hint(format!("add it to the `services` of a group: `services: [{}]`", shown(name))),
+                );
             }
         }
     }

@@ -17,7 +17,10 @@ impl Reader {
                 None
             }
             Value::Text(text) if text.contains('\0') => {
-                self.report(Diagnostic::error(entry.place(), format!("`{}` holds a NUL character", shown(&entry.path))));
+                self.report(Diagnostic::error(
+                    entry.place(),
+                    format!("`{}` holds a NUL character", shown(&entry.path)),
+                ));
                 None
             }
             Value::Text(text) => Some(text),
@@ -58,7 +61,11 @@ impl Reader {
     }
 
     /// Items of a list, each read by `read`; nothing is left of the list when one could not be.
-    pub(super) fn list<'a, T>(&mut self, entry: &Entry<'a>, mut read: impl FnMut(&mut Self, &Entry<'a>) -> Option<T>) -> Option<Vec<T>> {
+    pub(super) fn list<'a, T>(
+        &mut self,
+        entry: &Entry<'a>,
+        mut read: impl FnMut(&mut Self, &Entry<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
         let Value::List(items) = &entry.value.value else {
             self.expected(entry, "a list");
             return None;
@@ -71,7 +78,9 @@ impl Reader {
     pub(super) fn duration(&mut self, entry: &Entry<'_>, range: RangeInclusive<Duration>) -> Option<Duration> {
         if let Value::Integer(number, _) = &entry.value.value {
             let problem = Diagnostic::error(entry.place(), format!("`{}` has no unit", shown(&entry.path)));
-            self.report(problem.label(format!("found {}", entry.value.found())).hint(format!("write `{number}s` for seconds")));
+            self.report(
+                problem.label(format!("found {}", entry.value.found())).hint(format!("write `{number}s` for seconds")),
+            );
             return None;
         }
         let duration = match &entry.value.value {
@@ -138,7 +147,10 @@ impl Reader {
             Value::Text(_) => {
                 let text = self.text(entry)?;
                 let Some(words) = shlex::split(text) else {
-                    let problem = Diagnostic::error(entry.place(), format!("`{}` has a quote or a backslash without its end", shown(&entry.path)));
+                    let problem = Diagnostic::error(
+                        entry.place(),
+                        format!("`{}` has a quote or a backslash without its end", shown(&entry.path)),
+                    );
                     self.report(problem.hint("write a list of words: `command: [\"serve\", \"--port\", \"80\"]`"));
                     return None;
                 };
@@ -157,7 +169,9 @@ impl Reader {
         if length > LONGEST_VALUE {
             let message = format!("`{}` is longer than {LONGEST_VALUE} bytes", shown(&entry.path));
             let problem = Diagnostic::error(entry.place(), message).label(format!("{length} bytes"));
-            self.report(problem.hint("fleet refuses longer lines; put it into the image, or where the service can fetch it"));
+            self.report(
+                problem.hint("fleet refuses longer lines; put it into the image, or where the service can fetch it"),
+            );
         }
         length <= LONGEST_VALUE
     }
@@ -190,7 +204,8 @@ fn parse_duration(text: &str) -> Option<Duration> {
 /// In the largest unit that tells it wholly.
 fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
-    let fitting = UNITS.iter().rev().find(|(_, unit)| millis.is_multiple_of(u128::from(*unit)) && millis >= u128::from(*unit));
+    let fitting =
+        UNITS.iter().rev().find(|(_, unit)| millis.is_multiple_of(u128::from(*unit)) && millis >= u128::from(*unit));
     fitting.map_or_else(|| "0s".to_owned(), |(name, unit)| format!("{}{name}", millis / u128::from(*unit)))
 }
 

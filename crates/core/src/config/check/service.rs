@@ -17,7 +17,11 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl Reader {
-    pub(super) fn services(&mut self, entry: &Entry<'_>, env: &BTreeMap<EnvName, String>) -> Option<BTreeMap<ServiceName, Service>> {
+    pub(super) fn services(
+        &mut self,
+        entry: &Entry<'_>,
+        env: &BTreeMap<EnvName, String>,
+    ) -> Option<BTreeMap<ServiceName, Service>> {
         let entries = self.entries(entry)?;
         if entries.is_empty() {
             self.expected(entry, "a map with at least one service");
@@ -35,9 +39,13 @@ impl Reader {
         }
         for (index, (name, service, span)) in services.iter().enumerate() {
             if let Some((first, _, place)) = services[..index].iter().find(|(_, other, _)| overwrites(service, other)) {
-                let message = format!("services `{first}` and `{name}` push different images to `{}`", service.repository);
-                let problem = Diagnostic::error(*span, message).label("the tag of the commit would be its image or the other's");
-                self.report(problem.related(*place, "first").hint("give each its own `repo.name`, or both the same `build`"));
+                let message =
+                    format!("services `{first}` and `{name}` push different images to `{}`", service.repository);
+                let problem =
+                    Diagnostic::error(*span, message).label("the tag of the commit would be its image or the other's");
+                self.report(
+                    problem.related(*place, "first").hint("give each its own `repo.name`, or both the same `build`"),
+                );
             }
         }
         whole.then(|| services.into_iter().map(|(name, service, _)| (name, service)).collect())
@@ -53,13 +61,17 @@ impl Reader {
         env.extend(section.env.as_ref().map(|env| self.env(env)).unwrap_or_default());
         let command = section.command.as_ref().map_or(Some(Vec::new()), |command| self.command(command));
         let healthcheck = self.healthcheck(section.healthcheck.as_ref(), ports.as_deref());
-        let stop_grace_period = section.stop_grace_period.as_ref().map_or(Some(10 * SECOND), |grace| self.whole_seconds(grace));
+        let stop_grace_period =
+            section.stop_grace_period.as_ref().map_or(Some(10 * SECOND), |grace| self.whole_seconds(grace));
         if scale.is_some_and(|scale| scale > 1)
             && let Some((port, place)) = self.host_ports.get(name).and_then(|ports| ports.first()).copied()
         {
             let message = format!("service `{}` fixes port {port} of its host and has a `scale` over 1", shown(name));
             let problem = Diagnostic::error(place, message).label("only one replica on a host can have it");
-            let problem = section.scale.iter().fold(problem, |problem, scale| problem.related(scale.place(), "this many on each host"));
+            let problem = section
+                .scale
+                .iter()
+                .fold(problem, |problem, scale| problem.related(scale.place(), "this many on each host"));
             self.report(problem.hint("leave the host port out to have one chosen for each replica, or set `scale: 1` and raise that of the group"));
         }
 
@@ -68,13 +80,21 @@ impl Reader {
             (Some(build), None) => ImageSource::Build(build?),
             (None, Some((tag, _))) => ImageSource::Tag(tag),
             (Some(_), Some((_, place))) => {
-                let problem = Diagnostic::error(place, format!("service `{}` has both `build` and `repo.tag`", shown(name)));
-                self.report(problem.label("what is built is tagged with the commit").hint("leave `tag` out, or `build` to run somebody else's image"));
+                let problem =
+                    Diagnostic::error(place, format!("service `{}` has both `build` and `repo.tag`", shown(name)));
+                self.report(
+                    problem
+                        .label("what is built is tagged with the commit")
+                        .hint("leave `tag` out, or `build` to run somebody else's image"),
+                );
                 return None;
             }
             (None, None) => {
                 let problem = Diagnostic::error(entry.key, format!("service `{}` has no image", shown(name)));
-                self.report(problem.hint("write `build: .` to build it, or `repo: {name: …, tag: …}` to run an image that exists"));
+                self.report(
+                    problem
+                        .hint("write `build: .` to build it, or `repo: {name: …, tag: …}` to run an image that exists"),
+                );
                 return None;
             }
         };
@@ -93,7 +113,11 @@ impl Reader {
     fn repo(&mut self, entry: &Entry<'_>) -> Option<(Repository, Option<(Tag, Span)>)> {
         if let Value::Text(text) = &entry.value.value {
             let problem = Diagnostic::error(entry.place(), format!("`{}` must be a map", shown(&entry.path)));
-            self.report(problem.label(format!("found {}", entry.value.found())).hint(format!("write `repo: {{name: {}}}`", shown(text))));
+            self.report(
+                problem
+                    .label(format!("found {}", entry.value.found()))
+                    .hint(format!("write `repo: {{name: {}}}`", shown(text))),
+            );
             return None;
         }
         let section: raw::Repo<'_> = self.section(entry)?;
@@ -136,8 +160,16 @@ impl Reader {
         let context = section.context.as_ref().map_or(Some("."), |context| self.relative_path(context));
         let dockerfile = section.dockerfile.as_ref().map_or(Some("Dockerfile"), |file| self.relative_path(file));
         let target = section.target.as_ref().map_or(Some(None), |target| self.text(target).map(Some));
-        build.args = section.args.as_ref().map(|args| self.env(args)).unwrap_or_default().into_iter().map(|(name, value)| (name.to_string(), value)).collect();
-        let max_age = section.max_age.as_ref().map_or(Some(build.max_age), |age| self.duration(age, Duration::ZERO..=365 * DAY));
+        build.args = section
+            .args
+            .as_ref()
+            .map(|args| self.env(args))
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(name, value)| (name.to_string(), value))
+            .collect();
+        let max_age =
+            section.max_age.as_ref().map_or(Some(build.max_age), |age| self.duration(age, Duration::ZERO..=365 * DAY));
         build.context = context?.into();
         build.dockerfile = dockerfile?.to_owned();
         build.target = target?.map(str::to_owned);
@@ -149,8 +181,13 @@ impl Reader {
         let path = self.text(entry)?;
         let is_address = path.contains("://") || path.starts_with("git@");
         if path.starts_with('/') || is_address {
-            let problem = Diagnostic::error(entry.place(), format!("`{}` must be a path within the commit", shown(&entry.path)));
-            let why = if is_address { "only what the commit holds is built" } else { "an absolute path is another one on every machine" };
+            let problem =
+                Diagnostic::error(entry.place(), format!("`{}` must be a path within the commit", shown(&entry.path)));
+            let why = if is_address {
+                "only what the commit holds is built"
+            } else {
+                "an absolute path is another one on every machine"
+            };
             self.report(problem.label(why).hint("write it relative to the folder of this file"));
             return None;
         }
@@ -193,15 +230,22 @@ impl Reader {
             _ => "",
         };
         let port = match text.split_once(':') {
-            Some((host, container)) => scalar::parse_port(host).zip(scalar::parse_port(container)).map(|(host, container)| Port { host: Some(host), container }),
+            Some((host, container)) => scalar::parse_port(host)
+                .zip(scalar::parse_port(container))
+                .map(|(host, container)| Port { host: Some(host), container }),
             None => scalar::parse_port(text).map(|container| Port { host: None, container }),
         };
         if port.is_none() {
-            let problem = Diagnostic::error(entry.place(), format!("`{}` must be `HOST:CONTAINER` or `CONTAINER`, ports from 1 to 65535", shown(&entry.path)));
+            let problem = Diagnostic::error(
+                entry.place(),
+                format!("`{}` must be `HOST:CONTAINER` or `CONTAINER`, ports from 1 to 65535", shown(&entry.path)),
+            );
             let problem = problem.label(format!("found {}", entry.value.found()));
             let problem = match text {
                 text if text.contains('/') => problem.hint("only TCP is published; leave the protocol out"),
-                text if text.matches(':').count() > 1 => problem.hint("ports are published on all addresses of the host; leave the address out"),
+                text if text.matches(':').count() > 1 => {
+                    problem.hint("ports are published on all addresses of the host; leave the address out")
+                }
                 text if text.contains('-') => problem.hint("write each port of a range"),
                 _ => problem,
             };
@@ -215,7 +259,9 @@ impl Reader {
         let (why, hint) = match host {
             22 => ("the host's own SSH daemon has it", "choose another port"),
             2379 | 2380 => ("etcd has it on every host: whoever reaches etcd is root there", "choose another port"),
-            _ if CHOSEN_PORTS.contains(&host) => ("skipper chooses ports from 20000 to 29999", "choose one outside of them, or leave the host port out"),
+            _ if CHOSEN_PORTS.contains(&host) => {
+                ("skipper chooses ports from 20000 to 29999", "choose one outside of them, or leave the host port out")
+            }
             _ => return Some(()),
         };
         self.report(Diagnostic::error(place, format!("port {host} of the host cannot be fixed")).label(why).hint(hint));
@@ -229,10 +275,15 @@ impl Reader {
         };
         let path = section.path.as_ref().map_or(Some(None), |path| self.http_path(path).map(Some));
         let given = section.port.as_ref().map_or(Some(None), |port| self.port(port).map(Some));
-        let interval = section.interval.as_ref().map_or(Some(2 * SECOND), |entry| self.duration(entry, SECOND / 10..=HOUR));
-        let timeout = section.timeout.as_ref().map_or(Some(2 * SECOND), |entry| self.duration(entry, SECOND / 10..=HOUR));
+        let interval =
+            section.interval.as_ref().map_or(Some(2 * SECOND), |entry| self.duration(entry, SECOND / 10..=HOUR));
+        let timeout =
+            section.timeout.as_ref().map_or(Some(2 * SECOND), |entry| self.duration(entry, SECOND / 10..=HOUR));
         let retries = section.retries.as_ref().map_or(Some(15), |entry| self.integer(entry, 1..=MOST_RETRIES));
-        let start_period = section.start_period.as_ref().map_or(Some(Duration::ZERO), |entry| self.duration(entry, Duration::ZERO..=HOUR));
+        let start_period = section
+            .start_period
+            .as_ref()
+            .map_or(Some(Duration::ZERO), |entry| self.duration(entry, Duration::ZERO..=HOUR));
         let port = given?.or_else(|| ports.and_then(|ports| ports.first()).map(|port| port.container));
         let check = match (path?, port) {
             (Some(path), Some(port)) => Check::Http { port, path },
@@ -241,12 +292,19 @@ impl Reader {
             (Some(_), None) => {
                 // Ports that could not be read have been reported.
                 let place = section.path.as_ref().zip(ports)?.0.place();
-                let problem = Diagnostic::error(place, "a `healthcheck.path` needs a port to ask, and the service has none");
+                let problem =
+                    Diagnostic::error(place, "a `healthcheck.path` needs a port to ask, and the service has none");
                 self.report(problem.hint("add `port` beside it, or `ports` to the service"));
                 return None;
             }
         };
-        Some(Healthcheck { check, interval: interval?, timeout: timeout?, retries: retries?, start_period: start_period? })
+        Some(Healthcheck {
+            check,
+            interval: interval?,
+            timeout: timeout?,
+            retries: retries?,
+            start_period: start_period?,
+        })
     }
 
     fn http_path(&mut self, entry: &Entry<'_>) -> Option<String> {

@@ -71,7 +71,10 @@ impl Orchestrator for Fleet {
             probe: start.probe.clone(),
             stop_before: start.stop_before.clone(),
         };
-        let starts = starts.iter().map(|(instance, starts)| (instance.clone(), starts.iter().map(unit_start).collect())).collect();
+        let starts = starts
+            .iter()
+            .map(|(instance, starts)| (instance.clone(), starts.iter().map(unit_start).collect()))
+            .collect();
         Task::Start { scope: scope.clone(), starts }.script()
     }
 

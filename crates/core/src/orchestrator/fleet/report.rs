@@ -20,7 +20,9 @@ fn lines(output: &str) -> Result<Vec<Vec<String>>, HostError> {
     let text = decode_result(output).map_err(HostError::Unreadable)?;
     let lines: Vec<Vec<String>> = text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect();
     let error = lines.iter().find_map(|line| match &line[..] {
-        [word, kind, what @ ..] if word == "error" => Some(HostError::Said { kind: read_kind(kind), what: what.join(" ") }),
+        [word, kind, what @ ..] if word == "error" => {
+            Some(HostError::Said { kind: read_kind(kind), what: what.join(" ") })
+        }
         _ => None,
     });
     error.map_or(Ok(lines), Err)
@@ -204,7 +206,8 @@ pub fn encode_report(report: &HostReport) -> String {
             ReplicaState::Waiting => NONE,
         };
         let _ = writeln!(text, "unit\t{handle}\t{name}\t{desired_state}\t{active}");
-        let publish: Vec<String> = bindings.iter().map(|binding| format!("{}:{}", binding.host, binding.container)).collect();
+        let publish: Vec<String> =
+            bindings.iter().map(|binding| format!("{}:{}", binding.host, binding.container)).collect();
         let probe = probe.as_ref().map_or(NONE.to_owned(), |probe| systemd_word(&format!("skipper.probe={probe}")));
         let publish = if publish.is_empty() { NONE.to_owned() } else { publish.join(" ") };
         let _ = writeln!(text, "text\t{handle}\t{publish}\t{probe}");

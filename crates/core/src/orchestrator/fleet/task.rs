@@ -90,7 +90,11 @@ impl Task {
         match self {
             Self::Observe { scope, hosts } => {
                 let table = hosts.iter().map(|(instance, host)| vec![instance.0.clone(), host.to_string()]);
-                Script { name: "observe", header: vec![("SCOPE", scope_text(scope)), ("TABLE", write_table(table))], body: OBSERVE }
+                Script {
+                    name: "observe",
+                    header: vec![("SCOPE", scope_text(scope)), ("TABLE", write_table(table))],
+                    body: OBSERVE,
+                }
             }
             Self::Configure { cluster } => {
                 let (url, sha256) = &cluster.archive;
@@ -113,11 +117,19 @@ impl Task {
             }
             Self::Start { scope, starts } => {
                 let rows = by_host(starts).flat_map(|(instance, start)| start_rows(instance, start));
-                Script { name: "start", header: vec![("SCOPE", scope_text(scope)), ("TABLE", write_table(rows))], body: START }
+                Script {
+                    name: "start",
+                    header: vec![("SCOPE", scope_text(scope)), ("TABLE", write_table(rows))],
+                    body: START,
+                }
             }
             Self::Remove { scope, handles } => {
                 let rows = by_host(handles).map(|(instance, handle)| vec![instance.0.clone(), handle.0.clone()]);
-                Script { name: "remove", header: vec![("SCOPE", scope_text(scope)), ("TABLE", write_table(rows))], body: REMOVE }
+                Script {
+                    name: "remove",
+                    header: vec![("SCOPE", scope_text(scope)), ("TABLE", write_table(rows))],
+                    body: REMOVE,
+                }
             }
         }
     }
@@ -129,22 +141,33 @@ impl Task {
         Some(match script.name {
             "observe" => Self::Observe {
                 scope: scope()?,
-                hosts: rows.iter().map(|row| Some((instance(row)?, row.get(1)?.parse().ok()?))).collect::<Option<_>>()?,
+                hosts: rows
+                    .iter()
+                    .map(|row| Some((instance(row)?, row.get(1)?.parse().ok()?)))
+                    .collect::<Option<_>>()?,
             },
             "configure" => {
                 let sha256 = script.value("ARCHIVE_SHA256")?;
                 let host = |row: &Vec<String>| {
-                    Some(ClusterHost { host: row.get(1)?.parse().ok()?, instance: instance(row)?, private_address: row.get(2)?.clone() })
+                    Some(ClusterHost {
+                        host: row.get(1)?.parse().ok()?,
+                        instance: instance(row)?,
+                        private_address: row.get(2)?.clone(),
+                    })
                 };
                 let hosts: Vec<ClusterHost> = rows.iter().map(host).collect::<Option<_>>()?;
                 let is_member = |row: &&Vec<String>| row.get(3).is_some_and(|word| word == "member");
-                let members = rows.iter().filter(is_member).map(|row| row.get(1)?.parse().ok()).collect::<Option<_>>()?;
-                let archive = (script.value("ARCHIVE_URL")?.to_owned(), (!sha256.is_empty()).then(|| sha256.to_owned()));
+                let members =
+                    rows.iter().filter(is_member).map(|row| row.get(1)?.parse().ok()).collect::<Option<_>>()?;
+                let archive =
+                    (script.value("ARCHIVE_URL")?.to_owned(), (!sha256.is_empty()).then(|| sha256.to_owned()));
                 Self::Configure { cluster: Cluster { scope: scope()?, hosts, members, archive } }
             }
             "pull" => Self::Pull { images: read_by_host(&rows, |row| row.get(1)?.parse().ok())? },
             "start" => Self::Start { scope: scope()?, starts: read_starts(&rows)? },
-            "remove" => Self::Remove { scope: scope()?, handles: read_by_host(&rows, |row| Some(Handle(row.get(1)?.clone())))? },
+            "remove" => {
+                Self::Remove { scope: scope()?, handles: read_by_host(&rows, |row| Some(Handle(row.get(1)?.clone())))? }
+            }
             _ => return None,
         })
     }
@@ -154,10 +177,13 @@ impl Task {
 /// without a member are no part of it, so that adding one leaves the others as they are; the script is, so that a release
 /// of skipper that configures hosts differently does.
 pub(super) fn configuration(cluster: &Cluster) -> String {
-    let members: String = cluster_rows(cluster).filter(|row| row[3] == "member").map(|row| format!("{} {}\n", row[1], row[2])).collect();
+    let members: String =
+        cluster_rows(cluster).filter(|row| row[3] == "member").map(|row| format!("{} {}\n", row[1], row[2])).collect();
     let (url, sha256) = &cluster.archive;
     let sha256 = sha256.as_deref().unwrap_or_default();
-    short_hash(&[&scope_text(&cluster.scope), members.as_str(), url, sha256, FIREWALL, ETCD_CONNECT, CONFIGURE].join("\n"))
+    short_hash(
+        &[&scope_text(&cluster.scope), members.as_str(), url, sha256, FIREWALL, ETCD_CONNECT, CONFIGURE].join("\n"),
+    )
 }
 
 fn short_hash(text: &str) -> String {
@@ -216,7 +242,10 @@ fn by_host<T>(work: &BTreeMap<InstanceId, Vec<T>>) -> impl Iterator<Item = (&Ins
     work.iter().flat_map(|(instance, items)| items.iter().map(move |item| (instance, item)))
 }
 
-fn read_by_host<T>(rows: &[Vec<String>], read: impl Fn(&[String]) -> Option<T>) -> Option<BTreeMap<InstanceId, Vec<T>>> {
+fn read_by_host<T>(
+    rows: &[Vec<String>],
+    read: impl Fn(&[String]) -> Option<T>,
+) -> Option<BTreeMap<InstanceId, Vec<T>>> {
     let mut work: BTreeMap<InstanceId, Vec<T>> = BTreeMap::new();
     for row in rows {
         work.entry(instance(row)?).or_default().push(read(row)?);
@@ -242,7 +271,8 @@ fn write_table(rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = String::new();
     for row in rows {
         // A tab or a line break within a field would move what follows into another field.
-        let fields: Vec<String> = row.iter().map(|field| field.replace(|char: char| char.is_ascii_control(), " ")).collect();
+        let fields: Vec<String> =
+            row.iter().map(|field| field.replace(|char: char| char.is_ascii_control(), " ")).collect();
         table.push_str(&fields.join("\t"));
         table.push('\n');
     }

@@ -89,7 +89,11 @@ fn a_value_that_fleet_would_refuse_is_told_before_it_is_tried() {
 
 #[test]
 fn hosts_without_a_member_leave_the_configuration_of_the_others_as_it_is() {
-    let host = |name: &str, n: u8| ClusterHost { host: name.parse().unwrap(), instance: InstanceId(format!("i-{n}")), private_address: format!("10.0.0.{n}") };
+    let host = |name: &str, n: u8| ClusterHost {
+        host: name.parse().unwrap(),
+        instance: InstanceId(format!("i-{n}")),
+        private_address: format!("10.0.0.{n}"),
+    };
     let mut cluster = Cluster {
         scope: scope(),
         hosts: vec![host("web_1", 1), host("web_2", 2)],
@@ -129,7 +133,9 @@ fn what_a_row_and_a_container_say_together_is_one_state() {
 
 #[test]
 fn an_answer_that_makes_no_sense_is_no_report() {
-    for text in ["", "configured\t-\n", "hello\n", "configured\t-\nmember\tno\nfleet\tready\nhealth\tb.service\thealthy\n"] {
+    for text in
+        ["", "configured\t-\n", "hello\n", "configured\t-\nmember\tno\nfleet\tready\nhealth\tb.service\thealthy\n"]
+    {
         assert!(matches!(read_observation(&encode_result(text)), Err(HostError::NotUnderstood(_))), "{text}");
     }
     assert!(matches!(read_observation("sh: 1: fleetctl: not found"), Err(HostError::Unreadable(_))));
@@ -156,7 +162,13 @@ fn twenty_replicas_fit_into_one_listing() {
             since: Some(format!("2026-08-21T10:{n:02}:44.1234{n:02}789Z")),
         }
     });
-    let report = HostReport { configured: Some("0123456789ab".to_owned()), member: true, orchestrator: OrchestratorState::Ready, replicas: replicas.collect(), stray: Vec::new() };
+    let report = HostReport {
+        configured: Some("0123456789ab".to_owned()),
+        member: true,
+        orchestrator: OrchestratorState::Ready,
+        replicas: replicas.collect(),
+        stray: Vec::new(),
+    };
     assert!(encode_report(&report).len() <= RESULT_LIMIT, "{}", encode_report(&report).len());
 }
 
@@ -170,7 +182,9 @@ fn probes() -> impl Strategy<Value = Probe> {
         any::<u16>().prop_map(|port| format!("tcp {port}")),
         (any::<u16>(), "/[ -~]{0,12}").prop_map(|(port, path)| format!("http {port} {path}")),
     ];
-    (0..9_000u64, 0..9_000u64, 0..99u32, check).prop_map(|(interval, timeout, retries, check)| format!("{interval} {timeout} {retries} 0 {check}").parse().unwrap())
+    (0..9_000u64, 0..9_000u64, 0..99u32, check).prop_map(|(interval, timeout, retries, check)| {
+        format!("{interval} {timeout} {retries} 0 {check}").parse().unwrap()
+    })
 }
 
 fn names() -> impl Strategy<Value = ReplicaName> {
@@ -180,15 +194,17 @@ fn names() -> impl Strategy<Value = ReplicaName> {
 fn specs() -> impl Strategy<Value = ReplicaSpec> {
     let env = proptest::collection::btree_map("[A-Z]{1,6}".prop_map(|name| name.parse().unwrap()), "[^\0]{0,24}", 0..4);
     let bindings = vec((any::<u16>(), any::<u16>()).prop_map(|(host, container)| Binding { host, container }), 0..3);
-    (names(), env, bindings, vec("[^\0]{0,24}", 0..4), any::<u16>(), "/[ -~]{0,9}").prop_map(|(replica, env, bindings, command, port, path)| {
-        let mut spec = spec();
-        spec.replica = replica;
-        spec.bindings = bindings;
-        spec.service.env = env;
-        spec.service.command = command;
-        spec.service.healthcheck.check = Check::Http { port, path };
-        spec
-    })
+    (names(), env, bindings, vec("[^\0]{0,24}", 0..4), any::<u16>(), "/[ -~]{0,9}").prop_map(
+        |(replica, env, bindings, command, port, path)| {
+            let mut spec = spec();
+            spec.replica = replica;
+            spec.bindings = bindings;
+            spec.service.env = env;
+            spec.service.command = command;
+            spec.service.healthcheck.check = Check::Http { port, path };
+            spec
+        },
+    )
 }
 
 fn replicas() -> impl Strategy<Value = ObservedReplica> {
@@ -203,17 +219,19 @@ fn replicas() -> impl Strategy<Value = ObservedReplica> {
     ];
     let health = prop_oneof![Just(Health::Healthy), Just(Health::Unknown), words().prop_map(Health::Unhealthy)];
     let bindings = vec((any::<u16>(), any::<u16>()).prop_map(|(host, container)| Binding { host, container }), 0..3);
-    (names(), states, health, bindings, proptest::option::of(probes()), any::<bool>()).prop_map(|(replica, (wanted, state), health, bindings, probe, known)| ObservedReplica {
-        handle: Handle(format!("demo-production-{replica}-00000000.service")),
-        replica,
-        wanted,
-        state,
-        image: known.then(|| image("5e")),
-        bindings,
-        probe: probe.map(|probe| probe.to_string()),
-        health,
-        since: known.then(|| "2026-08-21T10:11:12Z".to_owned()),
-    })
+    (names(), states, health, bindings, proptest::option::of(probes()), any::<bool>()).prop_map(
+        |(replica, (wanted, state), health, bindings, probe, known)| ObservedReplica {
+            handle: Handle(format!("demo-production-{replica}-00000000.service")),
+            replica,
+            wanted,
+            state,
+            image: known.then(|| image("5e")),
+            bindings,
+            probe: probe.map(|probe| probe.to_string()),
+            health,
+            since: known.then(|| "2026-08-21T10:11:12Z".to_owned()),
+        },
+    )
 }
 
 proptest! {

@@ -62,7 +62,8 @@ impl Unit {
         let (replica, rest) = description.split_once(" on ")?;
         let (host, _) = rest.split_once(" of ")?;
         let words = || text.lines().filter_map(|line| line.strip_prefix("  ")).map(|line| line.trim_end_matches(" \\"));
-        let bindings = words().filter_map(|word| word.strip_prefix("--publish ")).map(read_binding).collect::<Option<_>>()?;
+        let bindings =
+            words().filter_map(|word| word.strip_prefix("--publish ")).map(read_binding).collect::<Option<_>>()?;
         let probe = words().filter_map(|word| word.strip_prefix("--label ")).find_map(read_probe)?;
         let image = words().find(|word| !word.starts_with('-') && !word.starts_with('"'))?;
         Some(Self {
@@ -110,7 +111,9 @@ fn render(scope: &Scope, spec: &ReplicaSpec, probe: &Probe, name: &str) -> Strin
     ];
     run.extend(labels.iter().map(|(label, value)| format!("--label {}", systemd_word(&format!("{label}={value}")))));
     run.extend(bindings.iter().map(|binding| format!("--publish {}:{}", binding.host, binding.container)));
-    run.extend(service.env.iter().map(|(variable, value)| format!("--env {}", systemd_word(&format!("{variable}={value}")))));
+    run.extend(
+        service.env.iter().map(|(variable, value)| format!("--env {}", systemd_word(&format!("{variable}={value}")))),
+    );
     run.push(service.image.to_string());
     run.extend(service.command.iter().map(|word| systemd_word(word)));
     let run = run.join(" \\\n  ");

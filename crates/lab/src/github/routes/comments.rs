@@ -39,10 +39,7 @@ pub(super) async fn list(
         .filter(|comment| comment.repository == repository.name && comment.number == number)
         .map(|comment| shown(comment, repository, &caller.origin))
         .collect();
-    let address = format!(
-        "{}/repositories/{}/issues/{number}/comments",
-        caller.origin, repository.id
-    );
+    let address = format!("{}/repositories/{}/issues/{number}/comments", caller.origin, repository.id);
     Ok(page(&comments, &query, &address))
 }
 
@@ -54,34 +51,22 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
     let number = caller.parameter("number")?;
     let mut world = shared.world();
-    let name = commentable(&caller, &world, number, Access::Write)?
-        .name
-        .clone();
+    let name = commentable(&caller, &world, number, Access::Write)?.name.clone();
     let body = checked_body(&body)?;
     let comment = world.comment(&name, number, Some(caller.token()?.login.clone()), body);
     let repository = commentable(&caller, &world, number, Access::Write)?;
-    Ok((
-        StatusCode::CREATED,
-        Json(shown(&comment, repository, &caller.origin)),
-    ))
+    Ok((StatusCode::CREATED, Json(shown(&comment, repository, &caller.origin))))
 }
 
 /// `GET …/issues/comments/{id}`
-pub(super) async fn get(
-    State(shared): State<Shared>,
-    caller: Caller,
-) -> Result<Json<Value>, Refusal> {
+pub(super) async fn get(State(shared): State<Shared>, caller: Caller) -> Result<Json<Value>, Refusal> {
     let world = shared.world();
     let (repository, at) = find(&caller, &world, Access::Read)?;
     Ok(Json(shown(&world.comments[at], repository, &caller.origin)))
 }
 
 /// `PATCH …/issues/comments/{id}`
-pub(super) async fn update(
-    State(shared): State<Shared>,
-    caller: Caller,
-    body: Bytes,
-) -> Result<Json<Value>, Refusal> {
+pub(super) async fn update(State(shared): State<Shared>, caller: Caller, body: Bytes) -> Result<Json<Value>, Refusal> {
     let mut world = shared.world();
     let (_, at) = find(&caller, &world, Access::Write)?;
     let body = checked_body(&body)?;
@@ -111,11 +96,7 @@ fn commentable<'world>(
 }
 
 /// The comment of the path, by its place.
-fn find<'world>(
-    caller: &Caller,
-    world: &'world World,
-    access: Access,
-) -> Result<(&'world Repository, usize), Refusal> {
+fn find<'world>(caller: &Caller, world: &'world World, access: Access) -> Result<(&'world Repository, usize), Refusal> {
     let id: u64 = caller.parameter("id")?;
     let repository = caller.repository(world, ON_PULL, access)?;
     let at = world
@@ -130,28 +111,18 @@ fn find<'world>(
 fn checked_body(body: &[u8]) -> Result<String, Refusal> {
     let body = object(body)?;
     let text = required_text(&body, "body")?;
-    let refuse = |message: String| Refusal::Validation {
-        resource: "IssueComment",
-        field: "data",
-        message,
-    };
+    let refuse = |message: String| Refusal::Validation { resource: "IssueComment", field: "data", message };
     if text.trim().is_empty() {
         return Err(refuse("Body cannot be blank".to_owned()));
     }
     if text.chars().count() > LONGEST {
-        return Err(refuse(format!(
-            "Body is too long (maximum is {LONGEST} characters)"
-        )));
+        return Err(refuse(format!("Body is too long (maximum is {LONGEST} characters)")));
     }
     Ok(text.to_owned())
 }
 
 fn shown(comment: &Comment, repository: &Repository, origin: &str) -> Value {
-    let kind = if repository.pulls.contains_key(&comment.number) {
-        "pull"
-    } else {
-        "issues"
-    };
+    let kind = if repository.pulls.contains_key(&comment.number) { "pull" } else { "issues" };
     let name = &repository.name;
     json!({
         "id": comment.id,

@@ -16,10 +16,7 @@ use super::account;
 use super::paging::page;
 
 /// `GET …/commits/{sha}`
-pub(super) async fn get(
-    State(shared): State<Shared>,
-    caller: Caller,
-) -> Result<Json<Value>, Refusal> {
+pub(super) async fn get(State(shared): State<Shared>, caller: Caller) -> Result<Json<Value>, Refusal> {
     let world = shared.world();
     let repository = caller.repository(&world, &[Scope::Contents], Access::Read)?;
     let sha: String = caller.parameter("sha")?;
@@ -49,18 +46,12 @@ pub(super) async fn pulls(
         .filter(|pull| pull.commits.contains(&sha) && (pull.merged || !on_default_branch))
         .map(|pull| shown(pull, repository, &caller.origin))
         .collect();
-    let address = format!(
-        "{}/repositories/{}/commits/{sha}/pulls",
-        caller.origin, repository.id
-    );
+    let address = format!("{}/repositories/{}/commits/{sha}/pulls", caller.origin, repository.id);
     Ok(page(&pulls, &query, &address))
 }
 
 /// `GET …/pulls/{number}`
-pub(super) async fn pull(
-    State(shared): State<Shared>,
-    caller: Caller,
-) -> Result<Json<Value>, Refusal> {
+pub(super) async fn pull(State(shared): State<Shared>, caller: Caller) -> Result<Json<Value>, Refusal> {
     let number: u64 = caller.parameter("number")?;
     let world = shared.world();
     let repository = caller.repository(&world, &[Scope::PullRequests], Access::Read)?;
@@ -70,10 +61,8 @@ pub(super) async fn pull(
 
 /// Whether the commit is on the default branch, where it is known at all.
 fn known(repository: &Repository, sha: &str) -> Result<bool, Refusal> {
-    let commit = repository
-        .commits
-        .get(sha)
-        .ok_or_else(|| Refusal::Invalid(format!("No commit found for SHA: {sha}")))?;
+    let commit =
+        repository.commits.get(sha).ok_or_else(|| Refusal::Invalid(format!("No commit found for SHA: {sha}")))?;
     Ok(commit.on_default_branch)
 }
 

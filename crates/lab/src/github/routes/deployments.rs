@@ -19,15 +19,7 @@ use super::{account, flag, object, required_text, text};
 
 /// The longest description of a status, in characters.
 const LONGEST: usize = 140;
-const STATES: [&str; 7] = [
-    "error",
-    "failure",
-    "inactive",
-    "in_progress",
-    "queued",
-    "pending",
-    "success",
-];
+const STATES: [&str; 7] = ["error", "failure", "inactive", "in_progress", "queued", "pending", "success"];
 const SCOPES: &[Scope] = &[Scope::Deployments];
 
 /// `GET …/deployments`, newest first.
@@ -52,10 +44,7 @@ pub(super) async fn list(
         })
         .map(|deployment| shown(deployment, &caller.origin))
         .collect();
-    let address = format!(
-        "{}/repositories/{}/deployments",
-        caller.origin, repository.id
-    );
+    let address = format!("{}/repositories/{}/deployments", caller.origin, repository.id);
     Ok(page(&deployments, &query, &address))
 }
 
@@ -71,22 +60,15 @@ pub(super) async fn create(
     let repository = caller.repository(&world, SCOPES, Access::Write)?;
     let body = object(&body)?;
     let reference = required_text(&body, "ref")?;
-    let commit = repository
-        .commits
-        .get(reference)
-        .ok_or_else(|| Refusal::Invalid(format!("No ref found for: {reference}")))?;
+    let commit =
+        repository.commits.get(reference).ok_or_else(|| Refusal::Invalid(format!("No ref found for: {reference}")))?;
     if flag(&body, "auto_merge", true)? && !commit.on_default_branch {
-        let merged =
-            json!({"message": format!("Auto-merged main into {reference} on deployment.")});
+        let merged = json!({"message": format!("Auto-merged main into {reference} on deployment.")});
         return Ok((StatusCode::ACCEPTED, Json(merged)));
     }
-    let waived = body["required_contexts"]
-        .as_array()
-        .is_some_and(Vec::is_empty);
+    let waived = body["required_contexts"].as_array().is_some_and(Vec::is_empty);
     if commit.checks_pending && !waived {
-        return Err(Refusal::ChecksPending {
-            reference: reference.to_owned(),
-        });
+        return Err(Refusal::ChecksPending { reference: reference.to_owned() });
     }
     let environment = text(&body, "environment")?.unwrap_or("production");
     let deployment = Deployment {
@@ -103,20 +85,14 @@ pub(super) async fn create(
         created_at: now(),
         statuses: Vec::new(),
     };
-    let deployment = Deployment {
-        id: world.next_id(),
-        ..deployment
-    };
+    let deployment = Deployment { id: world.next_id(), ..deployment };
     let answer = shown(&deployment, &caller.origin);
     world.deployments.push(deployment);
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
 /// `GET …/deployments/{id}`
-pub(super) async fn get(
-    State(shared): State<Shared>,
-    caller: Caller,
-) -> Result<Json<Value>, Refusal> {
+pub(super) async fn get(State(shared): State<Shared>, caller: Caller) -> Result<Json<Value>, Refusal> {
     let world = shared.world();
     let (_, at) = find(&caller, &world, Access::Read)?;
     Ok(Json(shown(&world.deployments[at], &caller.origin)))
@@ -131,16 +107,9 @@ pub(super) async fn statuses(
     let world = shared.world();
     let (repository, at) = find(&caller, &world, Access::Read)?;
     let deployment = &world.deployments[at];
-    let statuses: Vec<Value> = deployment
-        .statuses
-        .iter()
-        .rev()
-        .map(|status| shown_status(status, deployment, &caller.origin))
-        .collect();
-    let address = format!(
-        "{}/repositories/{}/deployments/{}/statuses",
-        caller.origin, repository.id, deployment.id
-    );
+    let statuses: Vec<Value> =
+        deployment.statuses.iter().rev().map(|status| shown_status(status, deployment, &caller.origin)).collect();
+    let address = format!("{}/repositories/{}/deployments/{}/statuses", caller.origin, repository.id, deployment.id);
     Ok(page(&statuses, &query, &address))
 }
 
@@ -174,9 +143,7 @@ pub(super) async fn create_status(
         state: state.to_owned(),
         description: description.to_owned(),
         log_url: text(&body, "log_url")?.unwrap_or_default().to_owned(),
-        environment_url: text(&body, "environment_url")?
-            .unwrap_or_default()
-            .to_owned(),
+        environment_url: text(&body, "environment_url")?.unwrap_or_default().to_owned(),
         created_at: now(),
     };
     if state == "success" && flag(&body, "auto_inactive", true)? {
@@ -193,20 +160,14 @@ fn retire_others(world: &mut World, current: usize) {
     let id = world.next_id();
     let (repository, environment) = {
         let deployment = &world.deployments[current];
-        (
-            deployment.repository.clone(),
-            deployment.environment.clone(),
-        )
+        (deployment.repository.clone(), deployment.environment.clone())
     };
     for deployment in world.deployments[..current].iter_mut().filter(|earlier| {
         earlier.repository == repository
             && earlier.environment == environment
             && !earlier.transient_environment
             && !earlier.production_environment
-            && earlier
-                .statuses
-                .last()
-                .is_some_and(|status| status.state == "success")
+            && earlier.statuses.last().is_some_and(|status| status.state == "success")
     }) {
         deployment.statuses.push(Status {
             id,
@@ -220,11 +181,7 @@ fn retire_others(world: &mut World, current: usize) {
 }
 
 /// The deployment of the path, by its place.
-fn find<'world>(
-    caller: &Caller,
-    world: &'world World,
-    access: Access,
-) -> Result<(&'world Repository, usize), Refusal> {
+fn find<'world>(caller: &Caller, world: &'world World, access: Access) -> Result<(&'world Repository, usize), Refusal> {
     let id: u64 = caller.parameter("id")?;
     let repository = caller.repository(world, SCOPES, access)?;
     let at = world
@@ -236,10 +193,7 @@ fn find<'world>(
 }
 
 fn shown(deployment: &Deployment, origin: &str) -> Value {
-    let url = format!(
-        "{origin}/repos/{}/deployments/{}",
-        deployment.repository, deployment.id
-    );
+    let url = format!("{origin}/repos/{}/deployments/{}", deployment.repository, deployment.id);
     json!({
         "id": deployment.id,
         "url": url,
