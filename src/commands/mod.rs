@@ -72,9 +72,15 @@ fn bad_input(failure: &Failure, printer: &Printer) -> Exit {
 
 /// What the command line says, in the terms of the settings.
 fn flags(cli: Cli) -> Flags {
+    let mut wait = None;
     let (command, revision, rebuild) = match cli.command {
         None => (None, None, false),
-        Some(Command::Ship(ship)) => (Some(settings::Command::Ship), ship.about.revision, ship.rebuild),
+        Some(Command::Ship(ship)) => {
+            wait = ship.wait;
+            (Some(settings::Command::Ship), ship.about.revision, ship.rebuild)
+        }
+        Some(Command::Lease(_)) => (Some(settings::Command::Lease), None, false),
+        Some(Command::Releases) => (Some(settings::Command::Releases), None, false),
         Some(Command::Plan(about)) => (Some(settings::Command::Plan), about.revision, false),
         Some(Command::Ps) => (Some(settings::Command::Ps), None, false),
         Some(Command::Check | Command::Replay { .. }) => (Some(settings::Command::Check), None, false),
@@ -86,6 +92,7 @@ fn flags(cli: Cli) -> Flags {
         revision,
         events: cli.common.events,
         rebuild,
+        wait,
     }
 }
 

@@ -28,6 +28,7 @@ use skipper_deploy::{
     cancel::Cancel,
     events::{Events, Listener},
     images::ImageOptions,
+    lease::Terms,
     ports::{CodeHost, PortError},
     report::Reporter,
     ship::{Runner, World},
@@ -78,6 +79,7 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
     let cancel = Cancel::default();
     listen_for_signals(&cancel);
 
+    let terms = Terms { who: settings.who.clone(), nonce: nonce(), timing: settings.lease, wait: settings.wait };
     let runner = Runner {
         config,
         about: about(config, settings),
@@ -86,6 +88,8 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
         events: &events,
         reporter: &reporter,
         cancel: &cancel,
+        terms: &terms,
+        time: &time,
         calls: &|| aws.calls(),
     };
     let revision = settings.trigger.as_ref().map(|trigger| &trigger.revision);
@@ -115,7 +119,7 @@ fn show(command: Command, progress: &Progress, quiet: bool, printer: Printer) {
                 printer.text(&plan_lines(plan).join("\n"));
             }
         }
-        Command::Ship | Command::Check => printer.json(progress),
+        Command::Ship | Command::Check | Command::Lease | Command::Releases => printer.json(progress),
     }
 }
 
@@ -128,17 +132,31 @@ fn asked_for(progress: &Progress, document: Option<impl Serialize>) -> serde_jso
 fn about(config: &Config, settings: &Settings) -> RunStarted {
     let revision = settings.trigger.as_ref().map(|trigger| trigger.revision.clone());
     let workflow = settings.workflow.as_ref();
-    let now = Timestamp::now();
     RunStarted {
         command: settings.command.as_str().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         scope: Scope { project: config.project.clone(), environment: settings.environment.clone() },
         region: config.region.clone(),
-        started_at: now.round(Unit::Second).unwrap_or(now).to_string(),
+        started_at: time(),
         run_url: workflow.map(|workflow| workflow.run_url()),
         commit_url: workflow.zip(revision.as_ref()).map(|(workflow, revision)| workflow.commit_url(revision)),
         run: workflow.map(|workflow| workflow.run()),
         revision,
+    }
+}
+
+/// The time of day, to the second.
+pub(super) fn time() -> String {
+    let now = Timestamp::now();
+    now.round(Unit::Second).unwrap_or(now).to_string()
+}
+
+/// By which a run knows its own lease. Without randomness the process and the moment must do.
+pub(super) fn nonce() -> String {
+    let mut bytes = [0; 16];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Err(_) => format!("{}-{}", std::process::id(), Timestamp::now().as_nanosecond()),
     }
 }
 

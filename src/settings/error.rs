@@ -34,6 +34,12 @@ pub enum SettingsError {
         /// What it holds.
         text: String,
     },
+    /// The time to wait for the lease is none, or too long.
+    #[error("`{0}` is not a time to wait")]
+    Wait(String),
+    /// The pace of leases is none.
+    #[error("`SKIPPER_LEASE_BEAT` is `{0}`, which is not a time between two beats")]
+    LeaseBeat(String),
     /// There is no such command.
     #[error("there is no command `{0}`")]
     Command(String),
@@ -116,6 +122,8 @@ impl SettingsError {
             Self::Missing(name) => format!("GitHub's runner sets `{name}`: pass it on, or unset `GITHUB_ACTIONS` where this is not a workflow"),
             Self::NotANumber { name, .. } | Self::Url { name, .. } => format!("leave `{name}` as GitHub's runner sets it"),
             Self::NotABoolean { input, .. } => format!("write `{input}: true` or `{input}: false` below `with:`"),
+            Self::Wait(_) => "write `wait` (or `--wait=`) as `90s`, `30m` or `1h`, at most `24h`".to_owned(),
+            Self::LeaseBeat(_) => "unset it: it is for tests, and all runs of an environment must agree on it".to_owned(),
             Self::Command(_) => format!("it is one of {}", Command::ALL.map(|command| format!("`{}`", command.as_str())).join(", ")),
             Self::Environment { .. } => "correct `environment` in the workflow's `with:`, or the flag `--environment`".to_owned(),
             Self::Revision(_) => "give the full SHA with `--revision`, as `git rev-parse HEAD` prints it".to_owned(),

@@ -22,9 +22,10 @@ use std::{
     env,
     ffi::OsString,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use skipper_core::{image::Revision, name::EnvironmentName, secret::Secret};
+use skipper_core::{config, image::Revision, lease::Timing, name::EnvironmentName, secret::Secret};
 
 use self::inputs::Inputs;
 pub use self::{
@@ -50,6 +51,8 @@ pub struct Flags {
     pub events: Option<PathBuf>,
     /// Builds even what the registry has.
     pub rebuild: bool,
+    /// How long to wait for another run's lease.
+    pub wait: Option<String>,
 }
 
 /// What the run is told, checked.
@@ -63,6 +66,12 @@ pub struct Settings {
     pub environment: EnvironmentName,
     /// Builds even what the registry has.
     pub rebuild: bool,
+    /// How long to wait for another run that holds the lease; not at all when absent.
+    pub wait: Option<Duration>,
+    /// The pace of leases, which all runs of an environment must agree on. Tests hurry it.
+    pub lease: Timing,
+    /// Who runs this, for others who find the lease held.
+    pub who: String,
     /// Where the run's events are written; nowhere when absent.
     pub events: Option<PathBuf>,
     /// The user name and password (or token) for the registries of `skipper.yml`.
@@ -129,6 +138,9 @@ impl Settings {
             config: flags.config.unwrap_or(inputs.config),
             environment,
             rebuild: flags.rebuild || inputs.rebuild,
+            wait: flags.wait.or(inputs.wait).map(wait).transpose()?,
+            lease: pace(raw.text("SKIPPER_LEASE_BEAT")?)?,
+            who: who(&raw)?,
             events: flags.events.or(inputs.events).or_else(|| workflow.as_ref().and_then(Workflow::default_events)),
             registry_login: inputs.registry_login,
             trigger,
@@ -143,6 +155,29 @@ impl Settings {
             workflow,
         })
     }
+}
+
+/// At most a day: a run that waits holds a runner.
+fn wait(text: String) -> Result<Duration, SettingsError> {
+    let range = Duration::ZERO..=Duration::from_secs(24 * 60 * 60);
+    config::parse_duration(&text).filter(|wait| range.contains(wait)).ok_or(SettingsError::Wait(text))
+}
+
+fn pace(text: Option<String>) -> Result<Timing, SettingsError> {
+    let Some(text) = text else { return Ok(Timing::STANDARD) };
+    let range = Duration::from_secs(1)..=Duration::from_secs(60);
+    let beat = config::parse_duration(&text).filter(|beat| range.contains(beat));
+    beat.map(Timing::of_beat).ok_or(SettingsError::LeaseBeat(text))
+}
+
+/// The one who triggered the workflow; else the user of this machine.
+fn who(raw: &Raw<'_>) -> Result<String, SettingsError> {
+    let name = |name| raw.text(name);
+    Ok(match (name("GITHUB_ACTOR")?, name("USER")?, name("HOSTNAME")?) {
+        (Some(actor), ..) => actor,
+        (None, Some(user), Some(machine)) => format!("{user} on {machine}"),
+        (None, user, machine) => user.or(machine).unwrap_or_else(|| "an unknown user".to_owned()),
+    })
 }
 
 /// `REGISTRY=http://HOST:PORT`, several with a comma between them.

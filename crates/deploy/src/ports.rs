@@ -252,4 +252,8 @@ pub trait Store {
     async fn read(&self, path: &str) -> PortResult<BTreeMap<String, String>>;
     /// Writes one value, replacing what was there.
     async fn write(&self, path: &str, value: &str) -> PortResult<()>;
+    /// Writes one value where nothing is, the only atomic write there is; false when something is there.
+    async fn create(&self, path: &str, value: &str) -> PortResult<bool>;
+    /// Removes values; those that are not there are no error.
+    async fn remove(&self, paths: &[String]) -> PortResult<()>;
 }

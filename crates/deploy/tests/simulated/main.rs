@@ -5,5 +5,6 @@ mod costs;
 mod faults;
 mod golden;
 mod laws;
+mod lease;
 mod shop;
 mod stories;

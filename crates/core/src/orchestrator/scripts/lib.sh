@@ -16,6 +16,7 @@ export PATH
 STATE=$ROOT/etc/skipper
 UNITS=$ROOT/var/lib/skipper/units
 RUN=$ROOT/run/skipper
+FENCE_FILE=$ROOT/var/lib/skipper/fence
 METADATA=http://169.254.169.254/latest
 TAB=$(printf '\t')
 
@@ -95,10 +96,28 @@ seconds() {
   printf '%d.%03d' "$(($1 / 1000))" "$(($1 % 1000))"
 }
 
-# exclusive: one script at a time changes a host; a second delivery waits and then finds the work done.
+# exclusive [SECONDS]: one script at a time changes a host; a second delivery waits and then finds the work done. Behind the
+# fence: the script of a run that has lost its lease may have been on its way for long.
 exclusive() {
   exec 9>"$ROOT/run/skipper.lock"
-  flock -w 900 9 || fail other 'another skipper script has held the lock of this host for 15 minutes'
+  flock -w "${1:-900}" 9 || fail other "another skipper script has held the lock of this host for ${1:-900} seconds"
+  fence
+}
+
+# fence: refuses the script of a run whose lease another one has taken over, and keeps the highest lease that was seen here.
+fence() {
+  [ -n "${FENCE:-}" ] || return 0
+  raised=$(cat "$FENCE_FILE" 2>/dev/null)
+  case $raised in
+    '' | *[!0-9]*) raised=0 ;;
+  esac
+  if [ "$raised" -gt "$FENCE" ]; then
+    fail fenced "this host has seen lease $raised, and lease $FENCE may not change it any more"
+  fi
+  [ "$raised" -lt "$FENCE" ] || return 0
+  mkdir -p "${FENCE_FILE%/*}"
+  { printf '%s\n' "$FENCE" >"$FENCE_FILE.new" && mv -f "$FENCE_FILE.new" "$FENCE_FILE"; } ||
+    fail other "the fence of this host cannot be raised: $(last_words "$WORK/log")"
 }
 
 # instance: the id of this instance, by which it finds its own lines.
