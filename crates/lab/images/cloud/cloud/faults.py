@@ -45,6 +45,9 @@ class Fault:
         return fault
 
 
+CHANGING = re.compile("Run|Create|Delete|Put|Authorize|Revoke|Terminate|Start|Stop|Reboot|Send|Add|Remove")
+
+
 @dataclass(frozen=True)
 class Call:
     """One API call as far as it shows before moto parses it."""
@@ -52,6 +55,7 @@ class Call:
     service: str
     action: str
     key: str
+    about: str = ""
 
     @classmethod
     def of(cls, environ: Environ, body: bytes) -> Call:
@@ -60,14 +64,30 @@ class Call:
         key, service = scope.groups() if scope else ("", "")
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if target:
-            return cls(service or "ssm", target.split(".")[-1], key)
+            return cls(service or "ssm", target.split(".")[-1], key, _about(body))
         form = parse_qs(body.decode("latin-1")) or parse_qs(environ.get("QUERY_STRING", ""))
-        return cls(service, form.get("Action", [""])[0], key)
+        return cls(service, form.get("Action", [""])[0], key, _tagged(form))
+
+
+def _about(body: bytes) -> str:
+    """What a call to Systems Manager is about: a parameter's name, a command's comment."""
+    try:
+        given = json.loads(body)
+    except ValueError:
+        return ""
+    return str(given.get("Name") or given.get("Comment") or "") if isinstance(given, dict) else ""
+
+
+def _tagged(form: dict[str, list[str]]) -> str:
+    """The host that a launch is tagged as."""
+    key = next((name for name, values in form.items() if values == ["skipper:host"]), "")
+    return form.get(key.removesuffix("Key") + "Value", [""])[0] if key else ""
 
 
 _guard = threading.Lock()
 _faults: list[Fault] = []
 _calls: Counter[str] = Counter()
+_changes: list[dict[str, str]] = []
 
 
 def never_online() -> bool:
@@ -117,16 +137,27 @@ class Front:
             return _error(start_response, call, "MissingAuthenticationToken", message, 403)
         fault = _next(call.action)
         if fault is None:
-            return self.inner(environ, start_response)
+            return self._carry_out(call, environ, start_response)
         time.sleep(fault.delay)
         if fault.code:
             return _error(start_response, call, fault.code, fault.message, fault.status)
         if fault.lose_reply:
-            for _ in self.inner(environ, lambda *_: None):
+            for _ in self._carry_out(call, environ, lambda *_: None):
                 pass
             code = "InternalServerError" if call.service == "ssm" else "InternalError"
             return _error(start_response, call, code, "An internal error has occurred", 500)
-        return self.inner(environ, start_response)
+        return self._carry_out(call, environ, start_response)
+
+    def _carry_out(self, call: Call, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Lets moto answer; what it changed is kept for who asks what was touched."""
+
+        def started(status: str, *rest: Any) -> Any:
+            if status.startswith("2") and CHANGING.match(call.action):
+                with _guard:
+                    _changes.append({"action": call.action, "about": call.about})
+            return start_response(status, *rest)
+
+        return self.inner(environ, started)
 
     def _lab(self, environ: Environ, body: bytes) -> tuple[int, Any]:
         match environ["REQUEST_METHOD"], environ["PATH_INFO"]:
@@ -154,8 +185,12 @@ class Front:
             case "DELETE", "/lab/calls":
                 with _guard:
                     _calls.clear()
+                    _changes.clear()
                 return 200, {}
-        return 404, {"error": "the lab has /lab/health, /lab/fault and /lab/calls"}
+            case "GET", "/lab/changes":
+                with _guard:
+                    return 200, list(_changes)
+        return 404, {"error": "the lab has /lab/health, /lab/fault, /lab/calls and /lab/changes"}
 
 
 def _wrong_key(service: str) -> tuple[str, str, int]:
