@@ -7,14 +7,16 @@ use futures::future::{Either, select};
 use skipper_core::{
     config::Config,
     desired::{Desired, Scope},
-    event::{EventKind, Moment, RunFinished, RunStarted, StateTable},
+    event::{EventKind, Leftovers, Moment, Outcome, RunFinished, RunStarted, StateTable},
     exit::Exit,
     failure::Failure,
     image::Revision,
     observed::Observed,
     orchestrator::Orchestrator,
     plan::{Plan, plan},
+    progress::StepProgress,
     release::Release,
+    render::words,
     state, verdict,
 };
 
@@ -85,6 +87,7 @@ impl From<Failure> for Ending {
             Exit::Blocked => "blocked; what serves is unchanged",
             Exit::BadInput => "bad input; nothing was touched",
             Exit::Cancelled => "cancelled",
+            Exit::Defect => "stopped by a defect in skipper; what was under way may be half done",
             _ => "failed",
         };
         Self { exit: failure.exit, summary: summary.to_owned(), failure: Some(failure), leftovers: Vec::new() }
@@ -111,6 +114,24 @@ impl Runner<'_> {
         self.start();
         let ending = self.unless_cancelled(self.try_ps()).await.unwrap_or_else(Ending::from);
         self.finish(ending).await
+    }
+
+    /// Ends a run that cannot go on: what was under way is told as broken off, and the stream of events gets its end.
+    pub async fn break_off(&self, failure: Failure) -> Exit {
+        let progress = self.reporter.progress();
+        if progress.run.is_none() {
+            self.start();
+        }
+        for (step, how_far) in progress.steps {
+            if how_far == StepProgress::Started {
+                let action = progress.plan.iter().flat_map(|plan| &plan.steps).find(|planned| planned.id == step);
+                let left = action.map(|step| words::action(&step.action)).into_iter().collect();
+                let outcome =
+                    Outcome::Failed { failure: failure.clone(), leftovers: Leftovers::Unknown(left), restored: None };
+                self.events.emit(EventKind::StepFinished { step, outcome, took_ms: 0 });
+            }
+        }
+        self.finish(Ending::from(failure)).await
     }
 
     fn start(&self) {

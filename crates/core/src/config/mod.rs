@@ -49,6 +49,12 @@ impl Config {
         let around = std::iter::successors(Some(path), |path| path.rsplit_once('.').map(|(around, _)| around));
         around.into_iter().find_map(|path| self.spans.get(path).copied())
     }
+
+    /// The processors that a service's image has to run on, each with a group whose hosts have it.
+    pub fn architectures(&self, service: &ServiceName) -> BTreeMap<Architecture, &GroupName> {
+        let carrying = self.groups.iter().filter(|(_, group)| group.services.contains(service));
+        carrying.map(|(name, group)| (group.size.architecture(), name)).collect()
+    }
 }
 
 /// A service.
