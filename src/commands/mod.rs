@@ -86,6 +86,7 @@ fn flags(cli: Cli) -> Flags {
         revision,
         events: cli.common.events,
         rebuild,
+        host_timeout: cli.common.host_timeout,
     }
 }
 

@@ -86,6 +86,7 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
         events: &events,
         reporter: &reporter,
         cancel: &cancel,
+        host_timeout: settings.host_timeout,
         calls: &|| aws.calls(),
     };
     let revision = settings.trigger.as_ref().map(|trigger| &trigger.revision);

@@ -34,6 +34,9 @@ pub enum SettingsError {
         /// What it holds.
         text: String,
     },
+    /// The time for hosts is none, or out of bounds.
+    #[error("`{0}` is not a time that a host may take")]
+    HostTimeout(String),
     /// There is no such command.
     #[error("there is no command `{0}`")]
     Command(String),
@@ -116,6 +119,7 @@ impl SettingsError {
             Self::Missing(name) => format!("GitHub's runner sets `{name}`: pass it on, or unset `GITHUB_ACTIONS` where this is not a workflow"),
             Self::NotANumber { name, .. } | Self::Url { name, .. } => format!("leave `{name}` as GitHub's runner sets it"),
             Self::NotABoolean { input, .. } => format!("write `{input}: true` or `{input}: false` below `with:`"),
+            Self::HostTimeout(_) => "write `host-timeout` (or `--host-timeout`) as `90s` or `10m`, from `1s` to `1h`".to_owned(),
             Self::Command(_) => format!("it is one of {}", Command::ALL.map(|command| format!("`{}`", command.as_str())).join(", ")),
             Self::Environment { .. } => "correct `environment` in the workflow's `with:`, or the flag `--environment`".to_owned(),
             Self::Revision(_) => "give the full SHA with `--revision`, as `git rev-parse HEAD` prints it".to_owned(),

@@ -22,9 +22,10 @@ use std::{
     env,
     ffi::OsString,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use skipper_core::{image::Revision, name::EnvironmentName, secret::Secret};
+use skipper_core::{config, image::Revision, name::EnvironmentName, secret::Secret};
 
 use self::inputs::Inputs;
 pub use self::{
@@ -50,6 +51,8 @@ pub struct Flags {
     pub events: Option<PathBuf>,
     /// Builds even what the registry has.
     pub rebuild: bool,
+    /// How long a host may take to come online.
+    pub host_timeout: Option<String>,
 }
 
 /// What the run is told, checked.
@@ -63,6 +66,8 @@ pub struct Settings {
     pub environment: EnvironmentName,
     /// Builds even what the registry has.
     pub rebuild: bool,
+    /// How long a host may take to come online, and to answer, at most.
+    pub host_timeout: Duration,
     /// Where the run's events are written; nowhere when absent.
     pub events: Option<PathBuf>,
     /// The user name and password (or token) for the registries of `skipper.yml`.
@@ -129,6 +134,7 @@ impl Settings {
             config: flags.config.unwrap_or(inputs.config),
             environment,
             rebuild: flags.rebuild || inputs.rebuild,
+            host_timeout: host_timeout(flags.host_timeout.unwrap_or(inputs.host_timeout))?,
             events: flags.events.or(inputs.events).or_else(|| workflow.as_ref().and_then(Workflow::default_events)),
             registry_login: inputs.registry_login,
             trigger,
@@ -143,6 +149,12 @@ impl Settings {
             workflow,
         })
     }
+}
+
+/// Within a second and an hour: a host that takes longer does not come.
+fn host_timeout(text: String) -> Result<Duration, SettingsError> {
+    let range = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
+    config::parse_duration(&text).filter(|timeout| range.contains(timeout)).ok_or(SettingsError::HostTimeout(text))
 }
 
 /// `REGISTRY=http://HOST:PORT`, several with a comma between them.

@@ -38,6 +38,8 @@ pub struct Eyes<'a> {
     pub orchestrator: &'a dyn Orchestrator,
     /// Where retries are told.
     pub events: &'a Events,
+    /// How long a host is waited for, at most.
+    pub host_timeout: Duration,
 }
 
 impl Eyes<'_> {
@@ -106,9 +108,9 @@ impl Eyes<'_> {
             return Ok(reports);
         }
         let script = self.orchestrator.observe(scope, &names);
-        let answers = self
-            .ask("ask the hosts what they run", async || self.remote.run(&ask, &script, OBSERVE_DEADLINE).await)
-            .await?;
+        let deadline = OBSERVE_DEADLINE.min(self.host_timeout);
+        let answers =
+            self.ask("ask the hosts what they run", async || self.remote.run(&ask, &script, deadline).await).await?;
         for instance in ask {
             let Some(host) = names.get(&instance) else { continue };
             match answers.get(&instance) {

@@ -37,8 +37,10 @@ pub enum PortErrorKind {
     Transient,
     /// The effect may have happened: the reply was lost.
     Unclear,
-    /// No capacity, or a quota is used up.
+    /// There is no capacity for it where it was asked for; there may be elsewhere.
     Capacity,
+    /// A quota is used up.
+    Quota,
     /// What the call was about does not exist.
     Missing,
     /// The request was refused as it stands.
@@ -116,6 +118,8 @@ pub struct Launch {
     pub host: HostName,
     /// The launch as planned.
     pub spec: LaunchSpec,
+    /// Which of the planned subnets; one of the region's default ones when absent.
+    pub subnet: Option<String>,
     /// The ids of its security groups.
     pub security_groups: Vec<String>,
     /// The user-data, not encoded.

@@ -1,6 +1,6 @@
 //! The runs as a whole: `ship`, `plan` and `ps`, each from its first event to its last.
 
-use std::{collections::BTreeMap, pin::pin};
+use std::{collections::BTreeMap, pin::pin, time::Duration};
 
 use futures::future::{Either, select};
 
@@ -61,6 +61,8 @@ pub struct Runner<'a> {
     pub reporter: &'a Reporter<'a>,
     /// The wish to stop.
     pub cancel: &'a Cancel,
+    /// How long a host may take to come online, and to answer, at most.
+    pub host_timeout: Duration,
     /// The calls made so far, by name.
     pub calls: &'a dyn Fn() -> BTreeMap<String, u64>,
 }
@@ -318,12 +320,20 @@ impl Runner<'_> {
 
     fn eyes(&self) -> Eyes<'_> {
         let World { compute, remote, store, orchestrator, .. } = self.world;
-        Eyes { compute, remote, store, orchestrator, events: self.events }
+        Eyes { compute, remote, store, orchestrator, events: self.events, host_timeout: self.host_timeout }
     }
 
     fn hands(&self) -> Hands<'_> {
         let World { compute, remote, store, orchestrator, .. } = self.world;
-        Hands { compute, remote, store, orchestrator, events: self.events, cancel: self.cancel }
+        Hands {
+            compute,
+            remote,
+            store,
+            orchestrator,
+            events: self.events,
+            cancel: self.cancel,
+            host_timeout: self.host_timeout,
+        }
     }
 
     fn tell_state(&self, observed: &Observed, known: &[Release], moment: Moment) -> StateTable {

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use serde::Serialize;
 
 pub use self::{
-    check::load,
+    check::{load, parse_duration},
     diagnostic::{Diagnostic, Related, Severity, Span},
     instance_type::{Architecture, InstanceType},
     schema::json_schema,

@@ -21,6 +21,8 @@ use skipper_deploy::{
 };
 use tokio::runtime::{Builder, Runtime};
 
+pub(crate) const HOST_TIMEOUT: Duration = Duration::from_secs(6 * 60);
+
 /// Two services on one group: `web` on a fixed port, `clock` on a chosen one.
 pub(crate) fn shop(hosts: u32) -> Config {
     let group = Group {
@@ -182,6 +184,7 @@ fn run(
             events: &events,
             reporter: &reporter,
             cancel: &cancel,
+            host_timeout: HOST_TIMEOUT,
             calls: &|| world.look().calls.clone(),
         };
         run(runner).await
