@@ -27,7 +27,7 @@ use crate::docker::{
 };
 
 /// Tries after the first, of what is worth another try.
-const MORE_TRIES: usize = 5;
+const MORE_TRIES: usize = 4;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// The distribution specification's limit for manifests; image configurations are smaller.
 const LARGEST: usize = 4 * 1024 * 1024;
