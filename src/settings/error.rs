@@ -84,6 +84,14 @@ pub enum SettingsError {
         /// Why it cannot be read.
         source: io::Error,
     },
+    /// The event file is larger than any event.
+    #[error("the event file `{}` holds {length} bytes, which no event of GitHub's does", path.display())]
+    EventSize {
+        /// Where it is.
+        path: PathBuf,
+        /// How large it is.
+        length: u64,
+    },
     /// The event file is not JSON of the right shape.
     #[error("understand the event file `{}`", path.display())]
     EventShape {
@@ -126,7 +134,7 @@ impl SettingsError {
             Self::Sha(_) | Self::Repository(_) => "leave the variables that begin with `GITHUB_` as GitHub's runner sets them".to_owned(),
             Self::HalfALogin { missing, .. } => format!("give `{missing}` too, from a secret, or neither"),
             Self::Endpoint(_) => "write `registry.example:5000=http://10.0.0.2:5000`, several with commas between them".to_owned(),
-            Self::EventFile { .. } | Self::EventShape { .. } | Self::EventHead { .. } => {
+            Self::EventFile { .. } | Self::EventSize { .. } | Self::EventShape { .. } | Self::EventHead { .. } => {
                 "`GITHUB_EVENT_PATH` has to name the event's payload as GitHub's runner writes it; outside a workflow unset `GITHUB_ACTIONS` and give `--revision`".to_owned()
             }
             Self::ForkWithSecrets(_) => "run it on `pull_request`, where forks get no secrets, or after the merge on `push`".to_owned(),

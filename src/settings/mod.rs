@@ -55,6 +55,21 @@ pub struct Flags {
     pub host_timeout: Option<String>,
 }
 
+/// The file that keeps the run's events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventsFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether somebody asked for it, by flag or input: then a run does not begin without it.
+    pub asked_for: bool,
+}
+
+/// The file that takes the outputs of the step that this process is, for a run that ends before its settings are known.
+pub fn output_file() -> Option<PathBuf> {
+    let lookup = |name: &str| env::var_os(name);
+    Workflow::output_file(&Raw(&lookup))
+}
+
 /// What the run is told, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -69,7 +84,7 @@ pub struct Settings {
     /// How long a host may take to come online, and to answer, at most.
     pub host_timeout: Duration,
     /// Where the run's events are written; nowhere when absent.
-    pub events: Option<PathBuf>,
+    pub events: Option<EventsFile>,
     /// The user name and password (or token) for the registries of `skipper.yml`.
     pub registry_login: Option<(String, Secret)>,
     /// What caused the run; absent for commands that are about no commit.
@@ -98,7 +113,12 @@ impl Settings {
         Self::from_lookup(flags, &here, |name| env::var_os(name))
     }
 
-    /// The same with the variables that `lookup` knows, for a process that runs in the folder `here`.
+    /// The file that takes the step's outputs.
+    pub fn output_file(&self) -> Option<&Path> {
+        self.workflow.as_ref()?.output.as_deref()
+    }
+
+    /// [`Settings::read`] with the variables that `lookup` knows, for a process that runs in the folder `here`.
     ///
     /// # Errors
     /// As [`Settings::read`].
@@ -134,8 +154,14 @@ impl Settings {
             config: flags.config.unwrap_or(inputs.config),
             environment,
             rebuild: flags.rebuild || inputs.rebuild,
+            events: match flags.events.or(inputs.events) {
+                Some(path) => Some(EventsFile { path, asked_for: true }),
+                None => workflow
+                    .as_ref()
+                    .and_then(Workflow::default_events)
+                    .map(|path| EventsFile { path, asked_for: false }),
+            },
             host_timeout: host_timeout(flags.host_timeout.unwrap_or(inputs.host_timeout))?,
-            events: flags.events.or(inputs.events).or_else(|| workflow.as_ref().and_then(Workflow::default_events)),
             registry_login: inputs.registry_login,
             trigger,
             code_host,

@@ -208,7 +208,11 @@ fn secrets_are_not_shown_with_the_settings() {
 fn events_go_to_the_runners_temporary_folder_where_there_is_one() {
     let step = Process::step("push", "{}");
     let folder = step.folder.path().to_str().unwrap().to_owned();
-    assert_eq!(step.with("RUNNER_TEMP", &folder).read().events, Some(Path::new(&folder).join("events.jsonl")));
+    let path = Path::new(&folder).join("events.jsonl");
+    let step = step.with("RUNNER_TEMP", &folder);
+    assert_eq!(step.read().events, Some(EventsFile { path, asked_for: false }));
+    let asked = step.with("INPUT_EVENTS", "mine.jsonl").read().events;
+    assert_eq!(asked, Some(EventsFile { path: "mine.jsonl".into(), asked_for: true }));
     assert_eq!(Process::step("push", "{}").with("RUNNER_TEMP", "/nowhere").read().events, None);
 }
 

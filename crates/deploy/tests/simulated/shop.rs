@@ -146,7 +146,7 @@ pub(crate) fn in_time<T>(work: impl Future<Output = T>) -> T {
     CLOCK.with(|clock| clock.block_on(work))
 }
 
-fn run(
+pub(crate) fn run(
     world: &SimWorld,
     config: &Config,
     revision: &Revision,
