@@ -6,13 +6,21 @@ mod hosts;
 mod images;
 mod inputs;
 mod launches;
+mod names;
 
 use crate::{World, shop::Shop};
 
 type Trials = &'static [(&'static str, fn(&World))];
 
-pub(crate) const TRIALS: &[Trials] =
-    &[inputs::TRIALS, images::TRIALS, credentials::TRIALS, launches::TRIALS, hosts::TRIALS, github::TRIALS];
+pub(crate) const TRIALS: &[Trials] = &[
+    inputs::TRIALS,
+    images::TRIALS,
+    credentials::TRIALS,
+    launches::TRIALS,
+    hosts::TRIALS,
+    names::TRIALS,
+    github::TRIALS,
+];
 
 /// A project on one host that has not been deployed.
 fn fresh(world: &World, name: &str) -> Shop {
