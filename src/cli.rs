@@ -57,6 +57,9 @@ pub(crate) struct Common {
     /// Print nothing but errors and what was asked for
     #[arg(long, short, visible_alias = "silent", global = true)]
     pub(crate) quiet: bool,
+    /// How long a host may take to come online [default: 6m]
+    #[arg(long, global = true, value_name = "DURATION")]
+    pub(crate) host_timeout: Option<String>,
     /// Keep the run's events in this file, one JSON object a line
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,

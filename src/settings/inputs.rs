@@ -75,6 +75,7 @@ impl Input {
 const COMMAND: Input = Input { name: "command", default: Some("ship") };
 const CONFIG: Input = Input { name: "config", default: Some("skipper.yml") };
 const ENVIRONMENT: Input = Input { name: "environment", default: Some("production") };
+const HOST_TIMEOUT: Input = Input { name: "host-timeout", default: Some("6m") };
 const REBUILD: Input = Input { name: "rebuild", default: Some("false") };
 const REGISTRY_USERNAME: Input = Input { name: "registry-username", default: None };
 const REGISTRY_PASSWORD: Input = Input { name: "registry-password", default: None };
@@ -83,8 +84,8 @@ const WAIT: Input = Input { name: "wait", default: None };
 const EVENTS: Input = Input { name: "events", default: None };
 
 /// Every input there is.
-pub const INPUTS: [Input; 9] =
-    [COMMAND, CONFIG, ENVIRONMENT, REBUILD, WAIT, REGISTRY_USERNAME, REGISTRY_PASSWORD, GITHUB_TOKEN, EVENTS];
+pub const INPUTS: [Input; 10] =
+    [COMMAND, CONFIG, ENVIRONMENT, REBUILD, WAIT, HOST_TIMEOUT, REGISTRY_USERNAME, REGISTRY_PASSWORD, GITHUB_TOKEN, EVENTS];
 
 /// The inputs, with their defaults in place.
 pub(super) struct Inputs {
@@ -93,6 +94,7 @@ pub(super) struct Inputs {
     pub environment: String,
     pub rebuild: bool,
     pub wait: Option<String>,
+    pub host_timeout: String,
     pub events: Option<PathBuf>,
     pub registry_login: Option<(String, Secret)>,
     pub github_token: Option<Secret>,
@@ -127,6 +129,7 @@ impl Inputs {
             environment: text(ENVIRONMENT)?,
             rebuild: boolean(REBUILD, &text(REBUILD)?)?,
             wait: raw.text(&WAIT.variable())?,
+            host_timeout: text(HOST_TIMEOUT)?,
             events: raw.path(&EVENTS.variable()),
             registry_login,
             github_token: raw.secret(&GITHUB_TOKEN.variable())?,

@@ -53,6 +53,25 @@ pub struct Flags {
     pub rebuild: bool,
     /// How long to wait for another run's lease.
     pub wait: Option<String>,
+    /// Takes the lease from whoever holds it.
+    pub break_lease: bool,
+    /// How long a host may take to come online.
+    pub host_timeout: Option<String>,
+}
+
+/// The file that keeps the run's events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventsFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether somebody asked for it, by flag or input: then a run does not begin without it.
+    pub asked_for: bool,
+}
+
+/// The file that takes the outputs of the step that this process is, for a run that ends before its settings are known.
+pub fn output_file() -> Option<PathBuf> {
+    let lookup = |name: &str| env::var_os(name);
+    Workflow::output_file(&Raw(&lookup))
 }
 
 /// What the run is told, checked.
@@ -68,12 +87,16 @@ pub struct Settings {
     pub rebuild: bool,
     /// How long to wait for another run that holds the lease; not at all when absent.
     pub wait: Option<Duration>,
+    /// Takes the lease from whoever holds it.
+    pub break_lease: bool,
     /// The pace of leases, which all runs of an environment must agree on. Tests hurry it.
     pub lease: Timing,
     /// Who runs this, for others who find the lease held.
     pub who: String,
+    /// How long a host may take to come online, and to answer, at most.
+    pub host_timeout: Duration,
     /// Where the run's events are written; nowhere when absent.
-    pub events: Option<PathBuf>,
+    pub events: Option<EventsFile>,
     /// The user name and password (or token) for the registries of `skipper.yml`.
     pub registry_login: Option<(String, Secret)>,
     /// What caused the run; absent for commands that are about no commit.
@@ -102,7 +125,12 @@ impl Settings {
         Self::from_lookup(flags, &here, |name| env::var_os(name))
     }
 
-    /// The same with the variables that `lookup` knows, for a process that runs in the folder `here`.
+    /// The file that takes the step's outputs.
+    pub fn output_file(&self) -> Option<&Path> {
+        self.workflow.as_ref()?.output.as_deref()
+    }
+
+    /// [`Settings::read`] with the variables that `lookup` knows, for a process that runs in the folder `here`.
     ///
     /// # Errors
     /// As [`Settings::read`].
@@ -139,9 +167,17 @@ impl Settings {
             environment,
             rebuild: flags.rebuild || inputs.rebuild,
             wait: flags.wait.or(inputs.wait).map(wait).transpose()?,
+            break_lease: flags.break_lease,
             lease: pace(raw.text("SKIPPER_LEASE_BEAT")?)?,
             who: who(&raw)?,
-            events: flags.events.or(inputs.events).or_else(|| workflow.as_ref().and_then(Workflow::default_events)),
+            events: match flags.events.or(inputs.events) {
+                Some(path) => Some(EventsFile { path, asked_for: true }),
+                None => workflow
+                    .as_ref()
+                    .and_then(Workflow::default_events)
+                    .map(|path| EventsFile { path, asked_for: false }),
+            },
+            host_timeout: host_timeout(flags.host_timeout.unwrap_or(inputs.host_timeout))?,
             registry_login: inputs.registry_login,
             trigger,
             code_host,
@@ -178,6 +214,12 @@ fn who(raw: &Raw<'_>) -> Result<String, SettingsError> {
         (None, Some(user), Some(machine)) => format!("{user} on {machine}"),
         (None, user, machine) => user.or(machine).unwrap_or_else(|| "an unknown user".to_owned()),
     })
+}
+
+/// Within a second and an hour: a host that takes longer does not come.
+fn host_timeout(text: String) -> Result<Duration, SettingsError> {
+    let range = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
+    config::parse_duration(&text).filter(|timeout| range.contains(timeout)).ok_or(SettingsError::HostTimeout(text))
 }
 
 /// `REGISTRY=http://HOST:PORT`, several with a comma between them.

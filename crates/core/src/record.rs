@@ -40,15 +40,13 @@ pub struct Ended {
 pub struct Records(BTreeMap<u64, Record>);
 
 /// What became of a rollout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// Its run still holds the lease.
     Running,
     /// Its run told nothing of its end: it was killed, or could not write.
     Unknown,
     /// It ended with this exit code.
-    #[serde(untagged)]
     Ended(Exit),
 }
 

@@ -43,6 +43,8 @@ pub struct Eyes<'a> {
     pub events: &'a Events,
     /// Whether the hosts may still be busy for an earlier run, which is waited for.
     pub after_another: bool,
+    /// How long a host is waited for, at most.
+    pub host_timeout: Duration,
 }
 
 impl Eyes<'_> {
@@ -111,7 +113,7 @@ impl Eyes<'_> {
             return Ok(reports);
         }
         let script = self.orchestrator.observe(scope, &names);
-        let deadline = if self.after_another { FENCED_OBSERVE_DEADLINE } else { OBSERVE_DEADLINE };
+        let deadline = if self.after_another { FENCED_OBSERVE_DEADLINE } else { OBSERVE_DEADLINE.min(self.host_timeout) };
         let answers = self
             .ask("ask the hosts what they run", async || self.remote.run(&ask, &script, deadline).await)
             .await?;

@@ -1,13 +1,13 @@
 //! The runs as a whole: `ship`, `plan` and `ps`, each from its first event to its last.
 
-use std::{collections::BTreeMap, pin::pin};
+use std::{collections::BTreeMap, pin::pin, time::Duration};
 
 use futures::future::{Either, select};
 
 use skipper_core::{
     config::Config,
     desired::{Desired, Scope},
-    event::{EventKind, Moment, RunFinished, RunStarted, StateTable},
+    event::{EventKind, Leftovers, Moment, Outcome, RunFinished, RunStarted, StateTable},
     exit::Exit,
     failure::Failure,
     image::Revision,
@@ -16,7 +16,9 @@ use skipper_core::{
     orchestrator::Orchestrator,
     plan::{Plan, plan},
     record::{Ended, Record},
+    progress::StepProgress,
     release::Release,
+    render::words,
     state, verdict,
 };
 
@@ -67,6 +69,8 @@ pub struct Runner<'a> {
     pub terms: &'a Terms,
     /// The time of day, RFC 3339 in UTC, for records that people read.
     pub time: &'a dyn Fn() -> String,
+    /// How long a host may take to come online, and to answer, at most.
+    pub host_timeout: Duration,
     /// The calls made so far, by name.
     pub calls: &'a dyn Fn() -> BTreeMap<String, u64>,
 }
@@ -96,6 +100,7 @@ impl From<Failure> for Ending {
             Exit::BadInput => "bad input; nothing was touched",
             Exit::Cancelled => "cancelled",
             Exit::Held => "another run holds the lease; this one changed nothing",
+            Exit::Defect => "stopped by a defect in skipper; what was under way may be half done",
             _ => "failed",
         };
         Self { exit: failure.exit, summary: summary.to_owned(), failure: Some(failure), leftovers: Vec::new(), serves: false }
@@ -122,6 +127,24 @@ impl Runner<'_> {
         self.start();
         let ending = self.unless_cancelled(self.try_ps()).await.unwrap_or_else(Ending::from);
         self.finish(ending).await
+    }
+
+    /// Ends a run that cannot go on: what was under way is told as broken off, and the stream of events gets its end.
+    pub async fn break_off(&self, failure: Failure) -> Exit {
+        let progress = self.reporter.progress();
+        if progress.run.is_none() {
+            self.start();
+        }
+        for (step, how_far) in progress.steps {
+            if how_far == StepProgress::Started {
+                let action = progress.plan.iter().flat_map(|plan| &plan.steps).find(|planned| planned.id == step);
+                let left = action.map(|step| words::action(&step.action)).into_iter().collect();
+                let outcome =
+                    Outcome::Failed { failure: failure.clone(), leftovers: Leftovers::Unknown(left), restored: None };
+                self.events.emit(EventKind::StepFinished { step, outcome, took_ms: 0 });
+            }
+        }
+        self.finish(Ending::from(failure)).await
     }
 
     fn start(&self) {
@@ -388,13 +411,28 @@ impl Runner<'_> {
 
     fn eyes(&self) -> Eyes<'_> {
         let World { compute, remote, store, orchestrator, .. } = self.world;
-        Eyes { compute, remote, store, orchestrator, events: self.events, after_another: false }
+        Eyes {
+            compute,
+            remote,
+            store,
+            orchestrator,
+            events: self.events,
+            after_another: false,
+            host_timeout: self.host_timeout,
+        }
     }
 
     /// Whatever a rollout changes goes through the guard.
     fn hands<'b>(&'b self, guarded: &'b Guarded<'_>) -> Hands<'b> {
-        let orchestrator = self.world.orchestrator;
-        Hands { compute: guarded, remote: guarded, store: guarded, orchestrator, events: self.events, cancel: self.cancel }
+        Hands {
+            compute: guarded,
+            remote: guarded,
+            store: guarded,
+            orchestrator: self.world.orchestrator,
+            events: self.events,
+            cancel: self.cancel,
+            host_timeout: self.host_timeout,
+        }
     }
 
     fn tell_state(&self, observed: &Observed, known: &[Release], moment: Moment) -> StateTable {

@@ -11,7 +11,7 @@ use skipper_core::{
 };
 use skipper_deploy::{events::Events, observe::Eyes, sim::SimWorld};
 
-use crate::shop::{commit, in_time, scope, service, ship, shop};
+use crate::shop::{HOST_TIMEOUT, commit, in_time, scope, service, ship, shop};
 
 /// A configuration with some services on fixed and chosen ports, and some hosts.
 fn configs() -> impl Strategy<Value = Config> {
@@ -47,7 +47,15 @@ fn same_members(from: &Config, to: &mut Config) {
 fn observe(world: &SimWorld, config: &Config) -> Observed {
     in_time(async {
         let events = Events::new(Vec::new());
-        let eyes = Eyes { compute: world, remote: world, store: world, orchestrator: &Fleet, events: &events, after_another: false };
+        let eyes = Eyes {
+            compute: world,
+            remote: world,
+            store: world,
+            orchestrator: &Fleet,
+            events: &events,
+            after_another: false,
+            host_timeout: HOST_TIMEOUT,
+        };
         eyes.observe(config, &scope(config)).await.unwrap()
     })
 }

@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod costs;
+mod defects;
 mod faults;
 mod golden;
+mod images;
 mod laws;
 mod lease;
 mod shop;

@@ -29,6 +29,8 @@ use skipper_deploy::{
 };
 use tokio::runtime::{Builder, Runtime};
 
+pub(crate) const HOST_TIMEOUT: Duration = Duration::from_secs(6 * 60);
+
 /// Two services on one group: `web` on a fixed port, `clock` on a chosen one.
 pub(crate) fn shop(hosts: u32) -> Config {
     let group = Group {
@@ -164,7 +166,7 @@ pub(crate) fn in_time<T>(work: impl Future<Output = T>) -> T {
     CLOCK.with(|clock| clock.block_on(work))
 }
 
-fn run(
+pub(crate) fn run(
     world: &SimWorld,
     config: &Config,
     revision: &Revision,
@@ -230,6 +232,7 @@ async fn run_beside(
         events: &events,
         reporter: &reporter,
         cancel: &cancel,
+        host_timeout: HOST_TIMEOUT,
         terms: &terms,
         time: &|| "2026-01-01T00:00:00Z".to_owned(),
         calls: &|| world.look().calls.clone(),
