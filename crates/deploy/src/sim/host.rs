@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use skipper_core::{
     },
     script::Script,
 };
-use tokio::time::Instant;
+use tokio::{sync::Mutex, time::Instant};
 
 use super::SimWorld;
 use crate::ports::Invocation;
@@ -50,6 +51,8 @@ pub struct SimHost {
     pub images: BTreeSet<PinnedImage>,
     /// The units registered for it.
     pub units: BTreeMap<Handle, SimUnit>,
+    /// Held by the script that changes it: one at a time does.
+    busy: Arc<Mutex<()>>,
 }
 
 /// A registered unit.
@@ -78,6 +81,7 @@ impl SimHost {
             member: false,
             images: BTreeSet::new(),
             units: BTreeMap::new(),
+            busy: Arc::default(),
         }
     }
 
@@ -139,6 +143,11 @@ impl SimWorld {
                 stdout: String::new(),
                 stderr: format!("the script `{}` is not understood", script.name),
             };
+        };
+        let busy = self.look().hosts.get(instance).map(|host| Arc::clone(&host.busy));
+        let _turn = match (&task, busy) {
+            (Task::Observe { .. } | Task::Pull { .. }, _) | (_, None) => None,
+            (_, Some(busy)) => Some(busy.lock_owned().await),
         };
         let stdout = match task {
             Task::Observe { hosts, .. } => self.observed_by(instance, &hosts),

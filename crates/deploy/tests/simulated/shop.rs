@@ -1,6 +1,8 @@
 //! A small project on the simulated world, and runs over it.
 
-use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, pin::pin, rc::Rc, time::Duration};
+
+use futures::future::Either;
 
 use skipper_core::{
     config::{Build, Check, Config, FleetSource, Group, Healthcheck, ImageSource, Port, Service},
@@ -19,7 +21,11 @@ use skipper_deploy::{
     ship::{Runner, World},
     sim::SimWorld,
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::Notify,
+    task::LocalSet,
+};
 
 /// Two services on one group: `web` on a fixed port, `clock` on a chosen one.
 pub(crate) fn shop(hosts: u32) -> Config {
@@ -124,9 +130,37 @@ pub(crate) fn ship_and_cancel(
     world: &SimWorld,
     config: &Config,
     revision: &Revision,
-    when: fn(&EventKind) -> bool,
+    when: impl Fn(&Event) -> bool + 'static,
 ) -> Told {
     run(world, config, revision, when, async |runner| runner.ship(revision).await)
+}
+
+/// Ships a commit until something is told or a fault ends the run for good; whether it has died.
+pub(crate) fn ship_and_die(
+    world: &SimWorld,
+    config: &Config,
+    revision: &Revision,
+    when: impl Fn(&Event) -> bool + 'static,
+) -> bool {
+    let death = Rc::new(Notify::new());
+    let kill = Rc::clone(&death);
+    let at = move |event: &Event| {
+        if when(event) {
+            kill.notify_one();
+        }
+        false
+    };
+    let ship = async |runner: Runner<'_>| runner.ship(revision).await;
+    in_time(async {
+        let dies = async {
+            futures::future::select(pin!(death.notified()), pin!(world.died())).await;
+        };
+        // The run is looked at first: what it does at once at the moment of its death, it has done.
+        match futures::future::select(pin!(running(world, config, revision, at, ship)), pin!(dies)).await {
+            Either::Left(_) => false,
+            Either::Right(_) => true,
+        }
+    })
 }
 
 /// Plans a commit.
@@ -135,63 +169,73 @@ pub(crate) fn plan(world: &SimWorld, config: &Config, revision: &Revision) -> To
 }
 
 thread_local! {
-    /// One paused clock a test, so that time goes on from one run to the next.
-    static CLOCK: Runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    /// One paused clock a test, so that time goes on from one run to the next, and with it what hosts have in hand.
+    static CLOCK: (Runtime, LocalSet) =
+        (Builder::new_current_thread().enable_time().start_paused(true).build().unwrap(), LocalSet::new());
 }
 
 /// Waits for something on this test's clock.
 pub(crate) fn in_time<T>(work: impl Future<Output = T>) -> T {
-    CLOCK.with(|clock| clock.block_on(work))
+    CLOCK.with(|(clock, hosts)| hosts.block_on(clock, work))
 }
 
 fn run(
     world: &SimWorld,
     config: &Config,
     revision: &Revision,
-    stop_at: fn(&EventKind) -> bool,
+    stop_at: impl Fn(&Event) -> bool + 'static,
     run: impl AsyncFnOnce(Runner<'_>) -> Exit,
 ) -> Told {
-    let told: Rc<RefCell<Vec<Event>>> = Rc::default();
-    let exit = in_time(async {
-        let (reporter, listener) = Reporter::new(Some(world), None);
-        let heard = Rc::clone(&told);
-        let hear: Listener = Box::new(move |event| heard.borrow_mut().push(event.clone()));
-        let cancel = Cancel::default();
-        let wish = cancel.clone();
-        let stop: Listener = Box::new(move |event| {
-            if stop_at(&event.kind) {
-                wish.cancel()
-            }
-        });
-        let events = Events::new(vec![listener, hear, stop]);
-        let runner = Runner {
-            config,
-            about: RunStarted {
-                command: "ship".to_owned(),
-                version: "0.0.0".to_owned(),
-                scope: Scope { project: config.project.clone(), environment: "production".parse().unwrap() },
-                region: config.region.clone(),
-                revision: Some(revision.clone()),
-                started_at: "2026-01-01T00:00:00Z".to_owned(),
-                run_url: None,
-                commit_url: None,
-                run: Some((1, 1)),
-            },
-            options: ImageOptions { root: PathBuf::new(), rebuild: false },
-            world: World { compute: world, remote: world, images: world, store: world, orchestrator: &Fleet },
-            events: &events,
-            reporter: &reporter,
-            cancel: &cancel,
-            calls: &|| world.look().calls.clone(),
-        };
-        run(runner).await
-    });
-    let events = told.borrow().clone();
-    check(&events).unwrap();
+    let told = in_time(running(world, config, revision, stop_at, run));
+    check(&told.events).unwrap();
     // Events are what `replay` reads: nothing may be lost on the way.
-    for event in &events {
+    for event in &told.events {
         let line = serde_json::to_string(event).unwrap();
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), *event, "{line}");
     }
+    told
+}
+
+async fn running(
+    world: &SimWorld,
+    config: &Config,
+    revision: &Revision,
+    stop_at: impl Fn(&Event) -> bool + 'static,
+    run: impl AsyncFnOnce(Runner<'_>) -> Exit,
+) -> Told {
+    let told: Rc<RefCell<Vec<Event>>> = Rc::default();
+    let (reporter, listener) = Reporter::new(Some(world), None);
+    let heard = Rc::clone(&told);
+    let hear: Listener = Box::new(move |event| heard.borrow_mut().push(event.clone()));
+    let cancel = Cancel::default();
+    let wish = cancel.clone();
+    let stop: Listener = Box::new(move |event| {
+        if stop_at(event) {
+            wish.cancel()
+        }
+    });
+    let events = Events::new(vec![listener, hear, stop]);
+    let runner = Runner {
+        config,
+        about: RunStarted {
+            command: "ship".to_owned(),
+            version: "0.0.0".to_owned(),
+            scope: Scope { project: config.project.clone(), environment: "production".parse().unwrap() },
+            region: config.region.clone(),
+            revision: Some(revision.clone()),
+            started_at: "2026-01-01T00:00:00Z".to_owned(),
+            run_url: None,
+            commit_url: None,
+            run: Some((1, 1)),
+        },
+        options: ImageOptions { root: PathBuf::new(), rebuild: false },
+        world: World { compute: world, remote: world, images: world, store: world, orchestrator: &Fleet },
+        events: &events,
+        reporter: &reporter,
+        cancel: &cancel,
+        calls: &|| world.look().calls.clone(),
+    };
+    let exit = run(runner).await;
+    let events = told.borrow().clone();
     Told { exit, events }
 }
