@@ -513,3 +513,17 @@ fn hosts_whose_agents_never_register_are_waited_for_in_vain_and_kept() {
     assert_eq!(ship(&world, &shop(1), &commit(1)).exit, Exit::Serves);
     assert_eq!(world.look().hosts.len(), 1);
 }
+
+#[test]
+fn a_host_that_ec2_does_not_list_for_a_moment_is_not_launched_a_second_time() {
+    let world = SimWorld::default();
+    ship(&world, &shop(2), &commit(1));
+    world.change().faults = vec![Fault::once("compute.instances", FaultKind::Stale)];
+    world.take_calls();
+    let told = ship(&world, &shop(2), &commit(1));
+    // Its token gives the instance back, which then turns out to run everything already.
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    let calls = world.take_calls();
+    assert!(calls.contains_key("compute.launch") && !calls.contains_key("remote.run/configure"), "{calls:?}");
+    assert_eq!(world.look().hosts.len(), 2);
+}
