@@ -1,8 +1,6 @@
 //! The runs as a whole: `ship`, `plan` and `ps`, each from its first event to its last.
 
-use std::{collections::BTreeMap, pin::pin};
-
-use futures::future::{Either, select};
+use std::{collections::BTreeMap, time::Duration};
 
 use skipper_core::{
     config::Config,
@@ -19,7 +17,7 @@ use skipper_core::{
 };
 
 use crate::{
-    cancel::Cancel,
+    cancel::{self, Cancel},
     events::Events,
     execute::{Execution, Hands, execute},
     images::{self, ImageOptions},
@@ -127,17 +125,20 @@ impl Runner<'_> {
             took_ms: self.events.elapsed_ms(),
             calls,
         };
-        self.reporter.publish(self.events, Some(&EventKind::RunFinished(finished((self.calls)())))).await;
+        let ended = EventKind::RunFinished(finished((self.calls)()));
+        if self.cancel.within(cancel::TELL, self.reporter.publish(self.events, Some(&ended))).await.is_none() {
+            let late = Failure::new(Exit::Serves, "the comment may not say how the run ended: there was no time left");
+            self.events
+                .warn(late.hint("the run was cancelled, and a runner waits no longer; this log says everything"));
+        }
         self.events.emit(EventKind::RunFinished(finished((self.calls)())));
         exit
     }
 
     /// For work that changes nothing on hosts.
     async fn unless_cancelled<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        match select(pin!(work), pin!(self.cancel.cancelled())).await {
-            Either::Left((result, _)) => result,
-            Either::Right(_) => Err(Failure::new(Exit::Cancelled, "cancelled before anything was deployed")),
-        }
+        let cancelled = || Failure::new(Exit::Cancelled, "cancelled before anything was deployed");
+        self.cancel.within(Duration::ZERO, work).await.ok_or_else(cancelled)?
     }
 
     async fn try_ship(&self, revision: &Revision) -> Result<Ending, Failure> {
@@ -151,7 +152,11 @@ impl Runner<'_> {
             return Err(blocked(&plan));
         }
         if !plan.steps.is_empty() {
-            self.reporter.publish(self.events, None).await;
+            let publish = async {
+                self.reporter.publish(self.events, None).await;
+                Ok(())
+            };
+            self.unless_cancelled(publish).await?;
         }
         let execution = execute(&plan, &desired, &observed, self.hands()).await;
         self.judge(&desired, &plan, &known, before, execution).await
@@ -188,7 +193,9 @@ impl Runner<'_> {
             return Ok(Ending::good("nothing to do: the release serves on every host"));
         }
         let eyes = self.eyes();
-        let after = eyes.observe(self.config, self.scope()).await;
+        let after = self.cancel.within(cancel::LOOK, eyes.observe(self.config, self.scope())).await;
+        // Nobody knows what serves: that the run was cancelled is all there is to say.
+        let Some(after) = after else { return Ok(cancelled(leftovers, failure)) };
         let state = after.as_ref().ok().map(|after| self.tell_state(after, known, Moment::After));
         let proof = after.as_ref().ok().map(|after| self.tell_plan(desired, after, Moment::After));
         let failure = match (failure, &proof, after) {
@@ -201,7 +208,7 @@ impl Runner<'_> {
                 return Ok(Ending::good("deployed: the release serves on every host"));
             }
             (Some(failure), ..) => failure,
-            (None, ..) if was_cancelled => return Ok(cancelled(leftovers)),
+            (None, ..) if was_cancelled => return Ok(cancelled(leftovers, None)),
             (None, Some(proof), _) => not_converged(proof),
             (None, None, Err(failure)) => failure.during("observe what runs after the rollout"),
             (None, None, Ok(_)) => Failure::new(Exit::Defect, "the proof was not made"),
@@ -335,8 +342,12 @@ impl Runner<'_> {
             return;
         }
         let path = format!("{}/current", release_path(self.scope()));
+        let late = || Err(Failure::new(Exit::Cancelled, "the run was cancelled, and there was no time left"));
         let written = match serde_json::to_string(release) {
-            Ok(value) => self.world.store.write(&path, &value).await.map_err(|error| error.failure),
+            Ok(value) => {
+                let written = self.cancel.within(cancel::RECORD, self.world.store.write(&path, &value)).await;
+                written.map_or_else(late, |written| written.map_err(|error| error.failure))
+            }
             Err(error) => Err(Failure::failed_to(Exit::Defect, "serialise the release").because_of(&error)),
         };
         if let Err(failure) = written {
@@ -349,8 +360,14 @@ fn release_path(scope: &Scope) -> String {
     format!("{}/release", scope_path(scope))
 }
 
-fn cancelled(leftovers: Vec<String>) -> Ending {
-    let failure = Failure::new(Exit::Cancelled, "cancelled between two steps").hint("running again goes on from here");
+/// A run that a wish to stop has ended while there was work left; `failed` is what had gone wrong before.
+fn cancelled(leftovers: Vec<String>, failed: Option<Failure>) -> Ending {
+    let when = if leftovers.is_empty() { "cancelled between two steps" } else { "cancelled while a step was under way" };
+    let failure = Failure::new(Exit::Cancelled, when).hint("running again goes on from here");
+    let failure = match failed {
+        Some(failed) => failed.causes.into_iter().fold(failure.because(failed.message), Failure::because),
+        None => failure,
+    };
     Ending { exit: Exit::Cancelled, summary: "cancelled".to_owned(), failure: Some(failure), leftovers }
 }
 
