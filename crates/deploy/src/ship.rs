@@ -26,6 +26,9 @@ use crate::{
     report::Reporter,
 };
 
+/// Before looking again at a world that should be as it was asked for, and is not.
+const PROOF_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(4)];
+
 /// The world, as a run needs it.
 #[derive(Clone, Copy)]
 pub struct World<'a> {
@@ -192,8 +195,8 @@ impl Runner<'_> {
             self.record(known).await;
             return Ok(Ending::good("nothing to do: the release serves on every host"));
         }
-        let eyes = self.eyes();
-        let after = self.cancel.within(cancel::LOOK, eyes.observe(self.config, self.scope())).await;
+        let look = self.look_again(desired, failure.is_none() && !was_cancelled);
+        let after = self.cancel.within(cancel::LOOK, look).await;
         // Nobody knows what serves: that the run was cancelled is all there is to say.
         let Some(after) = after else { return Ok(cancelled(leftovers, failure)) };
         let state = after.as_ref().ok().map(|after| self.tell_state(after, known, Moment::After));
@@ -228,15 +231,30 @@ impl Runner<'_> {
             (Exit::Restored, _) => ("the release failed; the previous one serves everywhere again".to_owned(), failure),
             (_, Some(state)) => {
                 let lines = verdict::what_runs(state);
-                (
-                    "the release failed, and no release serves everywhere".to_owned(),
-                    lines.into_iter().fold(failure, Failure::because),
-                )
+                let summary = match state.gaps.is_empty() {
+                    true => "the release failed, and no release serves everywhere",
+                    false => "the release could not be seen to serve everywhere",
+                };
+                (summary.to_owned(), lines.into_iter().fold(failure, Failure::because))
             }
             (_, None) => ("the release failed, and what serves could not be observed".to_owned(), failure),
         };
         let failure = Failure { exit, ..failure };
         Ok(Ending { exit, summary, failure: Some(failure), leftovers })
+    }
+
+    /// Observes what there is now. Where every step succeeded and yet something seems to be left to do, it is looked at again:
+    /// AWS's lists may lag behind what was changed, and one answer that was lost is no reason to call a release failed.
+    async fn look_again(&self, desired: &Desired, all_done: bool) -> Result<Observed, Failure> {
+        let mut pauses = PROOF_PAUSES.into_iter();
+        loop {
+            let seen = self.eyes().observe(self.config, self.scope()).await;
+            let proven = seen.as_ref().is_ok_and(|seen| plan(desired, seen, self.world.orchestrator).is_empty());
+            match pauses.next().filter(|_| all_done && seen.is_ok() && !proven) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return seen,
+            }
+        }
     }
 
     async fn try_plan(&self, revision: &Revision) -> Result<Ending, Failure> {
@@ -362,7 +380,8 @@ fn release_path(scope: &Scope) -> String {
 
 /// A run that a wish to stop has ended while there was work left; `failed` is what had gone wrong before.
 fn cancelled(leftovers: Vec<String>, failed: Option<Failure>) -> Ending {
-    let when = if leftovers.is_empty() { "cancelled between two steps" } else { "cancelled while a step was under way" };
+    let when =
+        if leftovers.is_empty() { "cancelled between two steps" } else { "cancelled while a step was under way" };
     let failure = Failure::new(Exit::Cancelled, when).hint("running again goes on from here");
     let failure = match failed {
         Some(failed) => failed.causes.into_iter().fold(failure.because(failed.message), Failure::because),

@@ -527,3 +527,12 @@ fn a_host_that_ec2_does_not_list_for_a_moment_is_not_launched_a_second_time() {
     assert!(calls.contains_key("compute.launch") && !calls.contains_key("remote.run/configure"), "{calls:?}");
     assert_eq!(world.look().hosts.len(), 2);
 }
+
+#[test]
+fn a_list_that_lags_behind_what_was_changed_does_not_fail_a_release() {
+    let world = SimWorld::default();
+    // The first answer is for the plan, the second for the proof.
+    world.change().faults = vec![Fault { after: 1, ..Fault::once("compute.security_groups", FaultKind::Stale) }];
+    let told = ship(&world, &shop(1), &commit(1));
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+}
