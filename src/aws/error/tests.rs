@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be prepared has failed")]
 
 use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError, future};
-use skipper_core::exit::Exit;
+use skipper_core::{exit::Exit, observed::InstanceId};
 use skipper_deploy::ports::{Compute as _, PortError, PortErrorKind, Store as _};
 
 use super::{meaning, refused_action};
@@ -41,6 +41,17 @@ async fn a_denied_call_names_the_action_to_allow_and_keeps_the_request_id() {
         error.failure.hints,
         ["allow `ec2:DescribeInstances` for the role or user whose credentials the run has"]
     );
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_may_have_been_a_yes() {
+    let broken = || xml("RunInstances", "<instancesSet><item><instanceId>i-0a");
+    let (aws, _) = aws([broken(), broken()]).await;
+    let changed = aws.compute().terminate(&InstanceId("i-0a".to_owned())).await.unwrap_err();
+    assert_eq!(changed.kind, PortErrorKind::Unclear, "{changed:?}");
+    let read = aws.compute().instances(&scope()).await.unwrap_err();
+    assert_eq!(read.kind, PortErrorKind::Transient, "{read:?}");
+    assert!(read.failure.message.ends_with("got an answer that cannot be read"), "{read}");
 }
 
 #[test]
