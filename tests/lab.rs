@@ -14,6 +14,8 @@ mod refusals;
 mod shop;
 #[path = "lab/stories.rs"]
 mod stories;
+#[path = "lab/sweep.rs"]
+mod sweep;
 #[path = "lab/traps.rs"]
 mod traps;
 
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
     // The trials share two processors with every host of the lab: side by side they would only wait for each other.
     arguments.test_threads = Some(1);
     let shared: Shared = Arc::default();
-    let trials = stories::TRIALS.iter().chain(refusals::TRIALS.iter().copied().flatten()).chain(traps::TRIALS);
+    let trials = stories::TRIALS.iter().chain(refusals::TRIALS.iter().copied().flatten()).chain(traps::TRIALS).chain(sweep::TRIALS);
     let trials = trials.map(|(name, trial)| {
         let shared = Arc::clone(&shared);
         Trial::test(*name, move || run(name, *trial, &shared))

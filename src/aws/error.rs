@@ -83,7 +83,13 @@ impl<'a> Asked<'a> {
         if let Some(missing) = find::<CredentialsError>(error) {
             return no_credentials(missing);
         }
+        let succeeded = status.is_some_and(|status| (200..300).contains(&status));
         let mapped = match error {
+            // AWS said yes in words that broke off on their way or were changed: a change has been made, and a read is read again.
+            SdkError::ServiceError(_) | SdkError::ResponseError(_) if succeeded && code.is_empty() => {
+                let kind = if self.changes { PortErrorKind::Unclear } else { PortErrorKind::Transient };
+                chain(self.error(kind, "got an answer that cannot be read"), error)
+            }
             SdkError::ServiceError(_) | SdkError::ResponseError(_) => {
                 let text = error.meta().message().unwrap_or_default();
                 let answer = Answer { code, text, status, tries: tries(error.raw_response()) };

@@ -236,7 +236,7 @@ fn a_run_that_is_cancelled_stops_between_two_steps(world: &World) {
     let mut running = job.start(std::path::Path::new(env!("CARGO_BIN_EXE_skipper")), &["ship"]).unwrap();
     running.wait_for("] replace `web_1`", Duration::from_secs(60)).unwrap();
     running.signal("INT").unwrap();
-    let told = shop::finish(running, 0).ends_with(8).says("cancelled between two steps");
+    let told = shop::finish(running, 0).ends_with(8).says("running again goes on from here");
     assert_eq!(told.outcome.outputs["status"], "cancelled");
     // Running again goes on from there.
     shop.ship_again(world).ends_with(0);

@@ -57,13 +57,15 @@ fn serves_whole(release: &Release, table: &StateTable) -> bool {
     of_release.map(name).all(|replica| serving.contains(&replica))
 }
 
-/// What runs where, one line a replica, for the message of a degraded run.
+/// What runs where, one line a replica, for the message of a degraded run. Of a host that did not say, nothing is said.
 pub fn what_runs(table: &StateTable) -> Vec<String> {
+    let is_gap = |host: &HostName| table.gaps.iter().any(|gap| gap.starts_with(&format!("host `{host}`:")));
     table
         .replicas
         .iter()
         .map(|row| {
             let what = match &row.found {
+                None if is_gap(&row.host) => "is not known to run".to_owned(),
                 None => "does not exist".to_owned(),
                 Some(found) => {
                     let image = found

@@ -1,8 +1,6 @@
 //! The runs as a whole: `ship`, `plan` and `ps`, each from its first event to its last.
 
-use std::{collections::BTreeMap, pin::pin, time::Duration};
-
-use futures::future::{Either, select};
+use std::{collections::BTreeMap, time::Duration};
 
 use skipper_core::{
     config::Config,
@@ -23,7 +21,7 @@ use skipper_core::{
 };
 
 use crate::{
-    cancel::Cancel,
+    cancel::{self, Cancel},
     events::Events,
     execute::{Execution, Hands, execute},
     images::{self, ImageOptions},
@@ -33,6 +31,9 @@ use crate::{
     records::{Past, read_past, write_record},
     report::Reporter,
 };
+
+/// Before looking again at a world that should be as it was asked for, and is not.
+const PROOF_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(4)];
 
 /// The world, as a run needs it.
 #[derive(Clone, Copy)]
@@ -161,17 +162,20 @@ impl Runner<'_> {
             took_ms: self.events.elapsed_ms(),
             calls,
         };
-        self.reporter.publish(self.events, Some(&EventKind::RunFinished(finished((self.calls)())))).await;
+        let ended = EventKind::RunFinished(finished((self.calls)()));
+        if self.cancel.within(cancel::TELL, self.reporter.publish(self.events, Some(&ended))).await.is_none() {
+            let late = Failure::new(Exit::Serves, "the comment may not say how the run ended: there was no time left");
+            self.events
+                .warn(late.hint("the run was cancelled, and a runner waits no longer; this log says everything"));
+        }
         self.events.emit(EventKind::RunFinished(finished((self.calls)())));
         exit
     }
 
     /// For work that changes nothing on hosts.
     async fn unless_cancelled<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        match select(pin!(work), pin!(self.cancel.cancelled())).await {
-            Either::Left((result, _)) => result,
-            Either::Right(_) => Err(Failure::new(Exit::Cancelled, "cancelled before anything was deployed")),
-        }
+        let cancelled = || Failure::new(Exit::Cancelled, "cancelled before anything was deployed");
+        self.cancel.within(Duration::ZERO, work).await.ok_or_else(cancelled)?
     }
 
     async fn try_ship(&self, revision: &Revision) -> Result<Ending, Failure> {
@@ -187,12 +191,16 @@ impl Runner<'_> {
             return Ok(self.nothing_to_do(&plan));
         }
         if !plan.steps.is_empty() {
-            self.reporter.publish(self.events, None).await;
+            let publish = async {
+                self.reporter.publish(self.events, None).await;
+                Ok(())
+            };
+            self.unless_cancelled(publish).await?;
         }
         let lease = self.acquire(&past).await?;
         let rollout = Rollout { release, desired, observed, before, plan, past };
-        let ending = lease.hold(self.events, self.roll_out(&lease, rollout)).await;
-        lease.release(self.events).await;
+        let ending = lease.hold(self.events, self.cancel, self.roll_out(&lease, rollout)).await;
+        lease.release(self.events, self.cancel).await;
         ending
     }
 
@@ -202,7 +210,7 @@ impl Runner<'_> {
         let guarded = Guarded { lease, compute, remote, store };
         if !lease.follows(&rollout.past.chain) {
             // Another run was at work after the world was observed, or may have something on its way to a host still.
-            rollout = self.unless_cancelled(self.look_again(&guarded, rollout)).await?;
+            rollout = self.unless_cancelled(self.start_over(&guarded, rollout)).await?;
             if !rollout.plan.blocked.is_empty() {
                 return Err(blocked(&rollout.plan));
             }
@@ -213,8 +221,9 @@ impl Runner<'_> {
         let mut record = Record { holder, release, ended: None };
         let outdated = past.records.outdated();
         let write = async |record: &Record, outdated: &[u64]| {
-            let written = write_record(&guarded, self.scope(), lease.number(), record, outdated).await;
-            if let Err(failure) = written {
+            let written = write_record(&guarded, self.scope(), lease.number(), record, outdated);
+            let late = || Err(Failure::new(Exit::Cancelled, "the run was cancelled, and there was no time left"));
+            if let Err(failure) = self.cancel.within(cancel::RECORD, written).await.unwrap_or_else(late) {
                 self.events.warn(failure.during("keep a record of this rollout; `releases` and `ps` will not know of it"));
             }
         };
@@ -234,7 +243,7 @@ impl Runner<'_> {
     }
 
     /// Observes and plans anew, and raises the fence on every host on the way.
-    async fn look_again(&self, guarded: &Guarded<'_>, rollout: Rollout) -> Result<Rollout, Failure> {
+    async fn start_over(&self, guarded: &Guarded<'_>, rollout: Rollout) -> Result<Rollout, Failure> {
         let Rollout { release, desired, .. } = rollout;
         let eyes = Eyes { remote: guarded, after_another: true, ..self.eyes() };
         let (observed, past) = futures::join!(eyes.observe(self.config, self.scope()), self.past());
@@ -295,8 +304,10 @@ impl Runner<'_> {
         if plan.steps.is_empty() {
             return self.nothing_to_do(plan);
         }
-        let eyes = self.eyes();
-        let after = eyes.observe(self.config, self.scope()).await;
+        let look = self.look_again(desired, failure.is_none() && !was_cancelled);
+        let after = self.cancel.within(cancel::LOOK, look).await;
+        // Nobody knows what serves: that the run was cancelled is all there is to say.
+        let Some(after) = after else { return cancelled(leftovers, failure) };
         let state = after.as_ref().ok().map(|after| self.tell_state(after, known, Moment::After));
         let proof = after.as_ref().ok().map(|after| self.tell_plan(desired, after, Moment::After));
         let failure = match (failure, &proof, after) {
@@ -308,7 +319,7 @@ impl Runner<'_> {
                 return Ending { serves: true, ..Ending::good("deployed: the release serves on every host") };
             }
             (Some(failure), ..) => failure,
-            (None, ..) if was_cancelled => return cancelled(leftovers),
+            (None, ..) if was_cancelled => return cancelled(leftovers, None),
             (None, Some(proof), _) => not_converged(proof),
             (None, None, Err(failure)) => failure.during("observe what runs after the rollout"),
             (None, None, Ok(_)) => Failure::new(Exit::Defect, "the proof was not made"),
@@ -327,15 +338,30 @@ impl Runner<'_> {
             (Exit::Restored, _) => ("the release failed; the previous one serves everywhere again".to_owned(), failure),
             (_, Some(state)) => {
                 let lines = verdict::what_runs(state);
-                (
-                    "the release failed, and no release serves everywhere".to_owned(),
-                    lines.into_iter().fold(failure, Failure::because),
-                )
+                let summary = match state.gaps.is_empty() {
+                    true => "the release failed, and no release serves everywhere",
+                    false => "the release could not be seen to serve everywhere",
+                };
+                (summary.to_owned(), lines.into_iter().fold(failure, Failure::because))
             }
             (_, None) => ("the release failed, and what serves could not be observed".to_owned(), failure),
         };
         let failure = Failure { exit, ..failure };
         Ending { exit, summary, failure: Some(failure), leftovers, serves: false }
+    }
+
+    /// Observes what there is now. Where every step succeeded and yet something seems to be left to do, it is looked at again:
+    /// AWS's lists may lag behind what was changed, and one answer that was lost is no reason to call a release failed.
+    async fn look_again(&self, desired: &Desired, all_done: bool) -> Result<Observed, Failure> {
+        let mut pauses = PROOF_PAUSES.into_iter();
+        loop {
+            let seen = self.eyes().observe(self.config, self.scope()).await;
+            let proven = seen.as_ref().is_ok_and(|seen| plan(desired, seen, self.world.orchestrator).is_empty());
+            match pauses.next().filter(|_| all_done && seen.is_ok() && !proven) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return seen,
+            }
+        }
     }
 
     async fn try_plan(&self, revision: &Revision) -> Result<Ending, Failure> {
@@ -476,8 +502,15 @@ fn known(release: &Release, past: &Past) -> Vec<Release> {
     std::iter::once(release).chain(past.records.served()).cloned().collect()
 }
 
-fn cancelled(leftovers: Vec<String>) -> Ending {
-    let failure = Failure::new(Exit::Cancelled, "cancelled between two steps").hint("running again goes on from here");
+/// A run that a wish to stop has ended while there was work left; `failed` is what had gone wrong before.
+fn cancelled(leftovers: Vec<String>, failed: Option<Failure>) -> Ending {
+    let when =
+        if leftovers.is_empty() { "cancelled between two steps" } else { "cancelled while a step was under way" };
+    let failure = Failure::new(Exit::Cancelled, when).hint("running again goes on from here");
+    let failure = match failed {
+        Some(failed) => failed.causes.into_iter().fold(failure.because(failed.message), Failure::because),
+        None => failure,
+    };
     Ending { exit: Exit::Cancelled, summary: "cancelled".to_owned(), failure: Some(failure), leftovers, serves: false }
 }
 

@@ -52,6 +52,12 @@ enum Action {
         #[arg(long, value_name = "PATH|URL")]
         fleet: Option<String>,
     },
+    /// Strike, cancel and kill runs at every point there is: first in the simulated world, then in a lab of its own
+    Sweep {
+        /// Leave out the lab
+        #[arg(long)]
+        simulated: bool,
+    },
     /// Be GitHub
     #[command(hide = true)]
     ServeGithub {
@@ -91,6 +97,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         }
         Action::Shell { host } => return hand_over(Lab::find(name)?.host(&host)?.shell()),
         Action::Demo { fleet } => demo::run(&Options::lasting(name)?.fleet(fleet).with_skipper())?,
+        Action::Sweep { simulated } => return sweep(simulated),
         Action::ServeGithub { listen, files } => github::serve(&listen, files)?,
         Action::Guard => {
             let name = Name::new(name)?;
@@ -128,12 +135,30 @@ fn status(lab: &Lab) -> Result<()> {
     std::io::stdout().write_all(shown.as_bytes()).context("writing to standard output")
 }
 
+/// Runs the sweeps of the tests whole; each prints its points and how many of them converged.
+fn sweep(simulated: bool) -> Result<ExitCode> {
+    let worlds: [&[&str]; 2] = [
+        &["test", "--package", "skipper-deploy", "--test", "simulated", "sweep", "--", "--nocapture"],
+        &["test", "--test", "lab", "sweep", "--", "--nocapture"],
+    ];
+    for arguments in worlds.iter().take(if simulated { 1 } else { 2 }) {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args(*arguments).env("SKIPPER_SWEEP", "all");
+        let ended = hand_over(command)?;
+        if ended != ExitCode::SUCCESS {
+            return Ok(ended);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Lets `command` speak to the user, and ends as it does.
 fn hand_over(mut command: Command) -> Result<ExitCode> {
-    let status = command.status().context("starting `docker`")?;
+    let program = command.get_program().display().to_string();
+    let status = command.status().with_context(|| format!("starting `{program}`"))?;
     match status.code().map(u8::try_from) {
         Some(Ok(code)) => Ok(ExitCode::from(code)),
-        _ => bail!("`docker` ended with {status}"),
+        _ => bail!("`{program}` ended with {status}"),
     }
 }
 

@@ -86,14 +86,24 @@ impl Cloud {
         Ok(())
     }
 
+    /// The ids of everything that was ever made for a project: instances, volumes, security groups.
+    ///
+    /// # Errors
+    /// When the cloud does not answer.
+    pub fn made_for(&self, project: &str) -> Result<Vec<String>> {
+        let tagged = self.tagged("skipper:project").context("reading what projects own")?;
+        Ok(tagged.into_iter().filter(|(_, value)| value == project).map(|(id, _)| id).collect())
+    }
+
     /// The names that skipper has given to instances, by instance id.
     pub(crate) fn host_names(&self) -> Result<BTreeMap<String, String>> {
-        let query = "Action=DescribeTags&Version=2016-11-15&Filter.1.Name=key&Filter.1.Value.1=skipper:host";
-        let answer = self
-            .http
-            .get_with(&format!("{}/?{query}", self.url), "authorization", SCOPE)?
-            .success()
-            .context("reading the names of the hosts")?;
+        self.tagged("skipper:host").context("reading the names of the hosts")
+    }
+
+    /// The values of a tag, by what carries it.
+    fn tagged(&self, key: &str) -> Result<BTreeMap<String, String>> {
+        let query = format!("Action=DescribeTags&Version=2016-11-15&Filter.1.Name=key&Filter.1.Value.1={key}");
+        let answer = self.http.get_with(&format!("{}/?{query}", self.url), "authorization", SCOPE)?.success()?;
         Ok(tags(&answer.body))
     }
 }

@@ -44,7 +44,14 @@ impl Ec2 {
             Ok(reservation) => reservation,
             // Since January 2025 the answer to a dead instance's token (boto/boto3#4406); before, the instance itself.
             Err(error) if error.code() == Some("IdempotentInstanceTerminated") => {
-                return Ok((self.by_token(&launch.client_token).await?, None));
+                return Ok((self.by_token(&launch.client_token).await?.0, None));
+            }
+            // A launch with other settings, of which a newer image is one: that matters only while its instance lives.
+            Err(error)
+                if error.code() == Some("IdempotentParameterMismatch")
+                    && let (instance, None) = self.by_token(&launch.client_token).await? =>
+            {
+                return Ok((instance, None));
             }
             Err(error) => {
                 let failed = asked.failed(&error);
@@ -115,8 +122,8 @@ impl Ec2 {
             .set_tag_specifications(Some(tags.into()))
     }
 
-    /// The terminated instance that a token belongs to; EC2 shows it for up to an hour.
-    async fn by_token(&self, token: &str) -> PortResult<InstanceId> {
+    /// The instance that a token belongs to, and its state; EC2 shows a terminated one for up to an hour.
+    async fn by_token(&self, token: &str) -> PortResult<(InstanceId, Option<InstanceState>)> {
         let asked = self.reads("ec2:DescribeInstances", "the instance of a client token");
         let found = self
             .ec2
@@ -125,11 +132,9 @@ impl Ec2 {
             .send()
             .await
             .map_err(|error| asked.failed(&error))?;
-        let id = found
-            .reservations()
-            .iter()
-            .flat_map(|reservation| reservation.instances())
-            .find_map(|instance| instance.instance_id());
-        Ok(InstanceId(id.unwrap_or("an instance that EC2 no longer shows").to_owned()))
+        let instance = found.reservations().iter().flat_map(|reservation| reservation.instances()).next();
+        let id = instance.and_then(|instance| instance.instance_id());
+        let id = InstanceId(id.unwrap_or("an instance that EC2 no longer shows").to_owned());
+        Ok((id, instance.and_then(state)))
     }
 }

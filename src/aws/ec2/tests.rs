@@ -131,6 +131,26 @@ async fn a_token_of_a_dead_instance_says_so_in_both_of_the_answers_ec2_has_for_i
     assert!(wire.form(1).contains(&"Filter.1.Name=client-token".to_owned()));
 }
 
+#[tokio::test]
+async fn a_token_of_other_settings_is_in_the_way_only_while_its_instance_lives() {
+    let refusal =
+        || ec2_error(400, "IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent");
+    let described = |state: &str| {
+        xml(
+            "DescribeInstances",
+            &format!("<reservationSet><item>{}</item></reservationSet>", reservation("i-0abc", state)),
+        )
+    };
+    let (dead, _) = aws([refusal(), described("terminated")]).await;
+    assert_eq!(dead.compute().launch(&launch()).await, Ok((InstanceId("i-0abc".to_owned()), None)));
+    let (forgotten, _) = aws([refusal(), xml("DescribeInstances", "<reservationSet/>")]).await;
+    assert!(matches!(forgotten.compute().launch(&launch()).await, Ok((_, None))));
+    let (alive, _) = aws([refusal(), described("running")]).await;
+    let error = alive.compute().launch(&launch()).await.unwrap_err();
+    assert_eq!(error.kind, PortErrorKind::Invalid);
+    assert!(error.failure.hints.iter().any(|hint| hint.contains("other settings")), "{:?}", error.failure.hints);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_launch_waits_for_the_security_group_that_was_just_created() {
     let missing = ec2_error(400, "InvalidGroup.NotFound", "The security group 'sg-1' does not exist");
@@ -149,13 +169,6 @@ async fn a_refused_launch_has_the_kind_and_the_remedy_that_fit() {
         "Value (skipper-host) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name";
     let cases = [
         (400, "InvalidParameterValue", profile, PortErrorKind::Missing, "AmazonSSMManagedInstanceCore"),
-        (
-            400,
-            "IdempotentParameterMismatch",
-            "Arguments on this idempotent request are inconsistent",
-            PortErrorKind::Invalid,
-            "other settings",
-        ),
         (
             400,
             "VcpuLimitExceeded",

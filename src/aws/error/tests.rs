@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be prepared has failed")]
 
 use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError, future};
-use skipper_core::exit::Exit;
+use skipper_core::{exit::Exit, observed::InstanceId};
 use skipper_deploy::ports::{Compute as _, PortError, PortErrorKind, Store as _};
 
 use super::{meaning, refused_action};
@@ -90,6 +90,17 @@ async fn wrong_credentials_in_a_region_that_may_be_off_say_so() {
         let error = aws.compute().account().await.unwrap_err();
         assert_eq!(error.failure.hints.len(), hints, "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_may_have_been_a_yes() {
+    let broken = || xml("RunInstances", "<instancesSet><item><instanceId>i-0a");
+    let (aws, _) = aws([broken(), broken()]).await;
+    let changed = aws.compute().terminate(&InstanceId("i-0a".to_owned())).await.unwrap_err();
+    assert_eq!(changed.kind, PortErrorKind::Unclear, "{changed:?}");
+    let read = aws.compute().instances(&scope()).await.unwrap_err();
+    assert_eq!(read.kind, PortErrorKind::Transient, "{read:?}");
+    assert!(read.failure.message.ends_with("got an answer that cannot be read"), "{read}");
 }
 
 #[test]

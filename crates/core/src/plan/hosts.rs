@@ -166,14 +166,10 @@ fn subnets(host: &HostName, group: &Group, observed: &Observed) -> Vec<String> {
     subnets
 }
 
-/// A launch whose outcome is not known keeps its generation, so that its token finds the instance if there is one;
-/// a launch that became an instance which is gone is followed by the next generation.
+/// The generation that was launched last, even where its instance is known and is not to be seen: its token finds the instance
+/// that was merely not listed for a moment, and tells when it is dead. Only then the next generation is launched.
 fn generation(host: &HostName, observed: &Observed) -> u32 {
-    match observed.launches.get(host) {
-        None => 1,
-        Some(launch) if launch.instance.is_some() => launch.generation.saturating_add(1),
-        Some(launch) => launch.generation,
-    }
+    observed.launches.get(host).map_or(1, |launch| launch.generation)
 }
 
 /// The hosts that are too many. One that holds an etcd member, or did not say what it runs, is not among them.

@@ -2,11 +2,15 @@
 
 mod hosts;
 mod known;
+mod left;
 mod network;
 mod replicas;
 mod scripts;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use skipper_core::{
@@ -19,9 +23,9 @@ use skipper_core::{
     plan::{Action, Plan, Step, StepId},
 };
 
-use self::known::Known;
+use self::{known::Known, left::left_by};
 use crate::{
-    cancel::Cancel,
+    cancel::{self, Cancel},
     events::Events,
     ports::{Compute, PortResult, Remote, Store},
     retry::retry,
@@ -76,13 +80,15 @@ type StepResult = Result<(), StepFailure>;
 
 /// Carries the plan out until it is done, a step fails, or a stop is asked for.
 ///
-/// After a failure no new step begins; those under way are finished.
+/// After a failure no new step begins; those under way are finished. After a wish to stop they are waited for as long as
+/// [`cancel::HAND`] says, and told as left over where they have not ended by then.
 pub async fn execute(plan: &Plan, desired: &Desired, observed: &Observed, hands: Hands<'_>) -> Execution {
     let known = Known::new(desired, observed);
     let mut execution = Execution::default();
     let mut waiting: Vec<&Step> = plan.steps.iter().collect();
     let mut done: BTreeSet<StepId> = BTreeSet::new();
     let mut running = FuturesUnordered::new();
+    let mut in_hand: BTreeMap<StepId, (&Step, u64)> = BTreeMap::new();
     loop {
         if hands.cancel.is_cancelled() && !waiting.is_empty() {
             execution.cancelled = true;
@@ -93,19 +99,22 @@ pub async fn execute(plan: &Plan, desired: &Desired, observed: &Observed, hands:
             waiting = rest;
             for step in ready {
                 execution.touched_replicas |= touches_replicas(&step.action);
+                in_hand.insert(step.id, (step, hands.events.elapsed_ms()));
                 let run = Run { step, known: &known, hands };
                 running.push(async move { (step.id, run.carry_out().await) });
             }
         }
-        let Some((id, result)) = running.next().await else { break };
+        let Some(next) = hands.cancel.within(cancel::HAND, running.next()).await else {
+            drop(running);
+            execution.let_go(&in_hand, hands.events);
+            break;
+        };
+        let Some((id, result)) = next else { break };
+        in_hand.remove(&id);
         match result {
             Ok(()) => drop(done.insert(id)),
             Err(failed) => {
-                execution.leftovers.extend(match failed.leftovers {
-                    Leftovers::None => Vec::new(),
-                    Leftovers::Known(left) => left,
-                    Leftovers::Unknown(left) => left.into_iter().map(|left| format!("perhaps {left}")).collect(),
-                });
+                execution.leave(failed.leftovers);
                 if failed.failure.exit == Exit::Cancelled {
                     execution.cancelled = true;
                 } else {
@@ -115,6 +124,27 @@ pub async fn execute(plan: &Plan, desired: &Desired, observed: &Observed, hands:
         }
     }
     execution
+}
+
+impl Execution {
+    fn leave(&mut self, leftovers: Leftovers) {
+        self.leftovers.extend(match leftovers {
+            Leftovers::None => Vec::new(),
+            Leftovers::Known(left) => left,
+            Leftovers::Unknown(left) => left.into_iter().map(|left| format!("perhaps {left}")).collect(),
+        });
+    }
+
+    /// The steps in hand are waited for no longer.
+    fn let_go(&mut self, in_hand: &BTreeMap<StepId, (&Step, u64)>, events: &Events) {
+        self.cancelled = true;
+        for (id, (step, started)) in in_hand {
+            let leftovers = left_by(step);
+            let outcome = Outcome::Cancelled { leftovers: leftovers.clone() };
+            events.emit(EventKind::StepFinished { step: *id, outcome, took_ms: events.elapsed_ms() - started });
+            self.leave(leftovers);
+        }
+    }
 }
 
 fn touches_replicas(action: &Action) -> bool {
@@ -130,6 +160,10 @@ pub(crate) struct Run<'a> {
 
 impl Run<'_> {
     async fn carry_out(&self) -> StepResult {
+        if self.hands.cancel.is_cancelled() {
+            // It was ready at the moment of the wish, and has not been told to anybody.
+            return Err(Failure::new(Exit::Cancelled, "cancelled before the step began").into());
+        }
         let events = self.hands.events;
         let id = self.step.id;
         let started = events.elapsed_ms();

@@ -90,7 +90,7 @@ impl Remote for Guarded<'_> {
         deadline: Duration,
     ) -> PortResult<BTreeMap<InstanceId, Invocation>> {
         self.lease.permits()?;
-        let answers = self.lease.noting(self.remote.run(on, &script.fenced(self.lease.number()), deadline).await)?;
+        let answers = self.lease.noting(self.remote.run(on, &script.fenced(self.lease.number()), deadline)).await?;
         if answers.values().any(|answer| matches!(answer, Invocation::Lost(_))) {
             self.lease.unsure.set(true);
         }

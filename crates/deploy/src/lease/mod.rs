@@ -23,7 +23,7 @@ use tokio::{
 
 pub use self::guard::Guarded;
 use crate::{
-    cancel::Cancel,
+    cancel::{self, Cancel},
     events::Events,
     observe::scope_path,
     ports::{PortError, PortErrorKind, PortResult, Store},
@@ -85,6 +85,7 @@ impl<'a> Acquiring<'a> {
         let mut over = None;
         let mut told = None;
         let (mut asked, mut chain) = (Duration::ZERO, chain);
+        let mut grace = Duration::ZERO;
         loop {
             match claim.look(&chain, timing, asked, clock.elapsed()) {
                 Look::Mine(tenure) => {
@@ -93,7 +94,9 @@ impl<'a> Acquiring<'a> {
                 }
                 Look::Create { number, entry, over: former } => {
                     over = former;
-                    self.create(number, &entry, *timing).await?;
+                    // From here on the lease may be this run's: it is better given back than left to free itself.
+                    grace = cancel::CLAIM;
+                    self.unless_cancelled(grace, self.create(number, &entry, *timing)).await??;
                 }
                 Look::Held { number, holder, alive } => {
                     if told != Some(number) {
@@ -103,11 +106,12 @@ impl<'a> Acquiring<'a> {
                     if alive && clock.elapsed() >= wait.unwrap_or_default() {
                         return Err(held(number, &holder, wait.is_some()));
                     }
-                    self.unless_cancelled(sleep(timing.beat / 15)).await?;
+                    self.unless_cancelled(Duration::ZERO, sleep(timing.beat / 15)).await?;
                 }
             }
             asked = clock.elapsed();
-            chain = self.unless_cancelled(self.list()).await??;
+            chain = self.unless_cancelled(grace, self.list()).await??;
+            grace = Duration::ZERO;
         }
     }
 
@@ -137,11 +141,9 @@ impl<'a> Acquiring<'a> {
         self.events.warn(failure.during(format!("{what} (try {attempt}, again in {} s)", pause.as_secs())));
     }
 
-    async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
-        match select(pin!(work), pin!(self.cancel.cancelled())).await {
-            Either::Left((value, _)) => Ok(value),
-            Either::Right(_) => Err(Failure::new(Exit::Cancelled, "cancelled while waiting for the lease")),
-        }
+    async fn unless_cancelled<T>(&self, grace: Duration, work: impl Future<Output = T>) -> Result<T, Failure> {
+        let cancelled = || Failure::new(Exit::Cancelled, "cancelled while waiting for the lease");
+        self.cancel.within(grace, work).await.ok_or_else(cancelled)
     }
 }
 
@@ -216,13 +218,13 @@ impl<'a> Lease<'a> {
     }
 
     /// Does the work, and beats beside it.
-    pub async fn hold<T>(&self, events: &Events, work: impl Future<Output = T>) -> T {
+    pub async fn hold<T>(&self, events: &Events, cancel: &Cancel, work: impl Future<Output = T>) -> T {
         match select(pin!(work), pin!(self.keep(events))).await {
             Either::Left((value, keeping)) => {
                 self.over.set(true);
                 // A beat that lands after the lease was given back would look like a holder that lives.
-                if self.beating.get() {
-                    keeping.await;
+                if self.beating.get() && cancel.within(cancel::RECORD, keeping).await.is_none() {
+                    self.unsure.set(true);
                 }
                 value
             }
@@ -288,7 +290,7 @@ impl<'a> Lease<'a> {
     /// When the lease is lost, when no answer comes in time, and as the call answers.
     pub async fn change<T>(&self, call: impl Future<Output = PortResult<T>>) -> PortResult<T> {
         self.permits()?;
-        self.noting(within(self.timing.call, call).await)
+        self.noting(within(self.timing.call, call)).await
     }
 
     fn permits(&self) -> PortResult<()> {
@@ -296,10 +298,11 @@ impl<'a> Lease<'a> {
         permitted.map_err(|lost| PortError { kind: PortErrorKind::Other, failure: self.lost(&lost) })
     }
 
-    fn noting<T>(&self, result: PortResult<T>) -> PortResult<T> {
-        if result.as_ref().is_err_and(|error| error.kind == PortErrorKind::Unclear) {
-            self.unsure.set(true);
-        }
+    /// Notes whether the call may still be on its way when nobody waits for it any more.
+    async fn noting<T>(&self, call: impl Future<Output = PortResult<T>>) -> PortResult<T> {
+        let mut in_flight = InFlight { unsure: &self.unsure, settled: false };
+        let result = call.await;
+        in_flight.settled = !result.as_ref().is_err_and(|error| error.kind == PortErrorKind::Unclear);
         result
     }
 
@@ -316,7 +319,7 @@ impl<'a> Lease<'a> {
     }
 
     /// Gives it back. What goes wrong here is a warning: the lease frees itself.
-    pub async fn release(self, events: &Events) {
+    pub async fn release(self, events: &Events, cancel: &Cancel) {
         if self.tenure.borrow().lost().is_some() {
             return;
         }
@@ -333,9 +336,25 @@ impl<'a> Lease<'a> {
                 let _ = within(self.timing.beat / 5, self.store.remove(&self.outdated)).await;
             }
         };
-        if let (Err(failure), ()) = futures::join!(released, cleaned) {
+        let late = || Failure::new(Exit::Cancelled, "the run was cancelled, and there was no time left");
+        let given_back = async { futures::join!(released, cleaned).0 };
+        if let Err(failure) = cancel.within(cancel::RELEASE, given_back).await.unwrap_or_else(|| Err(late())) {
             let seconds = self.timing.stale.as_secs();
             events.warn(failure.during(format!("give back the lease, which frees itself in {seconds} s")));
+        }
+    }
+}
+
+/// A call under way: dropped before its answer came, it may still take effect.
+struct InFlight<'a> {
+    unsure: &'a Cell<bool>,
+    settled: bool,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.unsure.set(true);
         }
     }
 }

@@ -9,30 +9,42 @@ use async_trait::async_trait;
 use skipper_core::{
     desired::Scope,
     name::GroupName,
-    observed::{Agent, IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
-    script::Script,
+    observed::{IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
 };
 use tokio::time::Instant;
 
 use super::{SimHost, SimWorld};
-use crate::ports::{
-    Compute, FoundInstance, Invocation, Launch, LaunchQuery, PortError, PortErrorKind, PortResult, Remote, Store,
-};
+use crate::ports::{Compute, FoundInstance, Launch, LaunchQuery, PortError, PortErrorKind, PortResult, Store};
 
 /// From launch to running.
 const BOOT: Duration = Duration::from_secs(10);
-/// From launch to an agent that is online.
-const ONLINE: Duration = Duration::from_secs(30);
 /// Instances, groups and agents are described this many at a time.
-const PAGE: usize = 50;
+pub(super) const PAGE: usize = 50;
 
 impl SimWorld {
-    /// Describing takes a call a page.
-    async fn pages(&self, call: &str, items: usize) -> PortResult<()> {
-        for _ in 0..items.div_ceil(PAGE).max(1) {
+    /// Describing takes a call a page; what is found is as of the last one.
+    pub(super) async fn paged<T>(&self, call: &str, items: usize, find: impl Fn() -> T) -> PortResult<T> {
+        for _ in 1..items.div_ceil(PAGE) {
             self.call(call, async || Ok(())).await?;
         }
-        Ok(())
+        self.call(call, async || Ok(find())).await
+    }
+}
+
+/// An instance as EC2 describes it.
+fn found(instance: &InstanceId, host: &SimHost) -> FoundInstance {
+    let up = host.launched.elapsed() >= BOOT;
+    FoundInstance {
+        instance: instance.clone(),
+        host: Some(host.host.clone()),
+        state: match (host.stopped, up) {
+            (true, _) => InstanceState::Stopped,
+            (false, true) => InstanceState::Running,
+            (false, false) => InstanceState::Pending,
+        },
+        size: host.size.clone(),
+        private_address: Some(host.address.clone()),
+        public_address: up.then(|| host.address.replace("10.0.", "203.0.")),
     }
 }
 
@@ -44,26 +56,11 @@ impl Compute for SimWorld {
 
     async fn instances(&self, _scope: &Scope) -> PortResult<Vec<FoundInstance>> {
         let count = self.look().hosts.values().filter(|host| host.alive()).count();
-        self.pages("compute.instances", count).await?;
-        let state = self.look();
-        let found = state.hosts.iter().filter(|(_, host)| host.alive()).map(|(instance, host)| {
-            let up = host.launched.elapsed() >= BOOT;
-            FoundInstance {
-                instance: instance.clone(),
-                host: Some(host.host.clone()),
-                state: if host.stopped {
-                    InstanceState::Stopped
-                } else if up {
-                    InstanceState::Running
-                } else {
-                    InstanceState::Pending
-                },
-                size: host.size.clone(),
-                private_address: Some(host.address.clone()),
-                public_address: up.then(|| host.address.replace("10.0.", "203.0.")),
-            }
-        });
-        Ok(found.collect())
+        self.paged("compute.instances", count, || {
+            let state = self.look();
+            state.hosts.iter().filter(|(_, host)| host.alive()).map(|(instance, host)| found(instance, host)).collect()
+        })
+        .await
     }
 
     async fn security_groups(&self, _scope: &Scope) -> PortResult<BTreeMap<SecurityGroup, ObservedSecurityGroup>> {
@@ -100,6 +97,7 @@ impl Compute for SimWorld {
             if let Some(found) = state.security_groups.get(name) {
                 return Ok(found.id.clone());
             }
+            state.earlier.security_groups = state.security_groups.clone();
             let id = state.fresh_id("sg");
             state
                 .security_groups
@@ -130,6 +128,7 @@ impl Compute for SimWorld {
                 let alive = state.hosts.get(&instance).is_some_and(SimHost::alive);
                 return Ok((instance, alive.then_some(InstanceState::Pending)));
             }
+            state.earlier.hosts = state.hosts.clone();
             let instance = InstanceId(state.fresh_id("i"));
             let number = state.next;
             let address = format!("10.0.{}.{}", number / 200, number % 200 + 10);
@@ -144,6 +143,7 @@ impl Compute for SimWorld {
     async fn terminate(&self, instance: &InstanceId) -> PortResult<()> {
         self.call("compute.terminate", async || {
             let mut state = self.change();
+            state.earlier.hosts = state.hosts.clone();
             if let Some(host) = state.hosts.get_mut(instance) {
                 host.terminated = true;
             }
@@ -157,56 +157,12 @@ impl Compute for SimWorld {
 impl SimWorld {
     fn security_group(&self, id: &str, change: impl FnOnce(&mut ObservedSecurityGroup)) -> PortResult<()> {
         let mut state = self.change();
+        state.earlier.security_groups = state.security_groups.clone();
         let found = state.security_groups.values_mut().find(|found| found.id == id);
         let found = found
             .ok_or_else(|| PortError::new(PortErrorKind::Missing, format!("there is no security group `{id}`")))?;
         change(found);
         Ok(())
-    }
-}
-
-#[async_trait(?Send)]
-impl Remote for SimWorld {
-    async fn agents(&self, _scope: &Scope) -> PortResult<BTreeMap<InstanceId, Agent>> {
-        let count = self.look().hosts.values().filter(|host| host.alive()).count();
-        self.pages("remote.agents", count).await?;
-        let mut listed = BTreeMap::new();
-        for (instance, host) in
-            self.change().hosts.iter_mut().filter(|(_, host)| host.alive() && host.launched.elapsed() >= ONLINE)
-        {
-            if host.unlisted > 0 {
-                host.unlisted -= 1;
-            } else {
-                listed.insert(instance.clone(), if host.silent { Agent::Lost } else { Agent::Online });
-            }
-        }
-        Ok(listed)
-    }
-
-    async fn run(
-        &self,
-        on: &BTreeSet<InstanceId>,
-        script: &Script,
-        deadline: Duration,
-    ) -> PortResult<BTreeMap<InstanceId, Invocation>> {
-        let instances: Vec<&InstanceId> = on.iter().collect();
-        let mut answers = BTreeMap::new();
-        for page in instances.chunks(PAGE) {
-            let page_answers = self
-                .call(&format!("remote.run/{}", script.name), async || {
-                    let answers = futures::future::join_all(page.iter().map(async |instance| {
-                        let answer = tokio::time::timeout(deadline, self.run_on(instance, script)).await;
-                        (
-                            (*instance).clone(),
-                            answer.unwrap_or_else(|_| Invocation::Lost("ExecutionTimedOut".to_owned())),
-                        )
-                    }));
-                    Ok(answers.await)
-                })
-                .await?;
-            answers.extend(page_answers);
-        }
-        Ok(answers)
     }
 }
 
@@ -227,7 +183,9 @@ impl Store for SimWorld {
 
     async fn write(&self, path: &str, value: &str) -> PortResult<()> {
         self.call("store.write", async || {
-            self.change().parameters.insert(path.to_owned(), value.to_owned());
+            let mut state = self.change();
+            state.earlier.parameters = state.parameters.clone();
+            state.parameters.insert(path.to_owned(), value.to_owned());
             Ok(())
         })
         .await

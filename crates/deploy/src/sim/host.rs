@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use skipper_core::{
     },
     script::Script,
 };
-use tokio::time::Instant;
+use tokio::{sync::Mutex, time::Instant};
 
 use super::SimWorld;
 use crate::ports::Invocation;
@@ -52,6 +53,8 @@ pub struct SimHost {
     pub images: BTreeSet<PinnedImage>,
     /// The units registered for it.
     pub units: BTreeMap<Handle, SimUnit>,
+    /// Held by the script that changes it: one at a time does.
+    busy: Arc<Mutex<()>>,
 }
 
 /// A registered unit.
@@ -81,6 +84,7 @@ impl SimHost {
             fence: 0,
             images: BTreeSet::new(),
             units: BTreeMap::new(),
+            busy: Arc::default(),
         }
     }
 
@@ -142,6 +146,12 @@ impl SimWorld {
                 stdout: String::new(),
                 stderr: format!("the script `{}` is not understood", script.name),
             };
+        };
+        let busy = self.look().hosts.get(instance).map(|host| Arc::clone(&host.busy));
+        let _turn = match (&task, busy) {
+            (Task::Pull { .. }, _) | (_, None) => None,
+            (Task::Observe { .. }, _) if script.fence().is_none() => None,
+            (_, Some(busy)) => Some(busy.lock_owned().await),
         };
         if let Some(lease) = script.fence() {
             let raised = self.look().hosts.get(instance).map_or(0, |host| host.fence);

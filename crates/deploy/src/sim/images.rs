@@ -49,7 +49,7 @@ impl Images for SimWorld {
     }
 
     async fn resolve(&self, repository: &Repository, tag: &Tag) -> PortResult<Option<Resolved>> {
-        self.call("images.resolve", async || {
+        self.call("registry.resolve", async || {
             let state = self.look();
             let digest = state.registry.tags.get(&(repository.clone(), tag.clone())).cloned();
             let platforms = state.registry.platforms.clone();
@@ -59,8 +59,10 @@ impl Images for SimWorld {
     }
 
     async fn copy(&self, image: &PinnedImage, tag: &Tag) -> PortResult<()> {
-        self.call("images.copy", async || {
-            self.change().registry.tags.insert((image.repository.clone(), tag.clone()), image.digest.clone());
+        self.call("registry.copy", async || {
+            let mut state = self.change();
+            state.earlier.tags = state.registry.tags.clone();
+            state.registry.tags.insert((image.repository.clone(), tag.clone()), image.digest.clone());
             Ok(())
         })
         .await
@@ -74,7 +76,7 @@ impl Images for SimWorld {
         output: &mut dyn FnMut(String),
     ) -> PortResult<Digest> {
         output("#1 building".to_owned());
-        self.call("images.build_and_push", async || {
+        self.call("engine.build_and_push", async || {
             tokio::time::sleep(Duration::from_secs(20)).await;
             let mut state = self.change();
             if state.registry.failing.contains(&build.context.display().to_string()) {
@@ -87,6 +89,7 @@ impl Images for SimWorld {
             let digest = format!("sha256:{}", hex_digest(content.as_bytes()))
                 .parse::<Digest>()
                 .map_err(|error| PortError::new(PortErrorKind::Other, error.to_string()))?;
+            state.earlier.tags = state.registry.tags.clone();
             for tag in tags {
                 state.registry.tags.insert((repository.clone(), tag.clone()), digest.clone());
             }

@@ -1,13 +1,15 @@
 //! The world in memory: hosts, registry, parameters and pull requests behind the same ports, with faults, on a paused clock.
 //!
 //! Hosts understand the real scripts of the fleet orchestrator: what is sent is decoded, carried out, and answered in the
-//! scripts' own format, so that a simulated run goes through everything but the shell.
+//! scripts' own format, so that a simulated run goes through everything but the shell. A script that was sent runs to its end
+//! whether or not anybody still waits for it, so runs need a [`tokio::task::LocalSet`] around them.
 
 mod cloud;
 mod code_host;
 mod faults;
 mod host;
 mod images;
+mod remote;
 
 use std::{
     cell::{Ref, RefCell, RefMut},
@@ -17,10 +19,11 @@ use std::{
 };
 
 use skipper_core::{
-    image::PinnedImage,
+    image::{Digest, PinnedImage, Repository, Tag},
     name::{HostName, ServiceName},
     observed::{InstanceId, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
 };
+use tokio::sync::Notify;
 
 pub use self::{
     faults::{Fault, FaultKind},
@@ -48,6 +51,8 @@ pub struct State {
     pub registry: SimRegistry,
     /// Images whose replicas never answer.
     pub broken_images: BTreeSet<PinnedImage>,
+    /// Whether the agents of new instances never register.
+    pub never_online: bool,
     /// Hosts on which images that replicas are started from never answer.
     pub broken_hosts: BTreeSet<HostName>,
     /// How long a replica takes to stop.
@@ -65,6 +70,19 @@ pub struct State {
     /// Instances launched by client token.
     tokens: BTreeMap<String, InstanceId>,
     next: u32,
+    /// What a late reader sees.
+    earlier: Earlier,
+    /// Told when a fault ends a run.
+    death: Rc<Notify>,
+}
+
+/// What there was before the last change, of each kind of thing by itself.
+#[derive(Default)]
+struct Earlier {
+    hosts: BTreeMap<InstanceId, SimHost>,
+    security_groups: BTreeMap<SecurityGroup, ObservedSecurityGroup>,
+    parameters: BTreeMap<String, String>,
+    tags: BTreeMap<(Repository, Tag), Digest>,
 }
 
 impl Default for SimWorld {
@@ -77,6 +95,7 @@ impl Default for SimWorld {
             parameters: BTreeMap::new(),
             registry: SimRegistry::default(),
             broken_images: BTreeSet::new(),
+            never_online: false,
             broken_hosts: BTreeSet::new(),
             stop_takes: Duration::ZERO,
             comments: Vec::new(),
@@ -86,6 +105,8 @@ impl Default for SimWorld {
             serving: Vec::new(),
             tokens: BTreeMap::new(),
             next: 0,
+            earlier: Earlier::default(),
+            death: Rc::default(),
         })))
     }
 }

@@ -7,7 +7,6 @@ use skipper_core::{
     image::Tag,
 };
 use skipper_deploy::{
-    ports::PortErrorKind,
     sim::{Fault, FaultKind, SimWorld},
 };
 
@@ -65,10 +64,10 @@ fn origins(told: &Told) -> Vec<ImageOrigin> {
 
 #[test]
 fn an_image_of_which_the_registry_lost_a_part_is_told_and_built_anew() {
-    for call in ["images.resolve", "images.copy"] {
+    for call in ["registry.resolve", "registry.copy"] {
         let world = SimWorld::default();
         assert_eq!(ship(&world, &shop(1), &commit(1)).exit, Exit::Serves);
-        world.change().faults = vec![Fault::always(call, FaultKind::Fails(PortErrorKind::Missing))];
+        world.change().faults = vec![Fault::always(call, FaultKind::Missing)];
         let told = ship(&world, &shop(1), &commit(2));
         assert_eq!((told.exit, origins(&told)), (Exit::Serves, vec![ImageOrigin::Built; 2]), "{call}");
         let warned = told.events.iter().any(|event| match &event.kind {

@@ -10,7 +10,6 @@ use skipper_core::{
 };
 use skipper_deploy::{
     lease::{break_lease, read_chain},
-    ports::PortErrorKind,
     records::read_past,
     sim::{Fault, FaultKind, SimWorld},
 };
@@ -121,7 +120,11 @@ fn a_wait_has_an_end() {
             ship_beside(&world, &config, commit(3), Some(MINUTE), |_| {}).await
         });
         match select(first, second).await {
-            Either::Right((second, _)) => second,
+            Either::Right((second, first)) => {
+                // What the first has in hand on its hosts ends, too.
+                first.await;
+                second
+            }
             Either::Left(_) => panic!("the first run takes longer than the second waits"),
         }
     });
@@ -182,7 +185,7 @@ fn a_run_that_cannot_show_that_it_lives_changes_nothing_more() {
     assert_eq!(ship(&world, &config, &commit(1)).exit, Exit::Serves);
     edit(&world, "web", "a new greeting");
     // The record is written, and no beat after it.
-    world.change().faults.push(Fault { after: 1, ..Fault::always("store.write", FaultKind::Fails(PortErrorKind::Transient)) });
+    world.change().faults.push(Fault { after: 1, ..Fault::always("store.write", FaultKind::ServerError) });
     world.change().stop_takes = 2 * MINUTE;
     let told = ship(&world, &config, &commit(2));
     world.change().faults.clear();

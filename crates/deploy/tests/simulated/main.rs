@@ -10,3 +10,4 @@ mod laws;
 mod lease;
 mod shop;
 mod stories;
+mod sweep;

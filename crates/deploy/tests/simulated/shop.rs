@@ -4,10 +4,12 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     path::PathBuf,
+    pin::pin,
     rc::Rc,
     time::Duration,
 };
 
+use futures::future::Either;
 use skipper_core::{
     config::{Build, Check, Config, FleetSource, Group, Healthcheck, ImageSource, Port, Service},
     desired::Scope,
@@ -27,7 +29,11 @@ use skipper_deploy::{
     ship::{Runner, World},
     sim::SimWorld,
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::Notify,
+    task::LocalSet,
+};
 
 pub(crate) const HOST_TIMEOUT: Duration = Duration::from_secs(6 * 60);
 
@@ -144,9 +150,37 @@ pub(crate) fn ship_and_cancel(
     world: &SimWorld,
     config: &Config,
     revision: &Revision,
-    when: fn(&EventKind) -> bool,
+    when: impl Fn(&Event) -> bool + 'static,
 ) -> Told {
     run(world, config, revision, when, async |runner| runner.ship(revision).await)
+}
+
+/// Ships a commit until something is told or a fault ends the run for good; whether it has died.
+pub(crate) fn ship_and_die(
+    world: &SimWorld,
+    config: &Config,
+    revision: &Revision,
+    when: impl Fn(&Event) -> bool + 'static,
+) -> bool {
+    let death = Rc::new(Notify::new());
+    let kill = Rc::clone(&death);
+    let at = move |event: &Event| {
+        if when(event) {
+            kill.notify_one();
+        }
+        false
+    };
+    let ship = async |runner: Runner<'_>| runner.ship(revision).await;
+    in_time(async {
+        let dies = async {
+            futures::future::select(pin!(death.notified()), pin!(world.died())).await;
+        };
+        // The run is looked at first: what it does at once at the moment of its death, it has done.
+        match futures::future::select(pin!(running(world, config, revision, None, at, ship)), pin!(dies)).await {
+            Either::Left(_) => false,
+            Either::Right(_) => true,
+        }
+    })
 }
 
 /// Plans a commit.
@@ -157,23 +191,31 @@ pub(crate) fn plan(world: &SimWorld, config: &Config, revision: &Revision) -> To
 thread_local! {
     /// Runs of this test so far.
     static RUNS: Cell<u64> = const { Cell::new(1) };
-    /// One paused clock a test, so that time goes on from one run to the next.
-    static CLOCK: Runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    /// One paused clock a test, so that time goes on from one run to the next, and with it what hosts have in hand.
+    static CLOCK: (Runtime, LocalSet) =
+        (Builder::new_current_thread().enable_time().start_paused(true).build().unwrap(), LocalSet::new());
 }
 
 /// Waits for something on this test's clock.
 pub(crate) fn in_time<T>(work: impl Future<Output = T>) -> T {
-    CLOCK.with(|clock| clock.block_on(work))
+    CLOCK.with(|(clock, hosts)| hosts.block_on(clock, work))
 }
 
 pub(crate) fn run(
     world: &SimWorld,
     config: &Config,
     revision: &Revision,
-    stop_at: fn(&EventKind) -> bool,
+    stop_at: impl Fn(&Event) -> bool + 'static,
     run: impl AsyncFnOnce(Runner<'_>) -> Exit,
 ) -> Told {
-    in_time(run_beside(world, config, revision, None, stop_at, run))
+    let told = in_time(running(world, config, revision, None, stop_at, run));
+    check(&told.events).unwrap();
+    // Events are what `replay` reads: nothing may be lost on the way.
+    for event in &told.events {
+        let line = serde_json::to_string(event).unwrap();
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), *event, "{line}");
+    }
+    told
 }
 
 /// Ships a commit beside other runs, waiting for the lease as long as is said.
@@ -184,19 +226,21 @@ pub(crate) async fn ship_beside(
     wait: Option<Duration>,
     hear: impl Fn(&EventKind) + 'static,
 ) -> Told {
-    let listen = move |kind: &EventKind| {
-        hear(kind);
+    let listen = move |event: &Event| {
+        hear(&event.kind);
         false
     };
-    run_beside(world, config, &revision, wait, listen, async |runner| runner.ship(&revision).await).await
+    let told = running(world, config, &revision, wait, listen, async |runner| runner.ship(&revision).await).await;
+    check(&told.events).unwrap();
+    told
 }
 
-async fn run_beside(
+async fn running(
     world: &SimWorld,
     config: &Config,
     revision: &Revision,
     wait: Option<Duration>,
-    stop_at: impl Fn(&EventKind) -> bool + 'static,
+    stop_at: impl Fn(&Event) -> bool + 'static,
     run: impl AsyncFnOnce(Runner<'_>) -> Exit,
 ) -> Told {
     let told: Rc<RefCell<Vec<Event>>> = Rc::default();
@@ -206,14 +250,13 @@ async fn run_beside(
     let cancel = Cancel::default();
     let wish = cancel.clone();
     let stop: Listener = Box::new(move |event| {
-        if stop_at(&event.kind) {
-            wish.cancel();
+        if stop_at(event) {
+            wish.cancel()
         }
     });
     let events = Events::new(vec![listener, hear, stop]);
     let number = RUNS.with(|runs| runs.replace(runs.get() + 1));
-    let terms =
-        Terms { who: "octocat".to_owned(), nonce: format!("run {number}"), timing: Timing::STANDARD, wait };
+    let terms = Terms { who: "octocat".to_owned(), nonce: format!("run {number}"), timing: Timing::STANDARD, wait };
     let runner = Runner {
         config,
         about: RunStarted {
@@ -239,11 +282,5 @@ async fn run_beside(
     };
     let exit = run(runner).await;
     let events = told.borrow().clone();
-    check(&events).unwrap();
-    // Events are what `replay` reads: nothing may be lost on the way.
-    for event in &events {
-        let line = serde_json::to_string(event).unwrap();
-        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), *event, "{line}");
-    }
     Told { exit, events }
 }

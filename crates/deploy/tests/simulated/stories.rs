@@ -8,10 +8,7 @@ use skipper_core::{
     exit::Exit,
     observed::LaunchFacts,
 };
-use skipper_deploy::{
-    ports::PortErrorKind,
-    sim::{Fault, FaultKind, SimWorld},
-};
+use skipper_deploy::sim::{Fault, FaultKind, SimWorld};
 
 use crate::shop::{edit, commit, plan, service, ship, ship_and_cancel, shop};
 
@@ -57,7 +54,7 @@ fn shipping_the_same_commit_again_changes_nothing() {
         "compute.authorize",
         "remote.run/start",
         "remote.run/remove",
-        "images.build_and_push",
+        "engine.build_and_push",
         "store.write",
     ];
     assert!(changing.iter().all(|call| !calls.contains_key(*call)), "{calls:?}");
@@ -183,7 +180,7 @@ fn a_release_that_serves_is_not_called_failed_because_tidying_up_was_refused() {
     edit(&world, "web", "new");
     let mut config = shop(1);
     config.groups.values_mut().for_each(|group| group.public_ports.clear());
-    world.change().faults = vec![Fault::always("compute.revoke", FaultKind::Fails(PortErrorKind::Denied))];
+    world.change().faults = vec![Fault::always("compute.revoke", FaultKind::Denied)];
     let told = ship(&world, &config, &commit(2));
     assert_eq!(told.exit, Exit::Refused, "{:?}", told.finished());
     assert!(told.finished().summary.contains("the release serves on every host"), "{}", told.finished().summary);
@@ -195,7 +192,7 @@ fn a_step_that_did_its_work_and_whose_answer_was_lost_fails_nothing() {
     let world = SimWorld::default();
     ship(&world, &shop(1), &commit(1));
     edit(&world, "web", "new");
-    world.change().faults = vec![Fault { times: Some(4), ..Fault::once("remote.run/remove", FaultKind::LosesReply) }];
+    world.change().faults = vec![Fault { times: Some(4), ..Fault::once("remote.run/remove", FaultKind::TimeoutDone) }];
     let told = ship(&world, &shop(1), &commit(2));
     assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
     let warned = told.events.iter().any(|event| matches!(&event.kind, EventKind::Warning { failure } if failure.message.contains("nothing is left to do all the same")));
@@ -205,8 +202,9 @@ fn a_step_that_did_its_work_and_whose_answer_was_lost_fails_nothing() {
 #[test]
 fn a_run_that_is_cancelled_while_it_builds_ends_at_once_and_deploys_nothing() {
     let world = SimWorld::default();
-    world.change().faults = vec![Fault::once("images.build_and_push", FaultKind::TimesOut)];
-    let told = ship_and_cancel(&world, &shop(1), &commit(1), |event| matches!(event, EventKind::ImageStarted { .. }));
+    world.change().faults = vec![Fault::once("engine.build_and_push", FaultKind::TimeoutUndone)];
+    let told =
+        ship_and_cancel(&world, &shop(1), &commit(1), |event| matches!(&event.kind, EventKind::ImageStarted { .. }));
     assert_eq!(told.exit, Exit::Cancelled);
     assert!(told.finished().took_ms < 3_000 && world.look().hosts.is_empty(), "{:?}", told.finished());
 }
@@ -219,7 +217,7 @@ fn a_run_that_is_cancelled_while_hosts_come_up_says_what_it_leaves_and_goes_on_w
         &world,
         &shop(1),
         &commit(1),
-        |event| matches!(event, EventKind::StepStarted { step } if step.0 == 6),
+        |event| matches!(&event.kind, EventKind::StepStarted { step } if step.0 == 6),
     );
     assert_eq!(told.exit, Exit::Cancelled);
     assert!(told.finished().leftovers[0].contains("host `app_1`"), "{:?}", told.finished());
@@ -237,7 +235,8 @@ fn a_run_that_is_cancelled_during_a_rollout_finishes_the_host_it_is_at() {
     let world = SimWorld::default();
     ship(&world, &shop(2), &commit(1));
     edit(&world, "web", "new");
-    let told = ship_and_cancel(&world, &shop(2), &commit(2), |event| matches!(event, EventKind::ReplicaStarted { .. }));
+    let told =
+        ship_and_cancel(&world, &shop(2), &commit(2), |event| matches!(&event.kind, EventKind::ReplicaStarted { .. }));
     assert_eq!(told.exit, Exit::Cancelled, "{:?}", told.finished());
     assert_eq!(world.serving_on("app_1").len() + world.serving_on("app_2").len(), 4);
     let again = ship(&world, &shop(2), &commit(2));
@@ -463,7 +462,7 @@ fn an_image_that_is_too_old_is_built_anew_although_its_inputs_have_not_changed()
     world.change().registry.age = Duration::from_secs(8 * 24 * 3600);
     world.take_calls();
     ship(&world, &shop(1), &commit(2));
-    assert_eq!(world.take_calls()["images.build_and_push"], 2);
+    assert_eq!(world.take_calls()["engine.build_and_push"], 2);
 }
 
 #[test]
@@ -495,4 +494,42 @@ fn a_host_that_does_not_answer_blocks_and_is_not_harmed() {
     assert_eq!(told.exit, Exit::Blocked, "{:?}", told.finished());
     assert!(told.failure().contains("host `app_1`: its SSM agent has stopped answering"), "{}", told.failure());
     assert_eq!(world.serving_on("app_1").len(), 2);
+}
+
+#[test]
+fn hosts_whose_agents_never_register_are_waited_for_in_vain_and_kept() {
+    let world = SimWorld::default();
+    world.change().never_online = true;
+    let told = ship(&world, &shop(1), &commit(1));
+    assert_eq!(told.exit, Exit::Blocked, "{:?}", told.finished());
+    assert!(told.failure().contains("hosts did not come online within 360 s"), "{}", told.failure());
+    assert!(told.failure().contains("is running and its SSM agent is not registered"), "{}", told.failure());
+    let hints = &told.finished().failure.as_ref().unwrap().hints;
+    assert!(hints[0].contains("AmazonSSMManagedInstanceCore"), "{hints:?}");
+    world.change().never_online = false;
+    assert_eq!(ship(&world, &shop(1), &commit(1)).exit, Exit::Serves);
+    assert_eq!(world.look().hosts.len(), 1);
+}
+
+#[test]
+fn a_host_that_ec2_does_not_list_for_a_moment_is_not_launched_a_second_time() {
+    let world = SimWorld::default();
+    ship(&world, &shop(2), &commit(1));
+    world.change().faults = vec![Fault::once("compute.instances", FaultKind::Stale)];
+    world.take_calls();
+    let told = ship(&world, &shop(2), &commit(1));
+    // Its token gives the instance back, which then turns out to run everything already.
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    let calls = world.take_calls();
+    assert!(calls.contains_key("compute.launch") && !calls.contains_key("remote.run/configure"), "{calls:?}");
+    assert_eq!(world.look().hosts.len(), 2);
+}
+
+#[test]
+fn a_list_that_lags_behind_what_was_changed_does_not_fail_a_release() {
+    let world = SimWorld::default();
+    // The first answer is for the plan, the second for the proof.
+    world.change().faults = vec![Fault { after: 1, ..Fault::once("compute.security_groups", FaultKind::Stale) }];
+    let told = ship(&world, &shop(1), &commit(1));
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
 }

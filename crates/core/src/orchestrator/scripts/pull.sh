@@ -1,7 +1,8 @@
 # shellcheck shell=sh
-# Fetches this host's images, side by side; what is there already is left alone.
+# Fetches this host's images, side by side; what is there already is left alone. Waits for no lock and holds none: it may run
+# beside the configuration, and a download that hangs keeps nothing else from the host.
 read_table
-exclusive
+fence
 
 # pull IMAGE FILE: its last words are in FILE where it fails.
 pull() {
