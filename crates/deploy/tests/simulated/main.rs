@@ -7,3 +7,4 @@ mod golden;
 mod laws;
 mod shop;
 mod stories;
+mod subnets;
