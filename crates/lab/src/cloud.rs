@@ -86,6 +86,25 @@ impl Cloud {
         Ok(())
     }
 
+    /// The ids of the subnets of the default VPC, one a zone.
+    ///
+    /// # Errors
+    /// When the cloud does not answer.
+    pub fn subnets(&self) -> Result<Vec<String>> {
+        let query = "Action=DescribeSubnets&Version=2016-11-15";
+        let answer = self
+            .http
+            .get_with(&format!("{}/?{query}", self.url), "authorization", SCOPE)?
+            .success()
+            .context("reading the subnets")?;
+        Ok(answer
+            .body
+            .split("<subnetId>")
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once('<')?.0.to_owned()))
+            .collect())
+    }
+
     /// The names that skipper has given to instances, by instance id.
     pub(crate) fn host_names(&self) -> Result<BTreeMap<String, String>> {
         let query = "Action=DescribeTags&Version=2016-11-15&Filter.1.Name=key&Filter.1.Value.1=skipper:host";
