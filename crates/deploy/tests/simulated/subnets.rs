@@ -25,11 +25,11 @@ fn says(told: &Told, words: &str) -> bool {
 }
 
 fn subnet_of_first_launch(told: &Told) -> &str {
-    let launches = told.plan().steps.iter().filter_map(|step| match &step.action {
+    let mut launches = told.plan().steps.iter().filter_map(|step| match &step.action {
         Action::LaunchHost { spec, .. } => spec.subnets.first(),
         _ => None,
     });
-    launches.last().unwrap()
+    launches.next_back().unwrap()
 }
 
 #[test]
