@@ -33,6 +33,8 @@ pub(crate) struct World {
     pub(crate) lab: Lab,
     pub(crate) clock: Clock,
     pub(crate) shop: OnceLock<shop::Shop>,
+    /// A project on one host that trials of refusals share.
+    pub(crate) small: OnceLock<shop::Shop>,
     /// What was refused so far.
     pub(crate) table: errors::Table,
 }
@@ -71,9 +73,11 @@ fn run(name: &str, trial: fn(&World), shared: &Shared) -> Result<(), Failed> {
             Options::ephemeral(&format!("trials-{}", std::process::id())).map_err(|error| format!("{error:#}"))?;
         // Without Docker this fails at once, and names the packages that can be tested without.
         let lab = Lab::up(&options, &clock).map_err(|error| format!("{error:#}"))?;
-        Ok(World { lab, clock, shop: OnceLock::new(), table: errors::Table::default() })
+        Ok(World { lab, clock, shop: OnceLock::new(), small: OnceLock::new(), table: errors::Table::default() })
     });
     let world = world.as_ref().map_err(Failed::from)?;
+    // What a trial that failed left set is not the next one's trouble.
+    world.lab.cloud().clear_faults().map_err(|error| format!("{error:#}"))?;
     // The clock's report names the trials, so that a slow one is found.
     let outcome = world.clock.time(name, || catch_unwind(AssertUnwindSafe(|| trial(world))));
     outcome.map_err(|panic| {

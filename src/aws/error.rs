@@ -165,7 +165,7 @@ impl<'a> Asked<'a> {
             Meaning::Trouble => self
                 .error(PortErrorKind::Transient, &format!("met trouble inside AWS{tries}"))
                 .because(cause)
-                .hint("run again in a while; <https://health.aws.amazon.com/health/status> tells of trouble inside AWS"),
+                .hint("run again in a while; https://health.aws.amazon.com/health/status tells of trouble inside AWS"),
             Meaning::NoCapacity => self
                 .error(PortErrorKind::Capacity, "failed: AWS has no capacity for it")
                 .because(cause)

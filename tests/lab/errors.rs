@@ -185,6 +185,11 @@ fn settled(text: &str, project: &str) -> String {
         (r"(?-u:\b)(i|sg|ami|vpc|subnet|cmd)-[0-9a-f]{8,17}(?-u:\b)", "$1-…"),
         (r"(?-u:\b)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?-u:\b)", "…"),
         (r"sha256:[0-9a-f]{64}", "sha256:…"),
+        (r"commit `[0-9a-f]{7}`", "commit `…`"),
+        (r"GetImageBlob[0-9]+", "GetImageBlob…"),
+        // The resolver's own words, and how far a launch has come by then.
+        (r"(failed to lookup address information): [^\n]*", "$1"),
+        (r"is (pending|running) and its SSM agent", "is … and its SSM agent"),
         (r"(?-u:\b)[0-9a-f]{64}(?-u:\b)", "…"),
         (r"(?-u:\b)[0-9a-f]{40}(?-u:\b)", "…"),
         (r"(?-u:\b)(127|10)\.[0-9]+\.[0-9]+\.[0-9]+(:[0-9]+)?(?-u:\b)", "ADDRESS"),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use skipper_lab::Host;
 
-use crate::{World, shop::Shop};
+use crate::{World, errors::Section, shop::Shop};
 
 pub(crate) const TRIALS: &[(&str, fn(&World))] = &[("fleet_s_traps_are_real", fleet_s_traps_are_real)];
 
@@ -34,7 +34,10 @@ fn fleet_s_traps_are_real(world: &World) {
     // A killed fleetd cannot register until its old key expires, and its containers run on.
     host.exec("systemctl kill -s KILL --kill-whom=main fleet.service").unwrap().success().unwrap();
     wait_for(host, machines, 10, |said| said.contains("unable to communicate with etcd"));
-    shop.ship_again(world).ends_with(5).says("its orchestrator does not answer");
+    world
+        .refusal(&shop, Section::Hosts, "a fleetd that has ended", || shop.ship_again(world))
+        .ends_with(5)
+        .says("its orchestrator does not answer");
     wait_for(host, "journalctl -u fleet.service -o cat", 20, |said| said.contains("105: Key already exists"));
     wait_for(host, machines, 90, |said| said.contains("host=web_1"));
     assert_eq!(host.exec(running).unwrap().success().unwrap(), before);
@@ -56,5 +59,15 @@ fn fleet_s_traps_are_real(world: &World) {
     .success()
     .unwrap();
     wait_for(host, "docker ps -q | wc -l", 30, |said| said == "0");
-    shop.ship_again(world).ends_with(5).says("registry");
+    world
+        .refusal(&shop, Section::Hosts, "an etcd that has lost everything", || shop.ship_again(world))
+        .ends_with(5)
+        .says("registry");
+
+    // Without etcd nobody knows what should run; again nothing is taken for gone.
+    host.exec("systemctl stop etcd-member.service").unwrap().success().unwrap();
+    world
+        .refusal(&shop, Section::Hosts, "an etcd that is down", || shop.ship_again(world))
+        .ends_with(5)
+        .says("its orchestrator does not answer");
 }

@@ -501,6 +501,8 @@ fn a_pull_that_fails_is_told_by_kind() {
     assert_eq!((kind, what), (HostErrorKind::Pull, format!("{}: manifest unknown", image("0a"))));
     host.write("world/pull-says", "write /var/lib/docker/tmp/x: no space left on device\n");
     assert_eq!(said(host.pull(&[image("0a")])).0, HostErrorKind::DiskFull);
+    host.write("world/pull-says", "no matching manifest for linux/amd64 in the manifest list entries\n");
+    assert_eq!(said(host.pull(&[image("0a")])).0, HostErrorKind::Platform);
 }
 
 #[test]

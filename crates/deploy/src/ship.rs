@@ -324,14 +324,14 @@ impl Runner<'_> {
             (None, None, Err(failure)) => failure.during("observe what runs after the rollout"),
             (None, None, Ok(_)) => Failure::new(Exit::Defect, "the proof was not made"),
         };
-        if !touched_replicas {
-            return Ending { leftovers, ..Ending::from(failure) };
-        }
         if proof.as_ref().is_some_and(verdict::only_tidying_is_left) {
             let exit = if failure.exit == Exit::Refused { Exit::Refused } else { Exit::Blocked };
             let summary =
                 "the release serves on every host, and what it does not need could not be taken away".to_owned();
             return Ending { exit, summary, failure: Some(Failure { exit, ..failure }), leftovers, serves: true };
+        }
+        if !touched_replicas {
+            return Ending { leftovers, ..Ending::from(failure) };
         }
         let exit = verdict::after_failure(known.get(1), &before, state.as_ref());
         let (summary, failure) = match (exit, &state) {

@@ -95,6 +95,25 @@ impl Cloud {
         Ok(tagged.into_iter().filter(|(_, value)| value == project).map(|(id, _)| id).collect())
     }
 
+    /// The ids of the subnets of the default VPC, one a zone.
+    ///
+    /// # Errors
+    /// When the cloud does not answer.
+    pub fn subnets(&self) -> Result<Vec<String>> {
+        let query = "Action=DescribeSubnets&Version=2016-11-15";
+        let answer = self
+            .http
+            .get_with(&format!("{}/?{query}", self.url), "authorization", SCOPE)?
+            .success()
+            .context("reading the subnets")?;
+        Ok(answer
+            .body
+            .split("<subnetId>")
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once('<')?.0.to_owned()))
+            .collect())
+    }
+
     /// The names that skipper has given to instances, by instance id.
     pub(crate) fn host_names(&self) -> Result<BTreeMap<String, String>> {
         self.tagged("skipper:host").context("reading the names of the hosts")

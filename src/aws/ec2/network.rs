@@ -131,9 +131,13 @@ impl Ec2 {
         if let Some(subnet) = subnet {
             let asked = self.reads("ec2:DescribeSubnets", format!("subnet `{subnet}`"));
             let found = self.ec2.describe_subnets().subnet_ids(subnet).send().await.map_err(|error| {
-                asked
-                    .failed(&error)
-                    .hint("check `subnets:` in skipper.yml, and `region:`: a subnet belongs to one region")
+                let failed = asked.failed(&error);
+                match failed.kind {
+                    PortErrorKind::Missing | PortErrorKind::Invalid => {
+                        failed.hint("check `subnets:` in skipper.yml, and `region:`: a subnet belongs to one region")
+                    }
+                    _ => failed,
+                }
             })?;
             let vpc = found.subnets.unwrap_or_default().into_iter().find_map(|subnet| subnet.vpc_id);
             return vpc.ok_or_else(|| asked.refused(PortErrorKind::Missing, "the answer names no VPC"));

@@ -114,6 +114,8 @@ pub enum HostErrorKind {
     ArchiveHash,
     /// The disk is full.
     DiskFull,
+    /// The image does not exist for the host's architecture.
+    Platform,
     /// An image could not be pulled.
     Pull,
     /// The host has seen a script of a later lease.

@@ -29,6 +29,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nothing_makes_it_too_long_for_ec2() {
+        // 16 KB is what EC2 takes; nothing of skipper.yml is in it.
+        assert!(user_data().len() < 1024);
+    }
+
+    #[test]
     fn a_host_is_told_not_to_reboot_itself() {
         insta::assert_snapshot!(
             user_data(),

@@ -53,7 +53,7 @@ pub struct Hands<'a> {
 /// How far a plan was carried out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Execution {
-    /// The first failure, when there was one.
+    /// The failure of the first step that failed, when one did.
     pub failure: Option<Failure>,
     /// Whether it was broken off by a wish to stop.
     pub cancelled: bool,
@@ -89,6 +89,8 @@ pub async fn execute(plan: &Plan, desired: &Desired, observed: &Observed, hands:
     let mut done: BTreeSet<StepId> = BTreeSet::new();
     let mut running = FuturesUnordered::new();
     let mut in_hand: BTreeMap<StepId, (&Step, u64)> = BTreeMap::new();
+    // Where steps fail side by side, the one that stands first is told, whichever answer came first.
+    let mut first: Option<StepId> = None;
     loop {
         if hands.cancel.is_cancelled() && !waiting.is_empty() {
             execution.cancelled = true;
@@ -112,16 +114,31 @@ pub async fn execute(plan: &Plan, desired: &Desired, observed: &Observed, hands:
         let Some((id, result)) = next else { break };
         in_hand.remove(&id);
         match result {
-            Ok(()) => drop(done.insert(id)),
+            Ok(()) => {
+                done.insert(id);
+            }
             Err(failed) => {
                 execution.leave(failed.leftovers);
                 if failed.failure.exit == Exit::Cancelled {
                     execution.cancelled = true;
                 } else {
-                    execution.failure.get_or_insert(failed.failure);
+                    if first.is_none_or(|first| id < first) {
+                        first = Some(id);
+                        execution.failure = Some(failed.failure);
+                    }
                 }
             }
         }
+    }
+    if execution.failure.is_some() {
+        let launched = plan.steps.iter().filter(|step| done.contains(&step.id)).filter_map(|step| match &step.action {
+            Action::LaunchHost { host, .. } => Some(host),
+            _ => None,
+        });
+        execution.leftovers.extend(launched.filter_map(|host| {
+            let instance = known.instance(host).ok()?;
+            Some(format!("host `{host}` (`{instance}`), launched by this run; the next one goes on from it"))
+        }));
     }
     execution
 }

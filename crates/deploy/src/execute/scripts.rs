@@ -107,6 +107,7 @@ pub(super) fn host_failure(error: &HostError) -> Failure {
         HostErrorKind::ArchiveMissing => failure.hint("check `fleet.url` in skipper.yml: the hosts fetch the archive from there by themselves"),
         HostErrorKind::ArchiveHash => failure.hint("if the archive is the one you want, put its SHA-256 into `fleet.sha256`; if not, it was changed on its way or at its source"),
         HostErrorKind::DiskFull => failure.hint("give the group a larger `disk`, or remove images on the host with `docker image prune`"),
+        HostErrorKind::Platform => failure.hint("the image is not for the hosts' architecture: name one that is, or choose a `size` of the image's architecture"),
         HostErrorKind::Pull => failure.hint("the hosts pull by themselves and without credentials: the image must be public, and its registry must be reachable from the hosts"),
         HostErrorKind::Fenced => Failure { exit: Exit::Held, ..failure }.hint("another run has taken over: see `skipper lease`"),
         HostErrorKind::Other => failure,

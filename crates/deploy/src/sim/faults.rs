@@ -41,6 +41,8 @@ pub enum FaultKind {
     Denied,
     /// What it is about does not exist.
     Missing,
+    /// There is no room for what it would make.
+    Full,
     /// The run ends for good before the call.
     DiesBefore,
     /// The run ends for good when the call has had its effect.
@@ -169,6 +171,7 @@ pub(super) fn passed_on(call: &str, kind: FaultKind) -> PortError {
     let (error, what) = match kind {
         FaultKind::Denied => (PortErrorKind::Denied, "was denied"),
         FaultKind::Missing => (PortErrorKind::Missing, "is about something that does not exist"),
+        FaultKind::Full => (PortErrorKind::Capacity, "found no room"),
         FaultKind::Throttled => (PortErrorKind::Transient, "was throttled"),
         FaultKind::Malformed => match port {
             "registry" => (PortErrorKind::Other, "got an answer that is not understood"),

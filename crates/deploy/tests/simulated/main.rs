@@ -10,4 +10,5 @@ mod laws;
 mod lease;
 mod shop;
 mod stories;
+mod subnets;
 mod sweep;

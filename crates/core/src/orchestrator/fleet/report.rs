@@ -28,10 +28,11 @@ fn lines(output: &str) -> Result<Vec<Vec<String>>, HostError> {
     error.map_or(Ok(lines), Err)
 }
 
-const KINDS: [(HostErrorKind, &str); 6] = [
+const KINDS: [(HostErrorKind, &str); 7] = [
     (HostErrorKind::ArchiveMissing, "archive-missing"),
     (HostErrorKind::ArchiveHash, "archive-hash"),
     (HostErrorKind::DiskFull, "disk-full"),
+    (HostErrorKind::Platform, "platform"),
     (HostErrorKind::Pull, "pull"),
     (HostErrorKind::Fenced, "fenced"),
     (HostErrorKind::Other, "other"),

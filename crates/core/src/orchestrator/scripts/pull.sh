@@ -25,6 +25,7 @@ for failed in "$WORK"/pull.*.failed; do
   words=$(last_words "${failed%.failed}")
   case $words in
     *'no space left'*) kind=disk-full ;;
+    *'no matching manifest'* | *'does not match the specified platform'*) kind=platform ;;
     *) kind=pull ;;
   esac
   fail "$kind" "$(cat "$failed"): $words"

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 PLUGIN = "aws:runShellScript"
 STDOUT_LIMIT, STDERR_LIMIT, LISTED_LIMIT = 24_000, 8_000, 2_500
 # What is left of an output that a fault cuts.
-CUT_LIMIT = 200
+CUT_LIMIT = 60
 TRUNCATED = "\n--output truncated--"
 ERROR_TITLE = "\n----------ERROR-------\n"
 FINAL = {"Success", "Failed", "TimedOut", "Cancelled"}
