@@ -7,18 +7,20 @@ use std::{collections::BTreeMap, time::Duration};
 use skipper_core::lease::{Chain, Claim, Entry, Holder, Look, State, Tenure, Timing};
 use stateright::{Checker, Model, Property};
 
-/// A tick is a second: beats every second, valid for three, taken over after four, calls of one.
+/// A tick is a second. What matters is that a lease is taken over later than it lapses, so both are as short as can be.
 const TIMING: Timing = Timing {
     beat: Duration::from_secs(1),
-    valid: Duration::from_secs(3),
-    stale: Duration::from_secs(4),
+    valid: Duration::from_secs(1),
+    stale: Duration::from_secs(2),
     call: Duration::from_secs(1),
 };
 
-/// What is looked at: so many runs, for so many ticks.
+/// What is looked at: so many runs for so many ticks, each of which loses so many requests or replies.
 struct Runs {
     runs: usize,
     ticks: u64,
+    losses: u8,
+    timing: Timing,
 }
 
 /// The store, the clock, and the runs.
@@ -36,8 +38,9 @@ struct Run {
     pending: Option<Pending>,
     /// One that nobody waits for any more, and that may still take effect.
     orphan: Option<Request>,
-    /// When it beat last: once a tick is often enough.
-    beat_at: Option<u64>,
+    /// When it beat or looked again last: once a tick is often enough.
+    acted: Option<u64>,
+    lost: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -94,7 +97,7 @@ impl Model for Runs {
     type Action = Happens;
 
     fn init_states(&self) -> Vec<World> {
-        let idle = Run { phase: Phase::Idle, pending: None, orphan: None, beat_at: None };
+        let idle = Run { phase: Phase::Idle, pending: None, orphan: None, acted: None, lost: 0 };
         vec![World { now: 0, store: BTreeMap::new(), runs: vec![idle; self.runs] }]
     }
 
@@ -109,17 +112,17 @@ impl Model for Runs {
         let first_idle = world.runs.iter().position(|run| run.phase == Phase::Idle);
         actions.extend(first_idle.map(Happens::Start));
         for (index, run) in world.runs.iter().enumerate() {
+            let has_acted = run.acted == Some(world.now);
             match (&run.phase, &run.pending) {
-                (Phase::Claiming(_), None) => actions.push(Happens::LookAgain(index)),
+                (Phase::Claiming(_), None) if !has_acted => actions.push(Happens::LookAgain(index)),
                 (Phase::Holding(_), None) => {
                     actions.push(Happens::Release(index));
-                    actions.extend((run.beat_at != Some(world.now)).then_some(Happens::Beat(index)));
+                    actions.extend((!has_acted).then_some(Happens::Beat(index)));
                 }
-                (_, Some(Pending { reply: None, .. })) => {
-                    actions.extend([Happens::Lands(index), Happens::GivenUp(index)]);
-                }
-                (_, Some(Pending { reply: Some(_), .. })) => {
-                    actions.extend([Happens::Arrives(index), Happens::GivenUp(index)]);
+                (_, Some(pending)) => {
+                    let next = if pending.reply.is_none() { Happens::Lands } else { Happens::Arrives };
+                    actions.push(next(index));
+                    actions.extend((run.lost < self.losses).then_some(Happens::GivenUp(index)));
                 }
                 _ => {}
             }
@@ -141,7 +144,10 @@ impl Model for Runs {
                 world.runs[index].phase = Phase::Claiming(Claim::new(holder(), index.to_string()));
                 world.send(index, Request::List);
             }
-            Happens::LookAgain(index) => world.send(index, Request::List),
+            Happens::LookAgain(index) => {
+                world.runs[index].acted = Some(before.now);
+                world.send(index, Request::List);
+            }
             Happens::Beat(index) => {
                 let Phase::Holding(tenure) = &mut world.runs[index].phase else { return None };
                 if tenure.permits(Duration::from_secs(before.now)).is_err() {
@@ -149,14 +155,14 @@ impl Model for Runs {
                     return Some(world);
                 }
                 let (number, entry) = (tenure.number(), tenure.beat());
-                world.runs[index].beat_at = Some(before.now);
+                world.runs[index].acted = Some(before.now);
                 world.send(index, Request::Write(number, entry));
             }
             Happens::Release(index) => {
                 let Phase::Holding(tenure) = &world.runs[index].phase else { return None };
                 let request = Request::Write(tenure.number(), tenure.release(true));
-                world.runs[index].phase = Phase::Gone;
-                world.send(index, request);
+                // Nobody waits for it.
+                world.runs[index] = Run { phase: Phase::Gone, orphan: Some(request), ..world.runs[index].clone() };
             }
             Happens::Lands(index) => {
                 let mut pending = world.runs[index].pending.take()?;
@@ -165,10 +171,11 @@ impl Model for Runs {
             }
             Happens::Arrives(index) => {
                 let Pending { request, sent, reply } = world.runs[index].pending.take()?;
-                world.arrives(index, &request, sent, reply?);
+                world.arrives(index, &request, sent, reply?, &self.timing);
             }
             Happens::GivenUp(index) => {
                 let Pending { request, reply, .. } = world.runs[index].pending.take()?;
+                world.runs[index].lost += 1;
                 if reply.is_none() && request != Request::List {
                     // One such request a run is enough: an earlier one lands no more.
                     world.runs[index].orphan = Some(request);
@@ -223,11 +230,11 @@ impl World {
         Reply::Done
     }
 
-    fn arrives(&mut self, index: usize, request: &Request, sent: u64, reply: Reply) {
+    fn arrives(&mut self, index: usize, request: &Request, sent: u64, reply: Reply, timing: &Timing) {
         let (sent, now) = (Duration::from_secs(sent), Duration::from_secs(self.now));
         match (&mut self.runs[index].phase, request, reply) {
             (Phase::Claiming(claim), Request::List, Reply::Listed(listed)) => {
-                match claim.look(&listed.into_iter().collect::<Chain>(), &TIMING, sent, now) {
+                match claim.look(&listed.into_iter().collect::<Chain>(), timing, sent, now) {
                     Look::Create { number, entry, .. } => self.send(index, Request::Create(number, entry)),
                     Look::Held { .. } => {}
                     Look::Mine(tenure) => self.runs[index].phase = Phase::Holding(tenure),
@@ -244,11 +251,11 @@ fn holder() -> Holder {
     Holder { who: String::new(), command: String::new(), revision: None, run_url: None, since: String::new() }
 }
 
-fn check(runs: usize, ticks: u64) {
+fn check(runs: usize, ticks: u64, losses: u8) {
     let began = std::time::Instant::now();
-    let checker = Runs { runs, ticks }.checker().threads(2).spawn_bfs().join();
+    let checker = Runs { runs, ticks, losses, timing: TIMING }.checker().threads(2).target_state_count(8_000_000).spawn_bfs().join();
     println!(
-        "{runs} runs, {ticks} ticks: {} states, {} of them distinct, {} deep, in {:.1?}",
+        "{runs} runs, {ticks} ticks, {losses} losses: {} states, {} of them distinct, {} deep, in {:.1?}",
         checker.state_count(),
         checker.unique_state_count(),
         checker.max_depth(),
@@ -259,7 +266,6 @@ fn check(runs: usize, ticks: u64) {
 
 #[test]
 fn try_it() {
-    let runs: usize = std::env::var("RUNS").unwrap().parse().unwrap();
-    let ticks: u64 = std::env::var("TICKS").unwrap().parse().unwrap();
-    check(runs, ticks);
+    let number = |name| std::env::var(name).unwrap().parse::<u64>().unwrap();
+    check(number("RUNS") as usize, number("TICKS"), number("LOSSES") as u8);
 }

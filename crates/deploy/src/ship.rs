@@ -100,7 +100,7 @@ impl From<Failure> for Ending {
             Exit::Blocked => "blocked; what serves is unchanged",
             Exit::BadInput => "bad input; nothing was touched",
             Exit::Cancelled => "cancelled",
-            Exit::Held => "another run holds the lease; this one changed nothing",
+            Exit::Held => "this run does not hold the lease; what serves is unchanged",
             Exit::Defect => "stopped by a defect in skipper; what was under way may be half done",
             _ => "failed",
         };

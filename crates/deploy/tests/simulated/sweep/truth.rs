@@ -122,7 +122,7 @@ pub(crate) fn judge(
         Exit::Serves => asked,
         Exit::Restored => !before.is_empty() && before.is_subset(&now) && !asked,
         Exit::Blocked | Exit::Refused => *before == now || (asked && finished.summary.contains("the release serves")),
-        Exit::BuildFailed => *before == now,
+        Exit::BuildFailed | Exit::Held => *before == now,
         Exit::Degraded => unseen || (!asked && (before.is_empty() || !before.is_subset(&now))),
         Exit::Cancelled => true,
         _ => false,
