@@ -95,9 +95,10 @@ seconds() {
   printf '%d.%03d' "$(($1 / 1000))" "$(($1 % 1000))"
 }
 
-# exclusive: one script at a time changes a host; a second delivery waits and then finds the work done.
+# exclusive [WORK]: one script at a time changes a host; a second delivery waits and then finds the work done. What a
+# script does that is in no other's way has a lock of its own.
 exclusive() {
-  exec 9>"$ROOT/run/skipper.lock"
+  exec 9>"$ROOT/run/skipper${1:+-$1}.lock"
   flock -w 900 9 || fail other 'another skipper script has held the lock of this host for 15 minutes'
 }
 

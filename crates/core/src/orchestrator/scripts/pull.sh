@@ -1,7 +1,8 @@
 # shellcheck shell=sh
 # Fetches this host's images, side by side; what is there already is left alone.
 read_table
-exclusive
+# The host is being configured meanwhile.
+exclusive pull
 
 # pull IMAGE FILE: its last words are in FILE where it fails.
 pull() {
