@@ -53,13 +53,20 @@ pub(super) fn compare(
 }
 
 /// The numbers of each service's replicas that are taken.
-struct Numbers(BTreeMap<ServiceName, BTreeSet<u32>>);
+struct Numbers(BTreeMap<ServiceName, Taken>);
+
+#[derive(Default)]
+struct Taken {
+    numbers: BTreeSet<u32>,
+    /// Every number up to this one is taken: none is ever given back.
+    up_to: u32,
+}
 
 impl Numbers {
     fn new(observed: &Observed) -> Self {
-        let mut taken: BTreeMap<ServiceName, BTreeSet<u32>> = BTreeMap::new();
+        let mut taken: BTreeMap<ServiceName, Taken> = BTreeMap::new();
         for (_, replica) in observed.replicas() {
-            taken.entry(replica.replica.service.clone()).or_default().insert(replica.replica.number);
+            taken.entry(replica.replica.service.clone()).or_default().numbers.insert(replica.replica.number);
         }
         Self(taken)
     }
@@ -67,8 +74,9 @@ impl Numbers {
     /// The lowest free number, taken from now on.
     fn take(&mut self, service: &ServiceName) -> u32 {
         let taken = self.0.entry(service.clone()).or_default();
-        let number = (1..).find(|number| !taken.contains(number)).unwrap_or(u32::MAX);
-        taken.insert(number);
+        let after = taken.up_to.saturating_add(1);
+        let number = (after..).find(|number| !taken.numbers.contains(number)).unwrap_or(u32::MAX);
+        taken.up_to = number;
         number
     }
 }
