@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::binaries::target_folder;
 use crate::docker::last_lines;
-use crate::lab::Lab;
+use crate::lab::{Lab, REGION};
 
 /// An installed `aws`.
 pub(super) struct AwsCli {
@@ -37,10 +37,17 @@ impl AwsCli {
         Ok(said.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
     }
 
+    /// What `aws` needs in its environment to meet the lab: it does not read `AWS_REGION`, as newer SDKs do.
+    pub(super) fn environment(lab: &Lab) -> Vec<(String, String)> {
+        let mut environment = lab.environment();
+        environment.push(("AWS_DEFAULT_REGION".to_owned(), REGION.to_owned()));
+        environment
+    }
+
     /// Terminates instances of the lab.
     pub(super) fn terminate(&self, lab: &Lab, instances: &[String]) -> Result<()> {
         let mut command = Command::new(self.bin().join("aws"));
-        command.envs(lab.environment()).args(["ec2", "terminate-instances", "--instance-ids"]).args(instances);
+        command.envs(Self::environment(lab)).args(["ec2", "terminate-instances", "--instance-ids"]).args(instances);
         run(&mut command).map(drop)
     }
 }

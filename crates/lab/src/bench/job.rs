@@ -185,7 +185,7 @@ impl Contest<'_> {
             .env("PATH", path)
             .env("HOME", home.path())
             .envs(std::env::var_os("DOCKER_HOST").map(|host| ("DOCKER_HOST", host)))
-            .envs(self.lab.environment())
+            .envs(AwsCli::environment(self.lab))
             .envs([
                 ("APP", name),
                 ("REGISTRY", &self.lab.topology().registry()),
