@@ -2,6 +2,7 @@
 //! the process has used at most. `cargo lab bench plan` runs it.
 //!
 //! usage: `plan_many first|update|nothing`
+#![expect(clippy::disallowed_methods, reason = "this measures core, and is none of it")]
 
 use std::{
     collections::BTreeMap,

@@ -42,10 +42,8 @@ impl Unit {
     /// not change runs on through any number of commits.
     pub fn new(scope: &Scope, spec: &ReplicaSpec) -> Self {
         let probe = Probe::from(&spec.service.healthcheck);
-        let stem = format!("{}-{}", scope.stem(), spec.replica);
         let words = words(scope, spec, &probe);
-        let hash = hex_digest(render(scope, spec, &words, &stem).as_bytes());
-        let name = format!("{stem}-{}", &hash[..8]);
+        let name = name(scope, spec, &words);
         Self {
             text: render(scope, spec, &words, &name),
             handle: Handle(format!("{name}.service")),
@@ -55,6 +53,12 @@ impl Unit {
             bindings: spec.bindings.clone(),
             probe,
         }
+    }
+
+    /// The name of the unit that [`Unit::new`] writes, for those who need no more of it.
+    pub fn handle_of(scope: &Scope, spec: &ReplicaSpec) -> Handle {
+        let words = words(scope, spec, &Probe::from(&spec.service.healthcheck));
+        Handle(format!("{}.service", name(scope, spec, &words)))
     }
 
     /// Reads a unit that [`Unit::new`] wrote; nothing for any other text.
@@ -96,6 +100,13 @@ pub(super) fn read_binding(word: &str) -> Option<Binding> {
 pub(super) fn read_probe(label: &str) -> Option<String> {
     let label = systemd_unword(label)?;
     Some(label.strip_prefix(PROBE_LABEL)?.strip_prefix('=')?.to_owned())
+}
+
+/// The unit's name without its suffix; the hash is of its contents under a name without one.
+fn name(scope: &Scope, spec: &ReplicaSpec, words: &str) -> String {
+    let stem = format!("{}-{}", scope.stem(), spec.replica);
+    let hash = hex_digest(render(scope, spec, words, &stem).as_bytes());
+    format!("{stem}-{}", &hash[..8])
 }
 
 /// What the command line says after the container's name. One word a line: no line gets long by the number of words, and a
