@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     version,
     about,
     after_help = "Exit codes: 0 the release serves, 1 a defect, 2 bad input, 3 refused, 4 build or push failed, \
-5 blocked, 6 failed and the previous release serves, 7 degraded, 8 cancelled."
+5 blocked, 6 failed and the previous release serves, 7 degraded, 8 cancelled, 9 another run holds the lease."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -31,6 +31,10 @@ pub(crate) enum Command {
     Ps,
     /// Check skipper.yml
     Check,
+    /// Show who holds the lease of the environment, or break it
+    Lease(Lease),
+    /// Show what was rolled out, when, from which commit, and how it ended
+    Releases,
     /// Render the log and the comment of a past run from its events
     Replay {
         /// The file of events, one JSON object a line
@@ -53,6 +57,9 @@ pub(crate) struct Common {
     /// Print nothing but errors and what was asked for
     #[arg(long, short, visible_alias = "silent", global = true)]
     pub(crate) quiet: bool,
+    /// How long a host may take to come online [default: 6m]
+    #[arg(long, global = true, value_name = "DURATION")]
+    pub(crate) host_timeout: Option<String>,
     /// Keep the run's events in this file, one JSON object a line
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
@@ -74,6 +81,17 @@ pub(crate) struct Ship {
     /// Build even what the registry has for this commit or these inputs
     #[arg(long)]
     pub(crate) rebuild: bool,
+    /// Wait while another run holds the lease [default with no value: 1h]
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+    pub(crate) wait: Option<String>,
+}
+
+/// Flags of `lease`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Lease {
+    /// Take the lease from a run that is known to be gone; one that still works stops changing anything
+    #[arg(long = "break")]
+    pub(crate) break_it: bool,
 }
 
 /// What is written to standard output.

@@ -7,11 +7,11 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let cli = match skipper::cli::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let bad = error.use_stderr();
-            // Help and version are no failures; where they cannot be written nobody can be told.
-            let _ = error.print();
-            return ExitCode::from(if bad { skipper_core::exit::Exit::BadInput.code() } else { 0 });
+        Err(error) if error.use_stderr() => return skipper::commands::refuse(&error),
+        // Help and version are no failures; where they cannot be written nobody can be told.
+        Err(wanted) => {
+            let _ = wanted.print();
+            return ExitCode::SUCCESS;
         }
     };
     skipper::commands::main(cli)

@@ -6,7 +6,9 @@
     reason = "a trial that cannot go on has failed, and says why"
 )]
 
-#[path = "lab/refusals.rs"]
+#[path = "lab/errors.rs"]
+mod errors;
+#[path = "lab/refusals/mod.rs"]
 mod refusals;
 #[path = "lab/shop.rs"]
 mod shop;
@@ -29,6 +31,8 @@ pub(crate) struct World {
     pub(crate) lab: Lab,
     pub(crate) clock: Clock,
     pub(crate) shop: OnceLock<shop::Shop>,
+    /// What was refused so far.
+    pub(crate) table: errors::Table,
 }
 
 /// Made by whichever trial comes first; the failure to make it is the failure of every trial.
@@ -39,16 +43,20 @@ fn main() -> ExitCode {
     // The trials share two processors with every host of the lab: side by side they would only wait for each other.
     arguments.test_threads = Some(1);
     let shared: Shared = Arc::default();
-    let trials = stories::TRIALS.iter().chain(refusals::TRIALS).chain(traps::TRIALS);
+    let trials = stories::TRIALS.iter().chain(refusals::TRIALS.iter().copied().flatten()).chain(traps::TRIALS);
     let trials = trials.map(|(name, trial)| {
         let shared = Arc::clone(&shared);
         Trial::test(*name, move || run(name, *trial, &shared))
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    if let Some(Ok(world)) = Arc::into_inner(shared).and_then(OnceLock::into_inner) {
-        eprintln!("{}", world.clock.report());
-        // Taking the lab down is waited for.
-        drop(world.lab);
+    let Some(Ok(world)) = Arc::into_inner(shared).and_then(OnceLock::into_inner) else { return conclusion.exit_code() };
+    eprintln!("{}", world.clock.report());
+    // Taking the lab down is waited for.
+    drop(world.lab);
+    let whole = conclusion.num_filtered_out == 0 && !conclusion.has_failed();
+    if let Err(drift) = world.table.settle(whole) {
+        eprintln!("{drift}");
+        return ExitCode::FAILURE;
     }
     conclusion.exit_code()
 }
@@ -61,7 +69,7 @@ fn run(name: &str, trial: fn(&World), shared: &Shared) -> Result<(), Failed> {
             Options::ephemeral(&format!("trials-{}", std::process::id())).map_err(|error| format!("{error:#}"))?;
         // Without Docker this fails at once, and names the packages that can be tested without.
         let lab = Lab::up(&options, &clock).map_err(|error| format!("{error:#}"))?;
-        Ok(World { lab, clock, shop: OnceLock::new() })
+        Ok(World { lab, clock, shop: OnceLock::new(), table: errors::Table::default() })
     });
     let world = world.as_ref().map_err(Failed::from)?;
     // The clock's report names the trials, so that a slow one is found.

@@ -15,10 +15,36 @@ use aws_sdk_ec2::{
 };
 use skipper_deploy::ports::{PortError, PortErrorKind};
 
+use super::calls::ATTEMPT;
+
 /// Characters of a text of AWS that are shown.
-const SHOWN: usize = 300;
+const SHOWN: usize = 400;
 
 const SET_CREDENTIALS: &str = "set `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, for temporary credentials, `AWS_SESSION_TOKEN`; in a workflow the action `aws-actions/configure-aws-credentials` does it";
+
+const SET_CLOCK: &str =
+    "set the clock of this machine (by NTP): AWS refuses requests whose time is more than five minutes from its own";
+
+/// The regions that every account has; all others are off until the account enables them ("Enable or disable AWS Regions in your account").
+const ENABLED_REGIONS: [&str; 17] = [
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-north-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+];
 
 /// What was asked of AWS, for the message when it fails.
 pub(super) struct Asked<'a> {
@@ -60,7 +86,8 @@ impl<'a> Asked<'a> {
         let mapped = match error {
             SdkError::ServiceError(_) | SdkError::ResponseError(_) => {
                 let text = error.meta().message().unwrap_or_default();
-                self.answered(meaning(code, status.unwrap_or_default()), code, text, status)
+                let answer = Answer { code, text, status, tries: tries(error.raw_response()) };
+                self.answered(meaning(code, status.unwrap_or_default()), &answer)
             }
             SdkError::ConstructionFailure(_) => {
                 chain(self.error(PortErrorKind::Invalid, "could not be written"), error)
@@ -78,55 +105,127 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn answered(&self, meaning: Meaning, code: &str, text: &str, status: Option<u16>) -> PortError {
-        let cause = match (code, shown(text)) {
-            ("", _) => format!("HTTP status {}", status.unwrap_or_default()),
-            (code, _) if QUOTE_THE_REQUEST.contains(&code) => code.to_owned(),
-            (code, text) if text.is_empty() => shown(code),
-            (code, text) => format!("{}: {text}", shown(code)),
-        };
+    fn answered(&self, meaning: Meaning, answer: &Answer<'_>) -> PortError {
+        let Answer { code, text, tries, .. } = answer;
+        let cause = answer.cause();
         match meaning {
+            Meaning::Credentials if answer.is_about_time() => {
+                let message = format!("AWS does not accept the time of the request (`{}` in `{}`)", self.action, self.region);
+                PortError::new(PortErrorKind::Denied, message).because(cause).hint(SET_CLOCK)
+            }
             Meaning::Credentials => {
                 let message = format!("AWS does not accept the credentials (`{}` in `{}`)", self.action, self.region);
-                let hint = match code {
+                let hint = match *code {
                     "ExpiredToken" | "ExpiredTokenException" => {
                         "the credentials have expired: get new ones, and let them live longer than a deployment takes"
                     }
-                    "RequestExpired" | "RequestTimeTooSkewed" => {
-                        "the machine's clock is wrong, or the credentials have expired"
-                    }
                     _ => SET_CREDENTIALS,
                 };
-                PortError::new(PortErrorKind::Denied, message).because(cause).hint(hint)
+                let denied = PortError::new(PortErrorKind::Denied, message).because(cause).hint(hint);
+                self.enabled_region(denied)
             }
             Meaning::Denied => {
                 let action = refused_action(text).unwrap_or(self.action);
-                let message = format!("AWS denied `{}` for {} in `{}`", self.action, self.object, self.region);
-                PortError::new(PortErrorKind::Denied, message)
-                    .because(cause)
-                    .hint(format!("allow `{action}` for the role or user whose credentials the run has"))
+                let message = format!("AWS denied `{action}` for {} in `{}`", self.object, self.region);
+                let on = refused_resource(text).map(|resource| format!(" on `{resource}`")).unwrap_or_default();
+                let denied = PortError::new(PortErrorKind::Denied, message).because(cause);
+                let denied = if *code == "Blocked" {
+                    denied.hint("the account is blocked: ask AWS's support")
+                } else if text.contains("explicit deny") {
+                    denied.hint(format!(
+                        "a policy forbids `{action}`{on} explicitly, and nothing else can allow it: change that policy"
+                    ))
+                } else {
+                    denied.hint(format!("allow `{action}`{on} for the role or user whose credentials the run has"))
+                };
+                match text.split_once(ENCODED) {
+                    None => denied,
+                    Some((_, encoded)) => {
+                        tracing::debug!("AWS's encoded reason: {encoded}");
+                        denied.hint(
+                            "AWS's whole reason is encoded: run with debug logging (`RUNNER_DEBUG=1`) to see it, and read it with \
+                             `aws sts decode-authorization-message`",
+                        )
+                    }
+                }
             }
-            Meaning::Throttled => {
-                self.error(PortErrorKind::Transient, "was throttled").because(cause).hint("run again in a minute")
-            }
+            Meaning::Throttled => self
+                .error(PortErrorKind::Transient, &format!("was throttled{tries}"))
+                .because(cause)
+                .hint("run again in a minute; if it stays so, see what else of the account calls AWS so often"),
             Meaning::Trouble if self.changes => self
-                .error(PortErrorKind::Unclear, "met trouble inside AWS, and may have been carried out")
+                .error(PortErrorKind::Unclear, &format!("met trouble inside AWS{tries}, and may have been carried out"))
                 .because(cause),
-            Meaning::Trouble => self.error(PortErrorKind::Transient, "met trouble inside AWS").because(cause),
+            Meaning::Trouble => self
+                .error(PortErrorKind::Transient, &format!("met trouble inside AWS{tries}"))
+                .because(cause)
+                .hint("run again in a while; <https://health.aws.amazon.com/health/status> tells of trouble inside AWS"),
             Meaning::NoCapacity => self
                 .error(PortErrorKind::Capacity, "failed: AWS has no capacity for it")
                 .because(cause)
-                .hint("run again later, or choose another `size` or a subnet in another availability zone"),
+                .hint("run again later, choose another `size`, or name `subnets` in more availability zones: they are tried in turn"),
+            Meaning::NotOffered => self
+                .error(PortErrorKind::Capacity, "failed: AWS does not offer it there")
+                .because(cause)
+                .hint("choose another `size`, or name `subnets` in more availability zones: they are tried in turn"),
             Meaning::Quota => self
-                .error(PortErrorKind::Capacity, "failed: a quota of the account is used up")
+                .error(PortErrorKind::Quota, "failed: a quota of the account is used up")
                 .because(cause)
                 .hint("ask AWS for a higher quota (Service Quotas in the console), or free some of it"),
-            Meaning::Kind(kind) => self.error(kind, "failed").because(cause),
+            Meaning::Kind(kind) => {
+                let failed = self.error(kind, "failed").because(cause);
+                if *code == "OptInRequired" && !self.changes { self.enabled_region(failed) } else { failed }
+            }
         }
+    }
+
+    /// What a region that is off answers looks like wrong credentials.
+    fn enabled_region(&self, error: PortError) -> PortError {
+        if ENABLED_REGIONS.contains(&self.region) {
+            return error;
+        }
+        error.hint(format!(
+            "if they are right, `{}` may be off for the account: enable it (Account, AWS Regions in the console), or correct `region`",
+            self.region
+        ))
     }
 
     fn error(&self, kind: PortErrorKind, how: &str) -> PortError {
         PortError::new(kind, format!("`{}` for {} in `{}` {how}", self.action, self.object, self.region))
+    }
+}
+
+/// What AWS answered in place of what was asked for.
+struct Answer<'a> {
+    code: &'a str,
+    text: &'a str,
+    status: Option<u16>,
+    tries: String,
+}
+
+impl Answer<'_> {
+    fn cause(&self) -> String {
+        match (self.code, shown(self.text)) {
+            ("", _) => format!("HTTP status {}", self.status.unwrap_or_default()),
+            (code, _) if QUOTE_THE_REQUEST.contains(&code) && !self.is_about_time() => code.to_owned(),
+            (code, text) if text.is_empty() => shown(code),
+            (code, text) => format!("{}: {text}", shown(code)),
+        }
+    }
+
+    /// Signatures hold for five minutes: a clock that is off looks like a signature that is wrong.
+    fn is_about_time(&self) -> bool {
+        matches!(self.code, "RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture")
+            || QUOTE_THE_REQUEST.contains(&self.code)
+                && ["Signature expired:", "Signature not yet current:"].iter().any(|words| self.text.starts_with(words))
+    }
+}
+
+/// How often an answer was asked for, as it reads after "was throttled".
+fn tries(answer: Option<&HttpResponse>) -> String {
+    match answer.and_then(|answer| answer.headers().get(ATTEMPT)) {
+        None | Some("1") => String::new(),
+        Some(tries) => format!(" {tries} times"),
     }
 }
 
@@ -139,6 +238,8 @@ enum Meaning {
     /// Something broke inside AWS; a change may have been made.
     Trouble,
     NoCapacity,
+    /// Not in the zone that was asked for.
+    NotOffered,
     Quota,
     Kind(PortErrorKind),
 }
@@ -159,6 +260,7 @@ fn meaning(code: &str, status: u16) -> Meaning {
         | "ExpiredTokenException"
         | "RequestExpired"
         | "RequestTimeTooSkewed"
+        | "RequestInTheFuture"
         | "SignatureDoesNotMatch"
         | "InvalidSignatureException"
         | "IncompleteSignature"
@@ -188,7 +290,7 @@ fn meaning(code: &str, status: u16) -> Meaning {
         "InternalError" | "InternalFailure" | "InternalServerError" | "InternalServiceError" | "ServiceFailure" => {
             Meaning::Trouble
         }
-        "Unsupported" => Meaning::NoCapacity,
+        "Unsupported" => Meaning::NotOffered,
         "NoSuchEntity"
         | "InvalidInstanceId"
         | "ParameterNotFound"
@@ -218,6 +320,17 @@ fn no_credentials(missing: &CredentialsError) -> PortError {
     chain(PortError::new(PortErrorKind::Denied, "no usable AWS credentials were found").hint(SET_CREDENTIALS), missing)
 }
 
+/// What precedes the part of a refusal that only AWS can read.
+const ENCODED: &str = "Encoded authorization failure message: ";
+
+/// The ARN that AWS names in its refusal.
+fn refused_resource(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("on resource: ")?;
+    let resource = rest.split_whitespace().next()?;
+    let is_arn = resource.starts_with("arn:") && resource.len() <= 200;
+    (is_arn && resource.chars().all(|char| char.is_ascii_graphic() && char != '`')).then_some(resource)
+}
+
 /// The action that AWS names in its refusal; launching needs `iam:PassRole` and `ec2:CreateTags` besides its own.
 fn refused_action(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once("to perform: ")?;
@@ -231,7 +344,7 @@ fn refused_action(text: &str) -> Option<&str> {
 
 /// One line, without control characters, of bearable length, and without the part that only AWS can decode.
 pub(super) fn shown(text: &str) -> String {
-    let text = text.split("Encoded authorization failure message").next().unwrap_or_default();
+    let text = text.split(ENCODED.trim_end()).next().unwrap_or_default();
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut chars = line.chars().filter(|char| !char.is_control());
     let shown: String = chars.by_ref().take(SHOWN).collect();

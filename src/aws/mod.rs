@@ -17,7 +17,7 @@ use aws_config::{
 };
 use skipper_core::desired::Scope;
 
-use self::calls::Calls;
+use self::{calls::Calls, ec2::NoCapacity};
 pub use self::{
     ec2::Ec2,
     ssm::{ParameterStore, RunCommand},
@@ -69,7 +69,10 @@ impl Aws {
     pub fn compute(&self) -> Ec2 {
         Ec2 {
             ec2: aws_sdk_ec2::Client::from_conf(
-                aws_sdk_ec2::config::Builder::from(&self.config).interceptor(self.calls.clone()).build(),
+                aws_sdk_ec2::config::Builder::from(&self.config)
+                    .interceptor(self.calls.clone())
+                    .retry_classifier(NoCapacity)
+                    .build(),
             ),
             iam: aws_sdk_iam::Client::from_conf(
                 aws_sdk_iam::config::Builder::from(&self.config).interceptor(self.calls.clone()).build(),

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::ErrorKind,
+    io::{self, ErrorKind, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -10,10 +10,16 @@ use skipper_core::{
     config::{self, Config, Diagnostic, Severity},
     exit::Exit,
     failure::Failure,
-    render::words,
+    render::{text, words},
 };
 
 use super::output::Printer;
+
+/// More than a configuration ever needs, in bytes: a file that is larger is another one.
+const LARGEST: u64 = 1024 * 1024;
+/// Problems that are shown of one file: whoever has more does not read them all.
+const MOST_SHOWN: usize = 50;
+const NAME_THE_FILE: &str = "name the configuration with `--config` (input `config`)";
 
 /// `skipper.yml` as it stands.
 pub(crate) struct File {
@@ -21,21 +27,37 @@ pub(crate) struct File {
     source: String,
 }
 
-/// Reads the file.
+/// Reads the file, unless it cannot be a configuration.
 pub(crate) fn read(path: &Path) -> Result<File, Failure> {
-    match fs::read_to_string(path) {
-        Ok(source) => Ok(File { path: path.to_owned(), source }),
-        Err(error) => {
-            let failure = Failure::failed_to(Exit::BadInput, format!("read `{}`", path.display())).because_of(&error);
-            Err(match error.kind() {
-                ErrorKind::NotFound => failure
-                    .hint("run skipper where skipper.yml is, or name the file with `--config` (input `config`)")
-                    .hint("in a workflow, `actions/checkout` must come before"),
-                ErrorKind::InvalidData => failure.hint("the file must be UTF-8"),
-                _ => failure,
-            })
+    let failed = || Failure::failed_to(Exit::BadInput, format!("read `{}`", path.display()));
+    let unreadable = |error: io::Error| {
+        let failure = failed().because_of(&error);
+        match error.kind() {
+            ErrorKind::NotFound => failure
+                .hint("run skipper where skipper.yml is, or name the file with `--config` (input `config`)")
+                .hint("in a workflow, `actions/checkout` must come before"),
+            ErrorKind::PermissionDenied => failure.hint("let the user that skipper runs as read it"),
+            _ => failure.hint(NAME_THE_FILE),
         }
+    };
+    // Looked at before it is opened: whoever opens a pipe waits for its other end.
+    let found = fs::metadata(path).map_err(unreadable)?;
+    if !found.is_file() {
+        let what = if found.is_dir() { "it is a folder" } else { "it is no file" };
+        return Err(failed().because(what).hint(NAME_THE_FILE));
     }
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    if read.map_err(unreadable)? as u64 > LARGEST {
+        let failure = failed().because(format!("it is larger than {LARGEST} bytes, which no configuration needs"));
+        return Err(failure.hint(NAME_THE_FILE));
+    }
+    let source = String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        failed().because(format!("line {line} is not UTF-8")).hint("save the file as UTF-8")
+    })?;
+    Ok(File { path: path.to_owned(), source })
 }
 
 /// Checks the file and shows every problem at once; `asked` is whether that is all that was asked for.
@@ -46,18 +68,23 @@ pub(crate) fn check(file: &File, printer: &Printer, asked: bool) -> Result<Confi
         Err(problems) => problems,
     };
     let mut lines = Vec::new();
-    for problem in problems {
+    for problem in &problems[..problems.len().min(MOST_SHOWN)] {
         if printer.is_workflow() {
             lines.push(problem.annotation());
         }
-        lines.extend(problem.render(&file.source, false).lines().map(str::to_owned));
+        // The file's own lines are in it.
+        lines.extend(problem.render(&file.source, false).lines().map(text::line));
         lines.push(String::new());
+    }
+    if let Some(more) = problems.len().checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
+        lines.push(format!("and {} more", words::count(more, "problem")));
     }
     let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
     if errors > 0 {
-        lines.push(format!("{}: {}; nothing was touched", file.path.display(), words::count(errors, "error")));
+        let errors = words::count(errors, "error");
+        lines.push(text::line(&format!("{}: {errors}; nothing was touched", file.path.display())));
     } else if asked {
-        lines.push(format!("{} is fine", file.path.display()));
+        lines.push(text::line(&format!("{} is fine", file.path.display())));
     }
     if asked {
         printer.json(

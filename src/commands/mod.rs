@@ -1,11 +1,13 @@
 //! The commands: each gathers what it needs at the edge, lets the library work, and writes what came of it.
 
 mod check;
+mod defect;
 mod output;
+mod past;
 mod replay;
 mod run;
 
-use std::process::ExitCode;
+use std::{io::Write as _, path::Path, process::ExitCode};
 
 use skipper_core::{exit::Exit, failure::Failure, render::log::failure_lines};
 
@@ -17,14 +19,28 @@ use crate::{
 
 /// Runs the command that was asked for.
 pub fn main(cli: Cli) -> ExitCode {
-    // A panic is a defect: the default of 101 would look like something a workflow could rely on.
-    let run = std::panic::catch_unwind(|| dispatch(cli));
-    ExitCode::from(run.unwrap_or(Exit::Defect).code())
+    let printer = Printer::new(cli.common.output, is_workflow());
+    defect::watch();
+    // A run ends its own events where it can; this is for a defect around it, or in that.
+    let exit = std::panic::catch_unwind(|| dispatch(cli, printer))
+        .unwrap_or_else(|_| end_early(&defect::failure(), settings::output_file().as_deref(), printer));
+    ExitCode::from(exit.code())
 }
 
-fn dispatch(cli: Cli) -> Exit {
-    let printer =
-        Printer::new(cli.common.output, std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true"));
+/// Tells what is wrong with the command line, which may hold anything at all.
+pub fn refuse(error: &clap::Error) -> ExitCode {
+    // Where a stream cannot be written nobody can be told.
+    let _ = output::Diagnosis.write_all(error.render().to_string().as_bytes());
+    let printer = Printer::new(crate::cli::Output::Text, is_workflow());
+    output::early_outputs(settings::output_file().as_deref(), Exit::BadInput, printer);
+    ExitCode::from(Exit::BadInput.code())
+}
+
+fn is_workflow() -> bool {
+    std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true")
+}
+
+fn dispatch(cli: Cli, printer: Printer) -> Exit {
     if let Some(Command::Replay { events }) = &cli.command {
         return replay::replay(events, &printer);
     }
@@ -33,48 +49,56 @@ fn dispatch(cli: Cli) -> Exit {
         Ok(settings) => settings,
         Err(error) => {
             let failure = Failure::failed_to(Exit::BadInput, "read the settings of this run").because_of(&error);
-            return bad_input(&failure.hint(error.hint()), &printer);
+            return end_early(&failure.hint(error.hint()), settings::output_file().as_deref(), printer);
         }
     };
     start_diagnosis(settings.debug);
+    let early = |failure: &Failure| end_early(failure, settings.output_file(), printer);
     let file = match check::read(&settings.config) {
         Ok(file) => file,
-        Err(failure) => return bad_input(&failure, &printer),
+        Err(failure) => return early(&failure),
     };
-    let checked = check::check(&file, &printer, settings.command == settings::Command::Check);
-    let exit = match checked {
-        Err(exit) => exit,
-        Ok(_) if settings.command == settings::Command::Check => Exit::Serves,
-        Ok(config) => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            match runtime {
-                Ok(runtime) => {
-                    return tokio::task::LocalSet::new()
-                        .block_on(&runtime, run::run(&config, &settings, quiet, &printer));
-                }
-                Err(error) => {
-                    return bad_input(
-                        &Failure::failed_to(Exit::Defect, "start the runtime").because_of(&error),
-                        &printer,
-                    );
-                }
-            }
+    let only_check = settings.command == settings::Command::Check;
+    let config = match check::check(&file, &printer, only_check) {
+        Ok(config) if !only_check => config,
+        checked => {
+            let exit = checked.err().unwrap_or(Exit::Serves);
+            output::early_outputs(settings.output_file(), exit, printer);
+            return exit;
         }
     };
-    output::early_outputs(&settings, exit, &printer);
-    exit
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, async {
+            match settings.command {
+                settings::Command::Lease | settings::Command::Releases => past::run(&config, &settings, printer).await,
+                _ => run::run(&config, &settings, quiet, &printer).await,
+            }
+        }),
+        Err(error) => early(&Failure::failed_to(Exit::Defect, "start the runtime").because_of(&error)),
+    }
 }
 
-fn bad_input(failure: &Failure, printer: &Printer) -> Exit {
+/// Tells why a run ended before it began.
+fn end_early(failure: &Failure, outputs: Option<&Path>, printer: Printer) -> Exit {
     printer.log(&failure_lines("error", failure, printer.is_workflow()));
+    output::early_outputs(outputs, failure.exit, printer);
     failure.exit
 }
 
 /// What the command line says, in the terms of the settings.
 fn flags(cli: Cli) -> Flags {
+    let (mut wait, mut break_lease) = (None, false);
     let (command, revision, rebuild) = match cli.command {
         None => (None, None, false),
-        Some(Command::Ship(ship)) => (Some(settings::Command::Ship), ship.about.revision, ship.rebuild),
+        Some(Command::Ship(ship)) => {
+            wait = ship.wait;
+            (Some(settings::Command::Ship), ship.about.revision, ship.rebuild)
+        }
+        Some(Command::Lease(lease)) => {
+            break_lease = lease.break_it;
+            (Some(settings::Command::Lease), None, false)
+        }
+        Some(Command::Releases) => (Some(settings::Command::Releases), None, false),
         Some(Command::Plan(about)) => (Some(settings::Command::Plan), about.revision, false),
         Some(Command::Ps) => (Some(settings::Command::Ps), None, false),
         Some(Command::Check | Command::Replay { .. }) => (Some(settings::Command::Check), None, false),
@@ -86,6 +110,9 @@ fn flags(cli: Cli) -> Flags {
         revision,
         events: cli.common.events,
         rebuild,
+        wait,
+        break_lease,
+        host_timeout: cli.common.host_timeout,
     }
 }
 
@@ -94,5 +121,5 @@ fn start_diagnosis(debug: bool) {
     use tracing_subscriber::{EnvFilter, fmt};
     let default = if debug { "skipper=debug,skipper_deploy=debug,warn" } else { "error" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    fmt().with_env_filter(filter).with_writer(|| output::Diagnosis).init();
 }

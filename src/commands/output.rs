@@ -1,6 +1,6 @@
 //! The doors through which text leaves: standard output, standard error, and the runner's files.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, path::Path};
 
 use serde::Serialize;
 use serde_json::json;
@@ -8,7 +8,7 @@ use skipper_core::{
     exit::Exit,
     failure::Failure,
     progress::{ImageProgress, Progress},
-    render::{log::failure_lines, markdown},
+    render::{log::failure_lines, markdown, text},
 };
 
 use crate::{
@@ -16,6 +16,9 @@ use crate::{
     github::runner::{self, Output},
     settings::Settings,
 };
+
+/// What stands below everything that could not be told.
+const NOT_TOUCHED: &str = "the run itself is not touched by this";
 
 /// Where the log and the asked-for document go.
 ///
@@ -56,8 +59,25 @@ impl Printer {
     pub(crate) fn json(self, document: &impl Serialize) {
         if self.is_json() {
             let text = serde_json::to_string_pretty(document).unwrap_or_default();
-            write(io::stdout().lock(), &[text]);
+            // Only within a text can these stand side by side; a runner takes them for a command, and JSON reads the same in both.
+            write(io::stdout().lock(), &[text.replace("##[", "#\\u0023[")]);
         }
+    }
+}
+
+/// Standard error for diagnosis: each line of it is made harmless, whoever wrote the text in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Diagnosis;
+
+impl io::Write for Diagnosis {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        write(io::stderr().lock(), &text.lines().map(text::line).collect::<Vec<_>>());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -72,20 +92,23 @@ fn write(mut stream: impl io::Write, lines: &[String]) {
 /// Writes the outputs and the job summary of a run; what goes wrong there is said and does not fail the run.
 pub(crate) fn runner_files(settings: &Settings, progress: &Progress, printer: Printer) {
     let Some(workflow) = &settings.workflow else { return };
-    set_outputs(settings, &outputs(settings, progress), printer);
+    if let Some(file) = &workflow.output {
+        set_outputs(file, &outputs(settings, progress), printer);
+    }
     if let Some(path) = &workflow.step_summary {
         warn("write the job summary", runner::append_summary(path, &markdown::comment(progress)), printer);
     }
 }
 
 /// The outputs of a run that ended before it began.
-pub(crate) fn early_outputs(settings: &Settings, exit: Exit, printer: &Printer) {
-    set_outputs(settings, &ending(exit), *printer);
+pub(crate) fn early_outputs(file: Option<&Path>, exit: Exit, printer: Printer) {
+    if let Some(file) = file {
+        set_outputs(file, &ending(exit), printer);
+    }
 }
 
-fn set_outputs(settings: &Settings, outputs: &[(Output, String)], printer: Printer) {
-    let Some(path) = settings.workflow.as_ref().and_then(|workflow| workflow.output.as_ref()) else { return };
-    let written = runner::set_outputs(path, outputs.iter().map(|(output, value)| (*output, value.as_str())));
+fn set_outputs(file: &Path, outputs: &[(Output, String)], printer: Printer) {
+    let written = runner::set_outputs(file, outputs.iter().map(|(output, value)| (*output, value.as_str())));
     warn("write the step's outputs", written, printer);
 }
 
@@ -108,7 +131,7 @@ fn outputs(settings: &Settings, progress: &Progress) -> Vec<(Output, String)> {
         (Output::Images, (!images.is_empty()).then(|| json!(images).to_string())),
         (Output::Ps, progress.state().map(|state| json!(state.replicas).to_string())),
         (Output::CommentUrl, progress.comments.values().next().cloned()),
-        (Output::Events, settings.events.as_ref().map(|path| path.display().to_string())),
+        (Output::Events, settings.events.as_ref().map(|events| events.path.display().to_string())),
     ];
     let ending = progress.finished.iter().flat_map(|finished| ending(finished.exit));
     ending.chain(known.into_iter().filter_map(|(output, value)| Some((output, value?)))).collect()
@@ -116,7 +139,7 @@ fn outputs(settings: &Settings, progress: &Progress) -> Vec<(Output, String)> {
 
 fn warn<E: std::error::Error>(what: &str, result: Result<(), E>, printer: Printer) {
     if let Err(error) = result {
-        let failure = Failure::failed_to(Exit::Serves, what).because_of(&error);
+        let failure = Failure::failed_to(Exit::Serves, what).because_of(&error).hint(NOT_TOUCHED);
         printer.log(&failure_lines("warning", &failure, printer.is_workflow()));
     }
 }

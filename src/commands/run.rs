@@ -1,13 +1,13 @@
 //! `ship`, `plan` and `ps`: puts the adapters behind the ports and lets the run go.
 
 use std::{
-    cell::RefCell,
     fs::File,
-    io::{BufWriter, Write as _},
+    io::{self, BufWriter, Write as _},
+    panic::AssertUnwindSafe,
     path::{Path, PathBuf},
-    rc::Rc,
 };
 
+use futures::FutureExt as _;
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
 use serde_json::json;
@@ -28,6 +28,7 @@ use skipper_deploy::{
     cancel::Cancel,
     events::{Events, Listener},
     images::ImageOptions,
+    lease::Terms,
     ports::{CodeHost, PortError},
     report::Reporter,
     ship::{Runner, World},
@@ -39,21 +40,17 @@ use crate::{
     aws::Aws,
     docker::{self, Docker},
     github::GitHub,
-    settings::{Command, Settings},
+    settings::{Command, EventsFile, Settings},
 };
 
 /// Runs the command and writes what came of it.
 pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, printer: &Printer) -> Exit {
-    // One TLS provider for all; where another thread was first, that is the same one.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let docker = match connect_docker(config, settings) {
-        Ok(docker) => docker,
-        Err(error) => {
-            printer.log(&failure_lines("error", &error.failure, printer.is_workflow()));
-            output::early_outputs(settings, error.failure.exit, printer);
-            return error.failure.exit;
-        }
-    };
+    install_tls();
+    let (kept, docker) =
+        match keep_events(settings, *printer).and_then(|kept| Ok((kept, connect_docker(config, settings)?))) {
+            Ok(ready) => ready,
+            Err(failure) => return super::end_early(&failure, settings.output_file(), *printer),
+        };
     let aws = Aws::connect(&config.region).await;
     let (compute, remote, store) = (aws.compute(), aws.remote(), aws.store());
     let code_host = match connect_code_host(settings) {
@@ -73,11 +70,12 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
     let asked_for_text = matches!(settings.command, Command::Ps) && !printer.is_workflow();
     let log = log_to(*printer, quiet || asked_for_text);
     let mut listeners = vec![fold, log];
-    listeners.extend(settings.events.as_deref().and_then(|path| events_to(path, *printer)));
+    listeners.extend(kept);
     let events = Events::new(listeners);
     let cancel = Cancel::default();
     listen_for_signals(&cancel);
 
+    let terms = Terms { who: settings.who.clone(), nonce: nonce(), timing: settings.lease, wait: settings.wait };
     let runner = Runner {
         config,
         about: about(config, settings),
@@ -86,13 +84,22 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
         events: &events,
         reporter: &reporter,
         cancel: &cancel,
+        terms: &terms,
+        time: &time,
+        host_timeout: settings.host_timeout,
         calls: &|| aws.calls(),
     };
     let revision = settings.trigger.as_ref().map(|trigger| &trigger.revision);
-    let exit = match (settings.command, revision) {
-        (Command::Plan, Some(revision)) => runner.plan(revision).await,
-        (Command::Ship, Some(revision)) => runner.ship(revision).await,
-        _ => runner.ps().await,
+    let work = async {
+        match (settings.command, revision) {
+            (Command::Plan, Some(revision)) => runner.plan(revision).await,
+            (Command::Ship, Some(revision)) => runner.ship(revision).await,
+            _ => runner.ps().await,
+        }
+    };
+    let exit = match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(exit) => exit,
+        Err(_) => runner.break_off(super::defect::failure()).await,
     };
     let progress = reporter.progress();
     show(settings.command, &progress, quiet, *printer);
@@ -115,7 +122,7 @@ fn show(command: Command, progress: &Progress, quiet: bool, printer: Printer) {
                 printer.text(&plan_lines(plan).join("\n"));
             }
         }
-        Command::Ship | Command::Check => printer.json(progress),
+        Command::Ship | Command::Check | Command::Lease | Command::Releases => printer.json(progress),
     }
 }
 
@@ -128,17 +135,36 @@ fn asked_for(progress: &Progress, document: Option<impl Serialize>) -> serde_jso
 fn about(config: &Config, settings: &Settings) -> RunStarted {
     let revision = settings.trigger.as_ref().map(|trigger| trigger.revision.clone());
     let workflow = settings.workflow.as_ref();
-    let now = Timestamp::now();
     RunStarted {
         command: settings.command.as_str().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         scope: Scope { project: config.project.clone(), environment: settings.environment.clone() },
         region: config.region.clone(),
-        started_at: now.round(Unit::Second).unwrap_or(now).to_string(),
+        started_at: time(),
         run_url: workflow.map(|workflow| workflow.run_url()),
         commit_url: workflow.zip(revision.as_ref()).map(|(workflow, revision)| workflow.commit_url(revision)),
         run: workflow.map(|workflow| workflow.run()),
         revision,
+    }
+}
+
+/// One TLS provider for all; where another thread was first, that is the same one.
+pub(super) fn install_tls() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// The time of day, to the second.
+pub(super) fn time() -> String {
+    let now = Timestamp::now();
+    now.round(Unit::Second).unwrap_or(now).to_string()
+}
+
+/// By which a run knows its own lease. Without randomness the process and the moment must do.
+pub(super) fn nonce() -> String {
+    let mut bytes = [0; 16];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Err(_) => format!("{}-{}", std::process::id(), Timestamp::now().as_nanosecond()),
     }
 }
 
@@ -151,7 +177,7 @@ fn root(config: &Path) -> PathBuf {
 }
 
 /// The login is for the registries that are pushed to, and told to no other.
-fn connect_docker(config: &Config, settings: &Settings) -> Result<Docker, PortError> {
+fn connect_docker(config: &Config, settings: &Settings) -> Result<Docker, Failure> {
     let built = config.services.values().filter(|service| matches!(service.source, ImageSource::Build(_)));
     let logins = settings
         .registry_login
@@ -164,6 +190,7 @@ fn connect_docker(config: &Config, settings: &Settings) -> Result<Docker, PortEr
         logins,
         endpoints: settings.registry_endpoints.clone(),
     })
+    .map_err(|error| error.failure)
 }
 
 /// GitHub, where repository and token are known and the run is about a commit.
@@ -177,33 +204,37 @@ fn log_to(printer: Printer, quiet: bool) -> Listener {
     Box::new(move |event| printer.log(&log.lines(event)))
 }
 
-/// Keeps the events in a file, one JSON object a line; a file that cannot be written is said once and given up.
-fn events_to(path: &Path, printer: Printer) -> Option<Listener> {
-    let warn = move |what: String, error: std::io::Error| {
-        let failure = Failure::failed_to(Exit::Serves, what).because_of(&error);
-        printer.log(&failure_lines("warning", &failure, printer.is_workflow()));
-    };
+/// Keeps the events in a file, one JSON object a line; one that cannot be written is said once and given up, unless
+/// somebody asked for it and can still correct that.
+fn keep_events(settings: &Settings, printer: Printer) -> Result<Option<Listener>, Failure> {
+    let Some(EventsFile { path, asked_for }) = &settings.events else { return Ok(None) };
     let shown = path.display().to_string();
+    let warn = move |failure: &Failure| printer.log(&failure_lines("warning", failure, printer.is_workflow()));
+    let failed = |exit, what, error: &io::Error| Failure::failed_to(exit, what).because_of(error);
     let file = match File::create(path) {
         Ok(file) => file,
+        Err(error) if *asked_for => {
+            let failure = failed(Exit::BadInput, format!("create `{shown}` for the run's events"), &error);
+            return Err(failure.hint("correct `--events` (input `events`), or leave it out"));
+        }
         Err(error) => {
-            warn(format!("create `{shown}`, so the events are not kept"), error);
-            return None;
+            warn(&failed(Exit::Serves, format!("create `{shown}`, so the events are not kept"), &error));
+            return Ok(None);
         }
     };
-    let writer = Rc::new(RefCell::new(Some(BufWriter::new(file))));
-    Some(Box::new(move |event: &Event| {
-        let mut writer = writer.borrow_mut();
+    let mut writer = Some(BufWriter::new(file));
+    Ok(Some(Box::new(move |event: &Event| {
         let Some(file) = writer.as_mut() else { return };
         let written = serde_json::to_writer(&mut *file, event)
-            .map_err(std::io::Error::from)
+            .map_err(io::Error::from)
             .and_then(|()| writeln!(file))
             .and_then(|()| file.flush());
         if let Err(error) = written {
-            *writer = None;
-            warn(format!("write to `{shown}`, so the events are not kept"), error);
+            // What it still holds would be written, and fail, once more.
+            drop(writer.take().map(BufWriter::into_parts));
+            warn(&failed(Exit::Serves, format!("write to `{shown}`, so the events are not kept"), &error));
         }
-    }))
+    })))
 }
 
 /// As PID 1 of the action's container, signals that nobody handles would be ignored.

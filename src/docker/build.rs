@@ -22,7 +22,7 @@ use super::{
     context::{Context, ContextError},
     engine::engine_error,
     output::{Progress, plain},
-    trouble::{failed, kind_of_refusal, unreadable},
+    trouble::{LIMIT_HINT, failed, is_about_limits, kind_of_refusal, unreadable},
 };
 
 /// The commit an image was built from: <https://specs.opencontainers.org/image-spec/annotations/>.
@@ -99,6 +99,13 @@ fn build_error(build: &BuildRequest, error: &Error, progress: &Progress) -> Port
     });
     let kind = if is_about_base_image { kind_of_refusal(message) } else { PortErrorKind::Invalid };
     let mut failure = failed(kind, operation(build)).failure;
+    if is_about_base_image {
+        failure = failure.hint(match (kind, is_about_limits(message)) {
+            (_, true) => LIMIT_HINT,
+            (PortErrorKind::Transient, _) => "see that the registry of the base image can be reached from the Docker engine, then run again",
+            _ => "check the `FROM` of the Dockerfile: the registry has no such image, or shows it to those who log in alone",
+        });
+    }
     if let Some(step) = step {
         failure = failure.because(format!("step `{step}` failed"));
     }

@@ -4,10 +4,14 @@ use std::{fs, io, os::unix::fs::FileTypeExt, path::Path, time::Duration};
 
 use bollard::{API_DEFAULT_VERSION, ClientVersion, errors::Error};
 use http::HeaderValue;
+use skipper_core::failure::Failure;
 use skipper_deploy::ports::{PortError, PortErrorKind, PortResult};
 use tokio::sync::OnceCell;
 
-use super::trouble::{failed, refused};
+use super::{
+    output::plain,
+    trouble::{chain, failed, refused},
+};
 
 /// Where the engine listens when nothing else is said.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
@@ -15,6 +19,8 @@ const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 const OLDEST: (usize, usize) = (1, 41);
 /// Until an answer begins; how long it goes on is not limited. A build's answer begins when its context has arrived.
 const ANSWER_WITHIN: Duration = Duration::from_secs(600);
+const GONE_HINT: &str =
+    "see that the Docker engine still runs, then run again: what is built already is not built twice";
 const NO_ENGINE_HINT: &str = "building needs a Docker engine: run on a runner that has one, mount its socket at `/var/run/docker.sock`, or set `DOCKER_HOST`";
 
 /// An engine that is connected to when it is first needed.
@@ -50,7 +56,17 @@ impl Engine {
             }
         };
         let operation = format!("connect to the Docker engine at `{}`", self.host);
-        let unreachable = |error: Error| engine_error(operation.clone(), &error).hint(NO_ENGINE_HINT);
+        let unreachable = |error: Error| {
+            let hint = match refuses_us(&error) {
+                true => {
+                    "the user that skipper runs as may not use the socket: run as root, or as one of the group that owns it"
+                }
+                false => NO_ENGINE_HINT,
+            };
+            // The hint of a connection that breaks off later does not fit here.
+            let PortError { kind, failure } = engine_error(operation.clone(), &error);
+            PortError { kind, failure: Failure { hints: Vec::new(), ..failure } }.hint(hint)
+        };
         let docker = docker.map_err(unreachable)?.with_request_modifier(url_safe_credentials);
         let docker = docker.negotiate_version().await.map_err(unreachable)?;
         let ClientVersion { major_version, minor_version } = docker.client_version();
@@ -104,13 +120,17 @@ pub(super) fn engine_error(operation: String, error: &Error) -> PortError {
         Error::DockerStreamError { error } => refused(operation, error),
         Error::DockerResponseServerError { message, .. } => refused(operation, message),
         error => {
-            // The client's own words only say which library it uses.
-            let cause = std::error::Error::source(error).unwrap_or(error);
-            let mut error = failed(PortErrorKind::Transient, operation);
-            error.failure = error.failure.because_of(cause);
-            error
+            // The innermost cause says what happened, those around it only which library was in use.
+            let cause = chain(error).last().map(|cause| cause.to_string()).unwrap_or_default();
+            failed(PortErrorKind::Transient, operation).because(plain(&cause)).hint(GONE_HINT)
         }
     }
+}
+
+/// Whether the machine refuses the connection to who skipper runs as.
+fn refuses_us(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == io::ErrorKind::PermissionDenied)
 }
 
 #[cfg(test)]
@@ -147,6 +167,16 @@ mod tests {
             refusal("ssh://host".into()).await.1,
             ["skipper speaks to an engine over `unix://` or `tcp://`, not `ssh://`"]
         );
+    }
+
+    #[test]
+    fn a_socket_that_is_closed_to_us_is_told_apart() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the client's own words")]
+        struct Connect(#[source] io::Error);
+        let refused = |kind: io::ErrorKind| refuses_us(&Connect(kind.into()));
+        assert!(refused(io::ErrorKind::PermissionDenied));
+        assert!(!refused(io::ErrorKind::ConnectionRefused));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What an engine's or a registry's refusal means to a run.
 
+use std::error::Error;
+
 use skipper_core::{exit::Exit, failure::Failure};
 use skipper_deploy::ports::{PortError, PortErrorKind};
 
@@ -7,6 +9,9 @@ use super::{context::ContextError, output::plain};
 
 /// The remedy of every refusal by a registry.
 const LOGIN_HINT: &str = "give a user name and password (or token) that may read and write this repository: the inputs `registry-username` and `registry-password`";
+
+/// The remedy where a registry wants less of somebody.
+pub(super) const LIMIT_HINT: &str = "registries allow more to those they know: log in, by the inputs `registry-username` and `registry-password` or by `docker login` before this step; or run again later";
 
 /// An error of this folder: whatever it is, nothing was deployed.
 pub(super) fn failed(kind: PortErrorKind, message: impl Into<String>) -> PortError {
@@ -33,12 +38,22 @@ pub(super) fn unreadable(error: &ContextError) -> PortError {
 }
 
 /// An error with its chain of sources as causes.
-pub(super) fn described(kind: PortErrorKind, error: &dyn std::error::Error) -> PortError {
+pub(super) fn described(kind: PortErrorKind, error: &dyn Error) -> PortError {
     let mut described = failed(kind, error.to_string());
     if let Some(source) = error.source() {
         described.failure = described.failure.because_of(source);
     }
     described
+}
+
+/// An error and its sources, outermost first.
+pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
 }
 
 /// The kind of a refusal that the engine passes on from a registry as text.
@@ -84,10 +99,19 @@ pub(super) fn kind_of_refusal(message: &str) -> PortErrorKind {
     }
 }
 
+/// Whether a registry refuses because too much was asked of it.
+pub(super) fn is_about_limits(message: &str) -> bool {
+    let message = message.to_lowercase();
+    ["toomanyrequests", "too many requests"].iter().any(|words| message.contains(words))
+}
+
 /// A registry's refusal in the engine's words.
 pub(super) fn refused(operation: String, message: &str) -> PortError {
     let message = plain(message);
     let error = failed(kind_of_refusal(&message), operation).because(message.clone());
+    if is_about_limits(&message) {
+        return error.hint(LIMIT_HINT);
+    }
     if message.contains("server gave HTTP response to HTTPS client") {
         return error.hint("the engine takes a registry without TLS only from a loopback address, or when its `insecure-registries` name it");
     }

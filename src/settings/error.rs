@@ -34,6 +34,15 @@ pub enum SettingsError {
         /// What it holds.
         text: String,
     },
+    /// The time to wait for the lease is none, or too long.
+    #[error("`{0}` is not a time to wait")]
+    Wait(String),
+    /// The pace of leases is none.
+    #[error("`SKIPPER_LEASE_BEAT` is `{0}`, which is not a time between two beats")]
+    LeaseBeat(String),
+    /// The time for hosts is none, or out of bounds.
+    #[error("`{0}` is not a time that a host may take")]
+    HostTimeout(String),
     /// There is no such command.
     #[error("there is no command `{0}`")]
     Command(String),
@@ -81,6 +90,14 @@ pub enum SettingsError {
         /// Why it cannot be read.
         source: io::Error,
     },
+    /// The event file is larger than any event.
+    #[error("the event file `{}` holds {length} bytes, which no event of GitHub's does", path.display())]
+    EventSize {
+        /// Where it is.
+        path: PathBuf,
+        /// How large it is.
+        length: u64,
+    },
     /// The event file is not JSON of the right shape.
     #[error("understand the event file `{}`", path.display())]
     EventShape {
@@ -116,13 +133,16 @@ impl SettingsError {
             Self::Missing(name) => format!("GitHub's runner sets `{name}`: pass it on, or unset `GITHUB_ACTIONS` where this is not a workflow"),
             Self::NotANumber { name, .. } | Self::Url { name, .. } => format!("leave `{name}` as GitHub's runner sets it"),
             Self::NotABoolean { input, .. } => format!("write `{input}: true` or `{input}: false` below `with:`"),
+            Self::Wait(_) => "write `wait` (or `--wait=`) as `90s`, `30m` or `1h`, at most `24h`".to_owned(),
+            Self::LeaseBeat(_) => "unset it: it is for tests, and all runs of an environment must agree on it".to_owned(),
+            Self::HostTimeout(_) => "write `host-timeout` (or `--host-timeout`) as `90s` or `10m`, from `1s` to `1h`".to_owned(),
             Self::Command(_) => format!("it is one of {}", Command::ALL.map(|command| format!("`{}`", command.as_str())).join(", ")),
             Self::Environment { .. } => "correct `environment` in the workflow's `with:`, or the flag `--environment`".to_owned(),
             Self::Revision(_) => "give the full SHA with `--revision`, as `git rev-parse HEAD` prints it".to_owned(),
             Self::Sha(_) | Self::Repository(_) => "leave the variables that begin with `GITHUB_` as GitHub's runner sets them".to_owned(),
             Self::HalfALogin { missing, .. } => format!("give `{missing}` too, from a secret, or neither"),
             Self::Endpoint(_) => "write `registry.example:5000=http://10.0.0.2:5000`, several with commas between them".to_owned(),
-            Self::EventFile { .. } | Self::EventShape { .. } | Self::EventHead { .. } => {
+            Self::EventFile { .. } | Self::EventSize { .. } | Self::EventShape { .. } | Self::EventHead { .. } => {
                 "`GITHUB_EVENT_PATH` has to name the event's payload as GitHub's runner writes it; outside a workflow unset `GITHUB_ACTIONS` and give `--revision`".to_owned()
             }
             Self::ForkWithSecrets(_) => "run it on `pull_request`, where forks get no secrets, or after the merge on `push`".to_owned(),

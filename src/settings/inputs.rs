@@ -17,11 +17,15 @@ pub enum Command {
     Ps,
     /// Check `skipper.yml`.
     Check,
+    /// Show who holds the lease, or break it.
+    Lease,
+    /// Show what was rolled out.
+    Releases,
 }
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Ship, Self::Plan, Self::Ps, Self::Check];
+    pub const ALL: [Self; 6] = [Self::Ship, Self::Plan, Self::Ps, Self::Check, Self::Lease, Self::Releases];
 
     /// Its name on the command line and in the input.
     pub const fn as_str(self) -> &'static str {
@@ -30,6 +34,8 @@ impl Command {
             Self::Plan => "plan",
             Self::Ps => "ps",
             Self::Check => "check",
+            Self::Lease => "lease",
+            Self::Releases => "releases",
         }
     }
 
@@ -69,15 +75,17 @@ impl Input {
 const COMMAND: Input = Input { name: "command", default: Some("ship") };
 const CONFIG: Input = Input { name: "config", default: Some("skipper.yml") };
 const ENVIRONMENT: Input = Input { name: "environment", default: Some("production") };
+const HOST_TIMEOUT: Input = Input { name: "host-timeout", default: Some("6m") };
 const REBUILD: Input = Input { name: "rebuild", default: Some("false") };
 const REGISTRY_USERNAME: Input = Input { name: "registry-username", default: None };
 const REGISTRY_PASSWORD: Input = Input { name: "registry-password", default: None };
 const GITHUB_TOKEN: Input = Input { name: "github-token", default: None };
+const WAIT: Input = Input { name: "wait", default: None };
 const EVENTS: Input = Input { name: "events", default: None };
 
 /// Every input there is.
-pub const INPUTS: [Input; 8] =
-    [COMMAND, CONFIG, ENVIRONMENT, REBUILD, REGISTRY_USERNAME, REGISTRY_PASSWORD, GITHUB_TOKEN, EVENTS];
+pub const INPUTS: [Input; 10] =
+    [COMMAND, CONFIG, ENVIRONMENT, REBUILD, WAIT, HOST_TIMEOUT, REGISTRY_USERNAME, REGISTRY_PASSWORD, GITHUB_TOKEN, EVENTS];
 
 /// The inputs, with their defaults in place.
 pub(super) struct Inputs {
@@ -85,6 +93,8 @@ pub(super) struct Inputs {
     pub config: PathBuf,
     pub environment: String,
     pub rebuild: bool,
+    pub wait: Option<String>,
+    pub host_timeout: String,
     pub events: Option<PathBuf>,
     pub registry_login: Option<(String, Secret)>,
     pub github_token: Option<Secret>,
@@ -118,6 +128,8 @@ impl Inputs {
             config: raw.path(&CONFIG.variable()).unwrap_or_else(|| CONFIG.default.unwrap_or_default().into()),
             environment: text(ENVIRONMENT)?,
             rebuild: boolean(REBUILD, &text(REBUILD)?)?,
+            wait: raw.text(&WAIT.variable())?,
+            host_timeout: text(HOST_TIMEOUT)?,
             events: raw.path(&EVENTS.variable()),
             registry_login,
             github_token: raw.secret(&GITHUB_TOKEN.variable())?,

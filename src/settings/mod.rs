@@ -22,9 +22,10 @@ use std::{
     env,
     ffi::OsString,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use skipper_core::{image::Revision, name::EnvironmentName, secret::Secret};
+use skipper_core::{config, image::Revision, lease::Timing, name::EnvironmentName, secret::Secret};
 
 use self::inputs::Inputs;
 pub use self::{
@@ -50,6 +51,27 @@ pub struct Flags {
     pub events: Option<PathBuf>,
     /// Builds even what the registry has.
     pub rebuild: bool,
+    /// How long to wait for another run's lease.
+    pub wait: Option<String>,
+    /// Takes the lease from whoever holds it.
+    pub break_lease: bool,
+    /// How long a host may take to come online.
+    pub host_timeout: Option<String>,
+}
+
+/// The file that keeps the run's events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventsFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether somebody asked for it, by flag or input: then a run does not begin without it.
+    pub asked_for: bool,
+}
+
+/// The file that takes the outputs of the step that this process is, for a run that ends before its settings are known.
+pub fn output_file() -> Option<PathBuf> {
+    let lookup = |name: &str| env::var_os(name);
+    Workflow::output_file(&Raw(&lookup))
 }
 
 /// What the run is told, checked.
@@ -63,8 +85,18 @@ pub struct Settings {
     pub environment: EnvironmentName,
     /// Builds even what the registry has.
     pub rebuild: bool,
+    /// How long to wait for another run that holds the lease; not at all when absent.
+    pub wait: Option<Duration>,
+    /// Takes the lease from whoever holds it.
+    pub break_lease: bool,
+    /// The pace of leases, which all runs of an environment must agree on. Tests hurry it.
+    pub lease: Timing,
+    /// Who runs this, for others who find the lease held.
+    pub who: String,
+    /// How long a host may take to come online, and to answer, at most.
+    pub host_timeout: Duration,
     /// Where the run's events are written; nowhere when absent.
-    pub events: Option<PathBuf>,
+    pub events: Option<EventsFile>,
     /// The user name and password (or token) for the registries of `skipper.yml`.
     pub registry_login: Option<(String, Secret)>,
     /// What caused the run; absent for commands that are about no commit.
@@ -93,7 +125,12 @@ impl Settings {
         Self::from_lookup(flags, &here, |name| env::var_os(name))
     }
 
-    /// The same with the variables that `lookup` knows, for a process that runs in the folder `here`.
+    /// The file that takes the step's outputs.
+    pub fn output_file(&self) -> Option<&Path> {
+        self.workflow.as_ref()?.output.as_deref()
+    }
+
+    /// [`Settings::read`] with the variables that `lookup` knows, for a process that runs in the folder `here`.
     ///
     /// # Errors
     /// As [`Settings::read`].
@@ -129,7 +166,18 @@ impl Settings {
             config: flags.config.unwrap_or(inputs.config),
             environment,
             rebuild: flags.rebuild || inputs.rebuild,
-            events: flags.events.or(inputs.events).or_else(|| workflow.as_ref().and_then(Workflow::default_events)),
+            wait: flags.wait.or(inputs.wait).map(wait).transpose()?,
+            break_lease: flags.break_lease,
+            lease: pace(raw.text("SKIPPER_LEASE_BEAT")?)?,
+            who: who(&raw)?,
+            events: match flags.events.or(inputs.events) {
+                Some(path) => Some(EventsFile { path, asked_for: true }),
+                None => workflow
+                    .as_ref()
+                    .and_then(Workflow::default_events)
+                    .map(|path| EventsFile { path, asked_for: false }),
+            },
+            host_timeout: host_timeout(flags.host_timeout.unwrap_or(inputs.host_timeout))?,
             registry_login: inputs.registry_login,
             trigger,
             code_host,
@@ -143,6 +191,35 @@ impl Settings {
             workflow,
         })
     }
+}
+
+/// At most a day: a run that waits holds a runner.
+fn wait(text: String) -> Result<Duration, SettingsError> {
+    let range = Duration::ZERO..=Duration::from_secs(24 * 60 * 60);
+    config::parse_duration(&text).filter(|wait| range.contains(wait)).ok_or(SettingsError::Wait(text))
+}
+
+fn pace(text: Option<String>) -> Result<Timing, SettingsError> {
+    let Some(text) = text else { return Ok(Timing::STANDARD) };
+    let range = Duration::from_secs(1)..=Duration::from_secs(60);
+    let beat = config::parse_duration(&text).filter(|beat| range.contains(beat));
+    beat.map(Timing::of_beat).ok_or(SettingsError::LeaseBeat(text))
+}
+
+/// The one who triggered the workflow; else the user of this machine.
+fn who(raw: &Raw<'_>) -> Result<String, SettingsError> {
+    let name = |name| raw.text(name);
+    Ok(match (name("GITHUB_ACTOR")?, name("USER")?, name("HOSTNAME")?) {
+        (Some(actor), ..) => actor,
+        (None, Some(user), Some(machine)) => format!("{user} on {machine}"),
+        (None, user, machine) => user.or(machine).unwrap_or_else(|| "an unknown user".to_owned()),
+    })
+}
+
+/// Within a second and an hour: a host that takes longer does not come.
+fn host_timeout(text: String) -> Result<Duration, SettingsError> {
+    let range = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
+    config::parse_duration(&text).filter(|timeout| range.contains(timeout)).ok_or(SettingsError::HostTimeout(text))
 }
 
 /// `REGISTRY=http://HOST:PORT`, several with a comma between them.

@@ -142,11 +142,15 @@ fn flags_stand_above_inputs() {
         revision: Some(HEAD.to_owned()),
         events: Some("events.jsonl".into()),
         rebuild: true,
+        wait: Some("30m".to_owned()),
+        break_lease: false,
+        host_timeout: Some("90s".to_owned()),
     };
     let step = Process::step("push", "{}")
         .with("INPUT_COMMAND", "ps")
         .with("INPUT_CONFIG", "other.yml")
-        .with("INPUT_ENVIRONMENT", "production");
+        .with("INPUT_ENVIRONMENT", "production")
+        .with("INPUT_HOST-TIMEOUT", "10m");
     let settings = step.read_with(flags).unwrap();
     assert_eq!(
         (settings.command, settings.config.to_str(), settings.environment.as_ref()),
@@ -154,12 +158,17 @@ fn flags_stand_above_inputs() {
     );
     assert_eq!(settings.trigger.unwrap().revision.to_string(), HEAD);
     assert!(settings.rebuild);
+    assert_eq!(settings.host_timeout.as_secs(), 90);
+    assert_eq!(settings.wait.unwrap().as_secs(), 1_800);
 }
 
 #[test]
 fn inputs_that_make_no_sense_are_refused_with_what_would() {
     let refused = |name: &str, value: &str| Process::step("push", "{}").with(name, value).failure();
     assert_eq!(refused("INPUT_COMMAND", "shop"), "there is no command `shop`");
+    for time in ["soon", "0s", "2h"] {
+        assert_eq!(refused("INPUT_HOST-TIMEOUT", time), format!("`{time}` is not a time that a host may take"));
+    }
     assert_eq!(refused("INPUT_REBUILD", "yes"), "the input `rebuild` is `yes`, not `true` or `false`");
     assert!(refused("INPUT_ENVIRONMENT", "Prod!").starts_with("`Prod!` is not an environment's name: "));
     assert_eq!(
@@ -202,7 +211,11 @@ fn secrets_are_not_shown_with_the_settings() {
 fn events_go_to_the_runners_temporary_folder_where_there_is_one() {
     let step = Process::step("push", "{}");
     let folder = step.folder.path().to_str().unwrap().to_owned();
-    assert_eq!(step.with("RUNNER_TEMP", &folder).read().events, Some(Path::new(&folder).join("events.jsonl")));
+    let path = Path::new(&folder).join("events.jsonl");
+    let step = step.with("RUNNER_TEMP", &folder);
+    assert_eq!(step.read().events, Some(EventsFile { path, asked_for: false }));
+    let asked = step.with("INPUT_EVENTS", "mine.jsonl").read().events;
+    assert_eq!(asked, Some(EventsFile { path: "mine.jsonl".into(), asked_for: true }));
     assert_eq!(Process::step("push", "{}").with("RUNNER_TEMP", "/nowhere").read().events, None);
 }
 

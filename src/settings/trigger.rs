@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{BufReader, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -9,6 +10,9 @@ use serde::{Deserialize, de::IgnoredAny};
 use skipper_core::image::Revision;
 
 use super::{Raw, SettingsError, Workflow, git};
+
+/// More than any event has, in bytes.
+const LARGEST_EVENT: u64 = 64 * 1024 * 1024;
 
 /// What caused the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +121,17 @@ struct HeadRepository {
     full_name: String,
 }
 
+/// Read as it comes, so that a large one takes no memory; GitHub sends at most 25 MB.
 fn payload<T: for<'de> Deserialize<'de>>(path: &PathBuf) -> Result<T, SettingsError> {
-    let text = fs::read(path).map_err(|source| SettingsError::EventFile { path: path.clone(), source })?;
-    serde_json::from_slice(&text).map_err(|source| SettingsError::EventShape { path: path.clone(), source })
+    let unreadable = |source| SettingsError::EventFile { path: path.clone(), source };
+    let file = fs::File::open(path).map_err(unreadable)?;
+    let length = file.metadata().map_err(unreadable)?.len();
+    if length > LARGEST_EVENT {
+        return Err(SettingsError::EventSize { path: path.clone(), length });
+    }
+    let text = BufReader::new(file.take(LARGEST_EVENT));
+    serde_json::from_reader(text).map_err(|source| match source.is_io() {
+        true => unreadable(source.into()),
+        false => SettingsError::EventShape { path: path.clone(), source },
+    })
 }

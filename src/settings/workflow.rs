@@ -49,11 +49,17 @@ impl Workflow {
                 "GITHUB_SERVER_URL",
                 raw.text("GITHUB_SERVER_URL")?.unwrap_or_else(|| "https://github.com".to_owned()),
             )?,
-            output: raw.path("GITHUB_OUTPUT"),
+            output: Self::output_file(raw),
             step_summary: raw.path("GITHUB_STEP_SUMMARY"),
             // Runners before 2.329 name a folder here that a container does not have.
             temporary: raw.path("RUNNER_TEMP").filter(|folder| folder.is_dir()),
         }))
+    }
+
+    /// The file that takes the step's outputs, whatever else is wrong with the variables.
+    pub(super) fn output_file(raw: &Raw<'_>) -> Option<PathBuf> {
+        let is_step = raw.os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+        is_step.then(|| raw.path("GITHUB_OUTPUT")).flatten()
     }
 
     /// What orders two runs of the same workflow: the run, then its attempt.

@@ -87,7 +87,7 @@ impl Shop {
         self.git(&["rev-parse", "HEAD"])
     }
 
-    fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         let identity = ["-c", "user.name=trial", "-c", "user.email=trial@example.invalid"];
         let output = Command::new("git").args(identity).args(arguments).current_dir(&self.folder).output().unwrap();
         assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));

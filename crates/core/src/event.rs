@@ -18,6 +18,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     image::{PinnedImage, Revision},
+    lease::Holder,
     name::{HostName, ServiceName},
     observed::{Agent, Health, ObservedReplica},
     orchestrator::Started,
@@ -90,6 +91,20 @@ pub enum EventKind {
         plan: Plan,
         /// When, as to the run.
         moment: Moment,
+    },
+    /// Another run holds the lease, and this one waits for it, or looks whether that run still lives.
+    LeaseAwaited {
+        /// The number of the lease.
+        number: u64,
+        /// Who holds it.
+        holder: Holder,
+    },
+    /// This run holds the lease; nothing was changed before.
+    LeaseAcquired {
+        /// Its number.
+        number: u64,
+        /// Whose lease was taken over, where that run ended without giving it back.
+        over: Option<Holder>,
     },
     /// A step began.
     StepStarted {

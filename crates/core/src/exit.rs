@@ -24,6 +24,8 @@ pub enum Exit {
     Degraded,
     /// 8: cancelled.
     Cancelled,
+    /// 9: somebody else holds the lease.
+    Held,
 }
 
 impl Exit {
@@ -39,6 +41,7 @@ impl Exit {
             Self::Restored => 6,
             Self::Degraded => 7,
             Self::Cancelled => 8,
+            Self::Held => 9,
         }
     }
 
@@ -54,6 +57,7 @@ impl Exit {
             Self::Restored => "restored",
             Self::Degraded => "degraded",
             Self::Cancelled => "cancelled",
+            Self::Held => "held",
         }
     }
 }

@@ -45,7 +45,9 @@ pub(crate) fn shown(text: &str) -> String {
 /// Whether a terminal or a browser would act on the character, or hide it, instead of showing it.
 pub(crate) fn is_unprintable(char: char) -> bool {
     char.is_control()
-        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        // A soft hyphen, the Arabic and Mongolian marks, the marks of annotations, and letters that nobody sees.
+        || matches!(char, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 macro_rules! names {

@@ -324,6 +324,9 @@ pub struct Launch {
     pub generation: u32,
     /// The instance that generation became, once known.
     pub instance: Option<InstanceId>,
+    /// The subnet it was launched into, where one was named. A launch whose outcome is not known is tried there first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet: Option<String>,
 }
 
 impl Observed {

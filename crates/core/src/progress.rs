@@ -8,6 +8,7 @@ use crate::{
     event::{Event, EventKind, ImageOrigin, Moment, Outcome, RunFinished, RunStarted, StateTable},
     failure::Failure,
     image::PinnedImage,
+    lease::Holder,
     name::{HostName, ServiceName},
     orchestrator::Started,
     plan::{Plan, StepId},
@@ -24,6 +25,8 @@ pub struct Progress {
     pub plan: Option<Plan>,
     /// The plan that was made afterwards.
     pub proof: Option<Plan>,
+    /// Who holds the lease that is waited for.
+    pub awaited: Option<Holder>,
     /// How far each step is.
     pub steps: BTreeMap<StepId, StepProgress>,
     /// What ran before.
@@ -92,6 +95,8 @@ impl Progress {
             EventKind::Observed { state, moment: Moment::After } => self.after = Some(state.clone()),
             EventKind::Planned { plan, moment: Moment::Before } => self.plan = Some(plan.clone()),
             EventKind::Planned { plan, moment: Moment::After } => self.proof = Some(plan.clone()),
+            EventKind::LeaseAwaited { holder, .. } => self.awaited = Some(holder.clone()),
+            EventKind::LeaseAcquired { .. } => self.awaited = None,
             EventKind::StepStarted { step } => drop(self.steps.insert(*step, StepProgress::Started)),
             EventKind::StepFinished { step, outcome, took_ms } => {
                 self.steps.insert(*step, StepProgress::Finished { outcome: outcome.clone(), took_ms: *took_ms });

@@ -16,6 +16,9 @@ pub struct Script {
     pub body: &'static str,
 }
 
+/// The assignment that carries the number of the lease.
+const FENCE: &str = "FENCE";
+
 impl Script {
     /// The text that is sent: the assignments, each value quoted for a POSIX shell, then the body.
     pub fn text(&self) -> String {
@@ -25,6 +28,19 @@ impl Script {
         }
         text.push_str(self.body);
         text
+    }
+
+    /// The script as a run under this lease sends it: a host that has seen a later lease refuses it.
+    #[must_use]
+    pub fn fenced(&self, lease: u64) -> Self {
+        let mut fenced = self.clone();
+        fenced.header.push((FENCE, lease.to_string()));
+        fenced
+    }
+
+    /// The lease under which it was sent.
+    pub fn fence(&self) -> Option<u64> {
+        self.value(FENCE)?.parse().ok()
     }
 
     /// The value of one assignment of the header.

@@ -41,7 +41,7 @@ pub async fn release(
     let work = config.services.iter().map(|(name, service)| async move {
         let started = events.elapsed_ms();
         events.emit(EventKind::ImageStarted { service: name.clone() });
-        let one = One { name, service, revision, options, images, events };
+        let one = One { config, name, service, revision, options, images, events };
         match one.make_ready().await {
             Ok((image, origin)) => {
                 let took_ms = events.elapsed_ms() - started;
@@ -73,16 +73,17 @@ pub async fn resolve(
 ) -> Result<(Release, Vec<ServiceName>), Failure> {
     let work = config.services.iter().map(|(name, service)| async move {
         let found = match &service.source {
-            ImageSource::Tag(tag) => images.resolve(&service.repository, tag).await?,
-            ImageSource::Build(build) => match images.resolve(&service.repository, &revision.tag()).await? {
+            ImageSource::Tag(tag) => Some(external(name, service, tag, images).await?),
+            ImageSource::Build(build) => match whole(images.resolve(&service.repository, &revision.tag()).await)? {
                 Some(found) => Some(found),
                 None => {
                     let inputs = inputs_tag(&images.inputs(&request(build, revision, &options.root)).await?)?;
-                    unchanged(service, build, &inputs, images).await?
+                    whole(unchanged(service, build, &inputs, images).await)?
                 }
             },
         };
-        Ok::<_, PortError>((name.clone(), found.map(|found| pinned(service, found))))
+        let image = found.map(|found| pinned(config, name, service, found)).transpose()?;
+        Ok::<_, PortError>((name.clone(), image))
     });
     let mut release = Release { revision: revision.clone(), images: Default::default() };
     let mut missing = Vec::new();
@@ -96,6 +97,7 @@ pub async fn resolve(
 }
 
 struct One<'a> {
+    config: &'a Config,
     name: &'a ServiceName,
     service: &'a Service,
     revision: &'a Revision,
@@ -114,14 +116,8 @@ impl One<'_> {
     }
 
     async fn resolved(&self, tag: &Tag) -> PortResult<(PinnedImage, ImageOrigin)> {
-        let repository = &self.service.repository;
-        let found = self.images.resolve(repository, tag).await?.ok_or_else(|| {
-            let error =
-                PortError::new(PortErrorKind::Missing, format!("the registry has no tag `{tag}` of `{repository}`"));
-            with_exit(error, Exit::BuildFailed)
-                .hint(format!("check `repo.tag` of service `{}`, or add `build` if it is yours to build", self.name))
-        })?;
-        Ok((pinned(self.service, found), ImageOrigin::Resolved))
+        let found = external(self.name, self.service, tag, self.images).await?;
+        Ok((self.pinned(found)?, ImageOrigin::Resolved))
     }
 
     async fn built(&self, build: &Build) -> PortResult<(PinnedImage, ImageOrigin)> {
@@ -129,22 +125,63 @@ impl One<'_> {
         let commit = self.revision.tag();
         let request = request(build, self.revision, &self.options.root);
         if !self.options.rebuild
-            && let Some(found) = self.images.resolve(repository, &commit).await?
+            && let Some(found) = self.unless_broken(self.images.resolve(repository, &commit).await)?
         {
-            return Ok((pinned(self.service, found), ImageOrigin::TaggedAlready));
+            return Ok((self.pinned(found)?, ImageOrigin::TaggedAlready));
         }
         let inputs = inputs_tag(&self.images.inputs(&request).await?)?;
         if !self.options.rebuild
-            && let Some(found) = unchanged(self.service, build, &inputs, self.images).await?
+            && let Some(image) = self.unless_broken(self.tagged_anew(build, &inputs, &commit).await)?
         {
-            let image = pinned(self.service, found);
-            self.images.copy(&image, &commit).await?;
             return Ok((image, ImageOrigin::InputsUnchanged));
         }
         let tags = [commit, inputs];
         let mut output = |line: String| self.events.emit(EventKind::ImageOutput { service: self.name.clone(), line });
         let digest = self.images.build_and_push(&request, repository, &tags, &mut output).await?;
         Ok((PinnedImage { repository: repository.clone(), digest }, ImageOrigin::Built))
+    }
+
+    /// Gives the image with the same inputs the commit's tag, where there is one.
+    async fn tagged_anew(&self, build: &Build, inputs: &Tag, commit: &Tag) -> PortResult<Option<PinnedImage>> {
+        let Some(found) = unchanged(self.service, build, inputs, self.images).await? else { return Ok(None) };
+        let image = self.pinned(found)?;
+        self.images.copy(&image, commit).await?;
+        Ok(Some(image))
+    }
+
+    /// An image of which the registry has lost a part is none: it is told, and built anew.
+    fn unless_broken<T>(&self, found: PortResult<Option<T>>) -> PortResult<Option<T>> {
+        if let Err(error) = &found
+            && error.kind == PortErrorKind::Missing
+        {
+            let failure = Failure { exit: Exit::Serves, ..error.failure.clone() };
+            let what = format!("use the image of service `{}` that the registry has, so it is built anew", self.name);
+            self.events.warn(failure.during(what));
+        }
+        whole(found)
+    }
+
+    fn pinned(&self, found: Resolved) -> PortResult<PinnedImage> {
+        pinned(self.config, self.name, self.service, found)
+    }
+}
+
+/// The image of a service that is not ours to build.
+async fn external(name: &ServiceName, service: &Service, tag: &Tag, images: &dyn Images) -> PortResult<Resolved> {
+    let repository = &service.repository;
+    images.resolve(repository, tag).await?.ok_or_else(|| {
+        let error =
+            PortError::new(PortErrorKind::Missing, format!("the registry has no tag `{tag}` of `{repository}`"));
+        with_exit(error, Exit::BuildFailed)
+            .hint(format!("check `repo` of service `{name}` in skipper.yml, or add `build` if it is yours to build"))
+    })
+}
+
+/// Nothing in the place of an image of which the registry has lost a part.
+fn whole<T>(found: PortResult<Option<T>>) -> PortResult<Option<T>> {
+    match found {
+        Err(error) if error.kind == PortErrorKind::Missing => Ok(None),
+        found => found,
     }
 }
 
@@ -175,8 +212,30 @@ fn inputs_tag(hash: &str) -> PortResult<Tag> {
         .map_err(|_| PortError::new(PortErrorKind::Other, format!("the hash `{hash}` does not make a tag")))
 }
 
-fn pinned(service: &Service, found: Resolved) -> PinnedImage {
-    PinnedImage { repository: service.repository.clone(), digest: found.digest }
+/// The image by its digest, unless a host of the service could not run it.
+fn pinned(config: &Config, name: &ServiceName, service: &Service, found: Resolved) -> PortResult<PinnedImage> {
+    let image = PinnedImage { repository: service.repository.clone(), digest: found.digest };
+    // An image that does not say what it runs on is left to the hosts to judge.
+    let needed = if found.platforms.is_empty() { Default::default() } else { config.architectures(name) };
+    for (architecture, group) in needed {
+        let platform = format!("linux/{}", architecture.as_str());
+        if !found.platforms.contains(&platform) {
+            let built_for: Vec<&str> = found.platforms.iter().map(String::as_str).collect();
+            let size = config.groups.get(group).map(|group| group.size.to_string()).unwrap_or_default();
+            let error = PortError::new(
+                PortErrorKind::Invalid,
+                format!("`{image}` does not run on the hosts of group `{group}`, which are {platform} (`{size}`)"),
+            );
+            let remedy = match service.source {
+                ImageSource::Tag(_) => format!("name a tag in `repo` of service `{name}` that exists for {platform}"),
+                ImageSource::Build(_) => format!("build it on a runner that is {platform}, with `rebuild` set once"),
+            };
+            return Err(with_exit(error, Exit::BuildFailed)
+                .because(format!("it was made for {}", built_for.join(", ")))
+                .hint(format!("{remedy}, or give the group a `size` of another processor")));
+        }
+    }
+    Ok(image)
 }
 
 fn with_exit(mut error: PortError, exit: Exit) -> PortError {

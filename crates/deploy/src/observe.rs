@@ -25,6 +25,9 @@ use crate::{
 /// How long a host may take to say what it runs.
 pub(crate) const OBSERVE_DEADLINE: Duration = Duration::from_secs(60);
 
+/// The same where the fence is raised on the way: what an earlier run has under way on the host ends before.
+const FENCED_OBSERVE_DEADLINE: Duration = Duration::from_secs(5 * 60);
+
 /// What observing needs from the world.
 #[derive(Clone, Copy)]
 pub struct Eyes<'a> {
@@ -38,6 +41,10 @@ pub struct Eyes<'a> {
     pub orchestrator: &'a dyn Orchestrator,
     /// Where retries are told.
     pub events: &'a Events,
+    /// Whether the hosts may still be busy for an earlier run, which is waited for.
+    pub after_another: bool,
+    /// How long a host is waited for, at most.
+    pub host_timeout: Duration,
 }
 
 impl Eyes<'_> {
@@ -106,8 +113,9 @@ impl Eyes<'_> {
             return Ok(reports);
         }
         let script = self.orchestrator.observe(scope, &names);
+        let deadline = if self.after_another { FENCED_OBSERVE_DEADLINE } else { OBSERVE_DEADLINE.min(self.host_timeout) };
         let answers = self
-            .ask("ask the hosts what they run", async || self.remote.run(&ask, &script, OBSERVE_DEADLINE).await)
+            .ask("ask the hosts what they run", async || self.remote.run(&ask, &script, deadline).await)
             .await?;
         for instance in ask {
             let Some(host) = names.get(&instance) else { continue };

@@ -37,8 +37,10 @@ pub enum PortErrorKind {
     Transient,
     /// The effect may have happened: the reply was lost.
     Unclear,
-    /// No capacity, or a quota is used up.
+    /// There is no capacity for it where it was asked for; there may be elsewhere.
     Capacity,
+    /// A quota is used up.
+    Quota,
     /// What the call was about does not exist.
     Missing,
     /// The request was refused as it stands.
@@ -116,6 +118,8 @@ pub struct Launch {
     pub host: HostName,
     /// The launch as planned.
     pub spec: LaunchSpec,
+    /// Which of the planned subnets; one of the region's default ones when absent.
+    pub subnet: Option<String>,
     /// The ids of its security groups.
     pub security_groups: Vec<String>,
     /// The user-data, not encoded.
@@ -208,6 +212,8 @@ pub struct Resolved {
     pub digest: Digest,
     /// How old the image is by its own configuration; absent when it does not say.
     pub age: Option<Duration>,
+    /// What it runs on, such as `linux/amd64`; empty when it does not say.
+    pub platforms: BTreeSet<String>,
 }
 
 /// Images, from their sources to the registry.
@@ -215,9 +221,10 @@ pub struct Resolved {
 pub trait Images {
     /// A hash over everything a build reads: the context as `.dockerignore` leaves it, the Dockerfile, target and arguments. 16 hex digits.
     async fn inputs(&self, build: &BuildRequest) -> PortResult<String>;
-    /// What a tag points to; absent when the registry does not have it.
+    /// What a tag points to; absent when the registry does not have it, [`PortErrorKind::Missing`] when it lacks what that is made of.
     async fn resolve(&self, repository: &Repository, tag: &Tag) -> PortResult<Option<Resolved>>;
-    /// Gives an image another tag in its registry, by copying its manifest.
+    /// Gives an image another tag in its registry, by copying its manifest; [`PortErrorKind::Missing`] when the registry lacks
+    /// the image or what it is made of.
     async fn copy(&self, image: &PinnedImage, tag: &Tag) -> PortResult<()>;
     /// Builds and pushes under every tag given, and returns the digest the registry has now. Every line of output goes to `output`.
     async fn build_and_push(
@@ -252,4 +259,8 @@ pub trait Store {
     async fn read(&self, path: &str) -> PortResult<BTreeMap<String, String>>;
     /// Writes one value, replacing what was there.
     async fn write(&self, path: &str, value: &str) -> PortResult<()>;
+    /// Writes one value where nothing is, the only atomic write there is; false when something is there.
+    async fn create(&self, path: &str, value: &str) -> PortResult<bool>;
+    /// Removes values; those that are not there are no error.
+    async fn remove(&self, paths: &[String]) -> PortResult<()>;
 }

@@ -1,20 +1,24 @@
 //! The runs as a whole: `ship`, `plan` and `ps`, each from its first event to its last.
 
-use std::{collections::BTreeMap, pin::pin};
+use std::{collections::BTreeMap, pin::pin, time::Duration};
 
 use futures::future::{Either, select};
 
 use skipper_core::{
     config::Config,
     desired::{Desired, Scope},
-    event::{EventKind, Moment, RunFinished, RunStarted, StateTable},
+    event::{EventKind, Leftovers, Moment, Outcome, RunFinished, RunStarted, StateTable},
     exit::Exit,
     failure::Failure,
     image::Revision,
+    lease::Holder,
     observed::Observed,
     orchestrator::Orchestrator,
     plan::{Plan, plan},
+    record::{Ended, Record},
+    progress::StepProgress,
     release::Release,
+    render::words,
     state, verdict,
 };
 
@@ -23,8 +27,10 @@ use crate::{
     events::Events,
     execute::{Execution, Hands, execute},
     images::{self, ImageOptions},
-    observe::{Eyes, scope_path},
+    lease::{Acquiring, Guarded, Lease, Terms},
+    observe::Eyes,
     ports::{Compute, Images, Remote, Store},
+    records::{Past, read_past, write_record},
     report::Reporter,
 };
 
@@ -59,6 +65,12 @@ pub struct Runner<'a> {
     pub reporter: &'a Reporter<'a>,
     /// The wish to stop.
     pub cancel: &'a Cancel,
+    /// What the run brings along to get the lease.
+    pub terms: &'a Terms,
+    /// The time of day, RFC 3339 in UTC, for records that people read.
+    pub time: &'a dyn Fn() -> String,
+    /// How long a host may take to come online, and to answer, at most.
+    pub host_timeout: Duration,
     /// The calls made so far, by name.
     pub calls: &'a dyn Fn() -> BTreeMap<String, u64>,
 }
@@ -69,11 +81,13 @@ struct Ending {
     summary: String,
     failure: Option<Failure>,
     leftovers: Vec<String>,
+    /// Whether the release that was asked for serves everywhere.
+    serves: bool,
 }
 
 impl Ending {
     fn good(summary: impl Into<String>) -> Self {
-        Self { exit: Exit::Serves, summary: summary.into(), failure: None, leftovers: Vec::new() }
+        Self { exit: Exit::Serves, summary: summary.into(), failure: None, leftovers: Vec::new(), serves: false }
     }
 }
 
@@ -85,9 +99,11 @@ impl From<Failure> for Ending {
             Exit::Blocked => "blocked; what serves is unchanged",
             Exit::BadInput => "bad input; nothing was touched",
             Exit::Cancelled => "cancelled",
+            Exit::Held => "another run holds the lease; this one changed nothing",
+            Exit::Defect => "stopped by a defect in skipper; what was under way may be half done",
             _ => "failed",
         };
-        Self { exit: failure.exit, summary: summary.to_owned(), failure: Some(failure), leftovers: Vec::new() }
+        Self { exit: failure.exit, summary: summary.to_owned(), failure: Some(failure), leftovers: Vec::new(), serves: false }
     }
 }
 
@@ -113,12 +129,30 @@ impl Runner<'_> {
         self.finish(ending).await
     }
 
+    /// Ends a run that cannot go on: what was under way is told as broken off, and the stream of events gets its end.
+    pub async fn break_off(&self, failure: Failure) -> Exit {
+        let progress = self.reporter.progress();
+        if progress.run.is_none() {
+            self.start();
+        }
+        for (step, how_far) in progress.steps {
+            if how_far == StepProgress::Started {
+                let action = progress.plan.iter().flat_map(|plan| &plan.steps).find(|planned| planned.id == step);
+                let left = action.map(|step| words::action(&step.action)).into_iter().collect();
+                let outcome =
+                    Outcome::Failed { failure: failure.clone(), leftovers: Leftovers::Unknown(left), restored: None };
+                self.events.emit(EventKind::StepFinished { step, outcome, took_ms: 0 });
+            }
+        }
+        self.finish(Ending::from(failure)).await
+    }
+
     fn start(&self) {
         self.events.emit(EventKind::RunStarted(self.about.clone()));
     }
 
     async fn finish(&self, ending: Ending) -> Exit {
-        let Ending { exit, summary, failure, leftovers } = ending;
+        let Ending { exit, summary, failure, leftovers, .. } = ending;
         let finished = |calls| RunFinished {
             exit,
             summary: summary.clone(),
@@ -141,34 +175,111 @@ impl Runner<'_> {
     }
 
     async fn try_ship(&self, revision: &Revision) -> Result<Ending, Failure> {
-        let scope = self.scope();
-        let (release, observed, records) = self.unless_cancelled(self.prepare(revision)).await?;
-        let known: Vec<Release> = std::iter::once(release.clone()).chain(records).collect();
-        let desired = Desired::new(self.config, scope.environment.clone(), &release);
+        let (release, observed, past) = self.unless_cancelled(self.prepare(revision)).await?;
+        let desired = Desired::new(self.config, self.scope().environment.clone(), &release);
+        let known = known(&release, &past);
         let before = self.tell_state(&observed, &known, Moment::Before);
         let plan = self.tell_plan(&desired, &observed, Moment::Before);
         if !plan.blocked.is_empty() {
             return Err(blocked(&plan));
         }
+        if plan.steps.is_empty() && known.get(1) == Some(&release) {
+            return Ok(self.nothing_to_do(&plan));
+        }
         if !plan.steps.is_empty() {
             self.reporter.publish(self.events, None).await;
         }
-        let execution = execute(&plan, &desired, &observed, self.hands()).await;
-        self.judge(&desired, &plan, &known, before, execution).await
+        let lease = self.acquire(&past).await?;
+        let rollout = Rollout { release, desired, observed, before, plan, past };
+        let ending = lease.hold(self.events, self.roll_out(&lease, rollout)).await;
+        lease.release(self.events).await;
+        ending
+    }
+
+    /// Carries the plan out under the lease, and leaves a record of it.
+    async fn roll_out(&self, lease: &Lease<'_>, mut rollout: Rollout) -> Result<Ending, Failure> {
+        let World { compute, remote, store, .. } = self.world;
+        let guarded = Guarded { lease, compute, remote, store };
+        if !lease.follows(&rollout.past.chain) {
+            // Another run was at work after the world was observed, or may have something on its way to a host still.
+            rollout = self.unless_cancelled(self.look_again(&guarded, rollout)).await?;
+            if !rollout.plan.blocked.is_empty() {
+                return Err(blocked(&rollout.plan));
+            }
+        }
+        let Rollout { release, desired, observed, before, plan, past } = rollout;
+        let known = known(&release, &past);
+        let holder = self.holder((self.time)());
+        let mut record = Record { holder, release, ended: None };
+        let outdated = past.records.outdated();
+        let write = async |record: &Record, outdated: &[u64]| {
+            let written = write_record(&guarded, self.scope(), lease.number(), record, outdated).await;
+            if let Err(failure) = written {
+                self.events.warn(failure.during("keep a record of this rollout; `releases` and `ps` will not know of it"));
+            }
+        };
+        let execution = async {
+            if plan.steps.is_empty() {
+                return Execution::default();
+            }
+            let (execution, ()) =
+                futures::join!(execute(&plan, &desired, &observed, self.hands(&guarded)), write(&record, &[]));
+            execution
+        };
+        let execution = execution.await;
+        let ending = self.judge(&desired, &plan, &known, before, execution).await;
+        record.ended = Some(Ended { at: (self.time)(), exit: ending.exit, serves: ending.serves });
+        write(&record, &outdated).await;
+        Ok(ending)
+    }
+
+    /// Observes and plans anew, and raises the fence on every host on the way.
+    async fn look_again(&self, guarded: &Guarded<'_>, rollout: Rollout) -> Result<Rollout, Failure> {
+        let Rollout { release, desired, .. } = rollout;
+        let eyes = Eyes { remote: guarded, after_another: true, ..self.eyes() };
+        let (observed, past) = futures::join!(eyes.observe(self.config, self.scope()), self.past());
+        let observed = observed?;
+        let past = past?;
+        let before = self.tell_state(&observed, &known(&release, &past), Moment::Before);
+        let plan = self.tell_plan(&desired, &observed, Moment::Before);
+        Ok(Rollout { release, desired, observed, before, plan, past })
+    }
+
+    async fn acquire(&self, past: &Past) -> Result<Lease<'_>, Failure> {
+        let acquiring = Acquiring {
+            store: self.world.store,
+            scope: self.scope(),
+            terms: self.terms,
+            holder: self.holder((self.time)()),
+            events: self.events,
+            cancel: self.cancel,
+        };
+        acquiring.acquire(past.chain.clone()).await
+    }
+
+    fn holder(&self, since: String) -> Holder {
+        let RunStarted { command, revision, run_url, .. } = self.about.clone();
+        Holder { who: self.terms.who.clone(), command, revision, run_url, since }
+    }
+
+    /// Nothing is done, so what was observed before is what there is.
+    fn nothing_to_do(&self, plan: &Plan) -> Ending {
+        self.events.emit(EventKind::Planned { plan: plan.clone(), moment: Moment::After });
+        Ending { serves: true, ..Ending::good("nothing to do: the release serves on every host") }
     }
 
     /// Makes the images ready and observes, side by side: observing does not depend on the images, and building takes longest.
-    async fn prepare(&self, revision: &Revision) -> Result<(Release, Observed, Vec<Release>), Failure> {
-        self.check_account().await?;
+    async fn prepare(&self, revision: &Revision) -> Result<(Release, Observed, Past), Failure> {
+        let ((), past) = self.check_account_beside(self.past()).await?;
         let release = async {
             let release = images::release(self.config, revision, &self.options, self.world.images, self.events).await;
             self.reporter.publish(self.events, None).await;
             release
         };
         let eyes = self.eyes();
-        let (release, observed, records) =
-            futures::join!(release, eyes.observe(self.config, self.scope()), self.recorded());
-        Ok((release?, observed?, records))
+        // The chain of leases has been read before the world is: whoever takes the lease in between is seen to have taken it.
+        let (release, observed) = futures::join!(release, eyes.observe(self.config, self.scope()));
+        Ok((release?, observed?, past))
     }
 
     /// Observes again whatever happened, and lets that decide.
@@ -179,13 +290,10 @@ impl Runner<'_> {
         known: &[Release],
         before: StateTable,
         execution: Execution,
-    ) -> Result<Ending, Failure> {
+    ) -> Ending {
         let Execution { failure, cancelled: was_cancelled, touched_replicas, leftovers } = execution;
         if plan.steps.is_empty() {
-            // Nothing was done, so what was observed before is what there is.
-            self.events.emit(EventKind::Planned { plan: plan.clone(), moment: Moment::After });
-            self.record(known).await;
-            return Ok(Ending::good("nothing to do: the release serves on every host"));
+            return self.nothing_to_do(plan);
         }
         let eyes = self.eyes();
         let after = eyes.observe(self.config, self.scope()).await;
@@ -197,24 +305,22 @@ impl Runner<'_> {
                 if let Some(failure) = failure {
                     self.events.warn(failure.during("carry out a step, and nothing is left to do all the same"));
                 }
-                self.record(known).await;
-                return Ok(Ending::good("deployed: the release serves on every host"));
+                return Ending { serves: true, ..Ending::good("deployed: the release serves on every host") };
             }
             (Some(failure), ..) => failure,
-            (None, ..) if was_cancelled => return Ok(cancelled(leftovers)),
+            (None, ..) if was_cancelled => return cancelled(leftovers),
             (None, Some(proof), _) => not_converged(proof),
             (None, None, Err(failure)) => failure.during("observe what runs after the rollout"),
             (None, None, Ok(_)) => Failure::new(Exit::Defect, "the proof was not made"),
         };
         if !touched_replicas {
-            return Ok(Ending { leftovers, ..Ending::from(failure) });
+            return Ending { leftovers, ..Ending::from(failure) };
         }
         if proof.as_ref().is_some_and(verdict::only_tidying_is_left) {
-            self.record(known).await;
             let exit = if failure.exit == Exit::Refused { Exit::Refused } else { Exit::Blocked };
             let summary =
                 "the release serves on every host, and what it does not need could not be taken away".to_owned();
-            return Ok(Ending { exit, summary, failure: Some(Failure { exit, ..failure }), leftovers });
+            return Ending { exit, summary, failure: Some(Failure { exit, ..failure }), leftovers, serves: true };
         }
         let exit = verdict::after_failure(known.get(1), &before, state.as_ref());
         let (summary, failure) = match (exit, &state) {
@@ -229,18 +335,17 @@ impl Runner<'_> {
             (_, None) => ("the release failed, and what serves could not be observed".to_owned(), failure),
         };
         let failure = Failure { exit, ..failure };
-        Ok(Ending { exit, summary, failure: Some(failure), leftovers })
+        Ending { exit, summary, failure: Some(failure), leftovers, serves: false }
     }
 
     async fn try_plan(&self, revision: &Revision) -> Result<Ending, Failure> {
         self.check_account().await?;
         let eyes = self.eyes();
         let resolved = images::resolve(self.config, revision, &self.options, self.world.images);
-        let (resolved, observed, records) =
-            futures::join!(resolved, eyes.observe(self.config, self.scope()), self.recorded());
+        let (resolved, observed, past) =
+            futures::join!(resolved, eyes.observe(self.config, self.scope()), self.past_if_known());
         let ((release, missing), observed) = (resolved?, observed?);
-        let known: Vec<Release> = std::iter::once(release.clone()).chain(records).collect();
-        self.tell_state(&observed, &known, Moment::Before);
+        self.tell_state(&observed, &known(&release, &past), Moment::Before);
         for service in &missing {
             self.events.warn(
                 Failure::new(
@@ -266,9 +371,9 @@ impl Runner<'_> {
     async fn try_ps(&self) -> Result<Ending, Failure> {
         self.check_account().await?;
         let eyes = self.eyes();
-        let (observed, records) = futures::join!(eyes.observe(self.config, self.scope()), self.recorded());
-        let observed = observed?;
-        let table = self.tell_state(&observed, &records, Moment::After);
+        let (observed, past) = futures::join!(eyes.observe(self.config, self.scope()), self.past_if_known());
+        let releases: Vec<Release> = past.records.served().cloned().collect();
+        let table = self.tell_state(&observed?, &releases, Moment::After);
         let serving = table.replicas.iter().filter(|row| row.wanted && row.serves()).count();
         let wanted = table.replicas.iter().filter(|row| row.wanted).count();
         Ok(Ending::good(format!("{serving} of {wanted} replicas serve")))
@@ -291,18 +396,43 @@ impl Runner<'_> {
         }
     }
 
+    /// Checks the account while something else is asked; what the check says comes first.
+    async fn check_account_beside<T>(
+        &self,
+        other: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<((), T), Failure> {
+        let (account, other) = futures::join!(self.check_account(), other);
+        Ok((account?, other?))
+    }
+
     fn scope(&self) -> &Scope {
         &self.about.scope
     }
 
     fn eyes(&self) -> Eyes<'_> {
         let World { compute, remote, store, orchestrator, .. } = self.world;
-        Eyes { compute, remote, store, orchestrator, events: self.events }
+        Eyes {
+            compute,
+            remote,
+            store,
+            orchestrator,
+            events: self.events,
+            after_another: false,
+            host_timeout: self.host_timeout,
+        }
     }
 
-    fn hands(&self) -> Hands<'_> {
-        let World { compute, remote, store, orchestrator, .. } = self.world;
-        Hands { compute, remote, store, orchestrator, events: self.events, cancel: self.cancel }
+    /// Whatever a rollout changes goes through the guard.
+    fn hands<'b>(&'b self, guarded: &'b Guarded<'_>) -> Hands<'b> {
+        Hands {
+            compute: guarded,
+            remote: guarded,
+            store: guarded,
+            orchestrator: self.world.orchestrator,
+            events: self.events,
+            cancel: self.cancel,
+            host_timeout: self.host_timeout,
+        }
     }
 
     fn tell_state(&self, observed: &Observed, known: &[Release], moment: Moment) -> StateTable {
@@ -317,41 +447,38 @@ impl Runner<'_> {
         plan
     }
 
-    /// The release that was last recorded as serving, by which `ps` recognises images. Not knowing it is no failure.
-    async fn recorded(&self) -> Vec<Release> {
-        let path = release_path(self.scope());
-        let values =
-            self.eyes().ask("read the record of the last release", async || self.world.store.read(&path).await).await;
-        let values = values.unwrap_or_else(|failure| {
-            self.events.warn(failure);
-            BTreeMap::new()
-        });
-        values.values().filter_map(|value| serde_json::from_str(value).ok()).collect()
+    async fn past(&self) -> Result<Past, Failure> {
+        let store = self.world.store;
+        self.eyes().ask("read the records of the environment", async || read_past(store, self.scope()).await).await
     }
 
-    async fn record(&self, known: &[Release]) {
-        let Some(release) = known.first() else { return };
-        if known.get(1) == Some(release) {
-            return;
-        }
-        let path = format!("{}/current", release_path(self.scope()));
-        let written = match serde_json::to_string(release) {
-            Ok(value) => self.world.store.write(&path, &value).await.map_err(|error| error.failure),
-            Err(error) => Err(Failure::failed_to(Exit::Defect, "serialise the release").because_of(&error)),
-        };
-        if let Err(failure) = written {
-            self.events.warn(failure.during("record the release; `ps` will not know its commit"));
-        }
+    /// The releases by which `ps` recognises images. Not knowing them is no failure where nothing is to be changed.
+    async fn past_if_known(&self) -> Past {
+        self.past().await.unwrap_or_else(|failure| {
+            self.events.warn(failure);
+            Past::default()
+        })
     }
 }
 
-fn release_path(scope: &Scope) -> String {
-    format!("{}/release", scope_path(scope))
+/// What is to be rolled out, and from where.
+struct Rollout {
+    release: Release,
+    desired: Desired,
+    observed: Observed,
+    before: StateTable,
+    plan: Plan,
+    past: Past,
+}
+
+/// The releases whose images can be recognised: this one, then those that served, the newest first.
+fn known(release: &Release, past: &Past) -> Vec<Release> {
+    std::iter::once(release).chain(past.records.served()).cloned().collect()
 }
 
 fn cancelled(leftovers: Vec<String>) -> Ending {
     let failure = Failure::new(Exit::Cancelled, "cancelled between two steps").hint("running again goes on from here");
-    Ending { exit: Exit::Cancelled, summary: "cancelled".to_owned(), failure: Some(failure), leftovers }
+    Ending { exit: Exit::Cancelled, summary: "cancelled".to_owned(), failure: Some(failure), leftovers, serves: false }
 }
 
 /// The failure that a plan's blocked entries are.

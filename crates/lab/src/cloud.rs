@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::http::Http;
 
@@ -17,6 +17,15 @@ const SCOPE: &str =
 pub struct Cloud {
     http: Arc<Http>,
     url: String,
+}
+
+/// A call that changed something.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Change {
+    /// The action, such as `RunInstances`.
+    pub action: String,
+    /// The host that was launched, the parameter that was written, the comment of the command; else empty.
+    pub about: String,
 }
 
 impl Cloud {
@@ -54,6 +63,18 @@ impl Cloud {
     /// When the cloud does not answer.
     pub fn calls(&self) -> Result<BTreeMap<String, u64>> {
         self.http.get(&format!("{}/lab/calls", self.url))?.success().context("reading the calls to the cloud")?.json()
+    }
+
+    /// The calls that changed something since the counts were last cleared, in order. A refused call changes nothing.
+    ///
+    /// # Errors
+    /// When the cloud does not answer.
+    pub fn changes(&self) -> Result<Vec<Change>> {
+        self.http
+            .get(&format!("{}/lab/changes", self.url))?
+            .success()
+            .context("reading the changes in the cloud")?
+            .json()
     }
 
     /// Starts the counts of calls anew.

@@ -147,10 +147,11 @@ impl Job {
             .env_clear()
             .env("PATH", PATH)
             .envs(std::env::var_os("DOCKER_HOST").map(|host| ("DOCKER_HOST", host)))
-            .envs(&self.variables)
             .envs(files.variables())
             .env("GITHUB_WORKSPACE", &self.workspace)
-            .env("HOME", files.home());
+            .env("HOME", files.home())
+            // Last: a trial may name files that a real runner never would.
+            .envs(&self.variables);
         Running::start(command, files, self.echo)
     }
 

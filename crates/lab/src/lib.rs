@@ -19,7 +19,7 @@ mod lab;
 mod topology;
 
 pub use clock::Clock;
-pub use cloud::Cloud;
+pub use cloud::{Change, Cloud};
 pub use host::{Host, Ran};
 pub use http::Answer;
 pub use images::remove_all as remove_images;

@@ -106,7 +106,7 @@ impl Ec2 {
             .instance_type(InstanceType::from(spec.size.as_str()))
             .iam_instance_profile(IamInstanceProfileSpecification::builder().name(&spec.instance_profile).build())
             .set_security_group_ids(Some(launch.security_groups.clone()))
-            .set_subnet_id(spec.subnet.clone())
+            .set_subnet_id(launch.subnet.clone())
             .block_device_mappings(
                 BlockDeviceMapping::builder().device_name(&spec.root_device).ebs(root.build()).build(),
             )

@@ -1,5 +1,6 @@
 //! Hosts and ingress rules on EC2.
 
+mod capacity;
 mod images;
 mod instances;
 mod launch;
@@ -18,6 +19,7 @@ use skipper_core::{
 };
 use skipper_deploy::ports::{Compute, FoundInstance, Launch, LaunchQuery, PortError, PortErrorKind, PortResult};
 
+pub(super) use self::capacity::NoCapacity;
 use super::{error::Asked, ownership};
 
 /// The `Compute` port: EC2, with IAM for instance profiles and STS for the account.

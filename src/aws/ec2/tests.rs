@@ -23,9 +23,10 @@ fn launch() -> Launch {
             root_device: "/dev/xvda".to_owned(),
             disk: None,
             instance_profile: "skipper-host".to_owned(),
-            subnet: None,
+            subnets: Vec::new(),
             generation: 1,
         },
+        subnet: None,
         security_groups: vec!["sg-1".to_owned(), "sg-2".to_owned()],
         user_data: "{}".to_owned(),
         client_token: "skipper-0123456789".to_owned(),
@@ -95,7 +96,7 @@ async fn a_launch_carries_its_tags_its_token_and_its_safety_in_one_request() {
 async fn a_subnet_and_a_disk_are_asked_for_only_where_the_file_names_them() {
     let (aws, wire) = aws([xml("RunInstances", &reservation("i-0abc", "pending"))]).await;
     let mut launch = launch();
-    launch.spec.subnet = Some("subnet-1".to_owned());
+    launch.subnet = Some("subnet-1".to_owned());
     launch.spec.disk = Some(20);
     aws.compute().launch(&launch).await.unwrap();
     let form = wire.form(0);
@@ -159,7 +160,7 @@ async fn a_refused_launch_has_the_kind_and_the_remedy_that_fit() {
             400,
             "VcpuLimitExceeded",
             "You have requested more vCPU capacity than your current limit",
-            PortErrorKind::Capacity,
+            PortErrorKind::Quota,
             "Service Quotas",
         ),
         (
@@ -167,7 +168,7 @@ async fn a_refused_launch_has_the_kind_and_the_remedy_that_fit() {
             "Unsupported",
             "Your requested instance type is not supported in your requested Availability Zone",
             PortErrorKind::Capacity,
-            "availability zone",
+            "availability zones",
         ),
         (401, "OptInRequired", "you need to accept terms and subscribe", PortErrorKind::Invalid, "Marketplace"),
     ];
@@ -179,8 +180,9 @@ async fn a_refused_launch_has_the_kind_and_the_remedy_that_fit() {
         assert!(error.failure.hints.iter().any(|hint| hint.contains(remedy)), "{code}: {:?}", error.failure.hints);
     }
     let busy = ec2_error(500, "InsufficientInstanceCapacity", "We currently do not have sufficient t3.small capacity");
-    let (full, _) = aws(std::iter::repeat_n(busy, 5)).await;
+    let (full, wire) = aws([busy]).await;
     assert_eq!(full.compute().launch(&launch()).await.unwrap_err().kind, PortErrorKind::Capacity);
+    assert_eq!(wire.actions().len(), 1, "asking the same zone again is of no use; the next one is asked at once");
 }
 
 #[tokio::test]

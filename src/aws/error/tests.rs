@@ -39,8 +39,57 @@ async fn a_denied_call_names_the_action_to_allow_and_keeps_the_request_id() {
     );
     assert_eq!(
         error.failure.hints,
-        ["allow `ec2:DescribeInstances` for the role or user whose credentials the run has"]
+        [
+            "allow `ec2:DescribeInstances` for the role or user whose credentials the run has",
+            "AWS's whole reason is encoded: run with debug logging (`RUNNER_DEBUG=1`) to see it, and read it with `aws sts \
+             decode-authorization-message`",
+        ]
     );
+    assert!(!all_text(&error).contains("4OOTGx3CdYBr"), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_a_policy_forbids_is_told_from_what_none_allows() {
+    let text = "User: arn:aws:sts::123456789012:assumed-role/deploy/ci is not authorized to perform: ssm:PutParameter on resource: \
+                arn:aws:ssm:us-east-1:123456789012:parameter/skipper/x with an explicit deny in a service control policy";
+    let (aws, _) = aws([ssm_error(400, "AccessDeniedException", text)]).await;
+    let error = aws.store().write("/skipper/x", "{}").await.unwrap_err();
+    assert_eq!(
+        error.failure.hints,
+        [
+            "a policy forbids `ssm:PutParameter` on `arn:aws:ssm:us-east-1:123456789012:parameter/skipper/x` explicitly, and nothing \
+             else can allow it: change that policy"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_told_from_credentials_that_are_wrong() {
+    let expired =
+        "Signature expired: 20261124T000000Z is now earlier than 20261124T001500Z (20261124T002000Z - 5 min.)";
+    let answers = [
+        (query_error(403, "SignatureDoesNotMatch", expired), expired),
+        (query_error(403, "RequestExpired", "Request has expired."), "Request has expired"),
+    ];
+    for (answer, cause) in answers {
+        let (aws, _) = aws([answer]).await;
+        let error = aws.compute().account().await.unwrap_err();
+        assert_eq!(error.kind, PortErrorKind::Denied);
+        assert!(error.failure.message.starts_with("AWS does not accept the time of the request"), "{error}");
+        assert!(error.failure.causes[0].ends_with(cause.trim_end_matches('.')), "{error:?}");
+        assert!(error.failure.hints[0].contains("clock"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_credentials_in_a_region_that_may_be_off_say_so() {
+    let refused = query_error(403, "InvalidClientTokenId", "The security token included in the request is invalid.");
+    for (region, hints) in [("us-east-1", 1), ("af-south-1", 2)] {
+        let (mut aws, _) = aws([refused.clone()]).await;
+        aws.region = region.to_owned();
+        let error = aws.compute().account().await.unwrap_err();
+        assert_eq!(error.failure.hints.len(), hints, "{error:?}");
+    }
 }
 
 #[test]
@@ -136,6 +185,7 @@ async fn throttling_is_waited_out_and_only_then_told() {
     let (throttling, wire) = aws(std::iter::repeat_n(throttled, 5)).await;
     let error = throttling.compute().instances(&scope()).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Transient);
+    assert!(error.failure.message.ends_with("was throttled 5 times"), "{error}");
     assert_eq!(wire.actions().len(), 5);
 }
 
@@ -171,11 +221,12 @@ async fn a_connection_that_was_never_made_has_changed_nothing() {
 
 #[test]
 fn codes_have_the_kind_that_the_caller_acts_on() {
-    use super::Meaning::{Kind, NoCapacity, Quota, Throttled, Trouble};
+    use super::Meaning::{Kind, NoCapacity, NotOffered, Quota, Throttled, Trouble};
     use PortErrorKind::{Invalid, Missing, Other};
-    for code in ["InsufficientInstanceCapacity", "InsufficientFreeAddressesInSubnet", "Unsupported"] {
+    for code in ["InsufficientInstanceCapacity", "InsufficientFreeAddressesInSubnet"] {
         assert!(matches!(meaning(code, 500), NoCapacity), "{code}");
     }
+    assert!(matches!(meaning("Unsupported", 400), NotOffered));
     for code in ["InstanceLimitExceeded", "VcpuLimitExceeded", "RulesPerSecurityGroupLimitExceeded"] {
         assert!(matches!(meaning(code, 400), Quota), "{code}");
     }

@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use aws_sdk_ssm::types::{ParameterTier, ParameterType};
+use aws_sdk_ssm::{
+    operation::put_parameter::builders::PutParameterFluentBuilder,
+    types::{ParameterTier, ParameterType},
+};
 use skipper_deploy::ports::{PortResult, Store};
 
 use crate::aws::error::Asked;
 
 /// Parameters a page; the most that Parameter Store takes.
 const PAGE: i32 = 10;
+/// Parameters that one call removes at most.
+const MOST_REMOVED: usize = 10;
 
 /// The `Store` port: Parameter Store, one parameter a value, under absolute paths such as `/skipper/demo/production/launches`.
 pub struct ParameterStore {
@@ -37,17 +42,32 @@ impl Store for ParameterStore {
 
     async fn write(&self, path: &str, value: &str) -> PortResult<()> {
         let asked = Asked::changes(&self.region, "ssm:PutParameter", format!("`{path}`"));
+        self.put(path, value).overwrite(true).send().await.map(drop).map_err(|error| asked.failed(&error))
+    }
+
+    async fn create(&self, path: &str, value: &str) -> PortResult<bool> {
+        let asked = Asked::changes(&self.region, "ssm:PutParameter", format!("`{path}`"));
+        match self.put(path, value).overwrite(false).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_parameter_already_exists()) => Ok(false),
+            Err(error) => Err(asked.failed(&error)),
+        }
+    }
+
+    async fn remove(&self, paths: &[String]) -> PortResult<()> {
+        for some in paths.chunks(MOST_REMOVED) {
+            let asked = Asked::changes(&self.region, "ssm:DeleteParameters", format!("`{}`", some.join("`, `")));
+            let names = Some(some.to_vec());
+            self.ssm.delete_parameters().set_names(names).send().await.map_err(|error| asked.failed(&error))?;
+        }
+        Ok(())
+    }
+}
+
+impl ParameterStore {
+    fn put(&self, path: &str, value: &str) -> PutParameterFluentBuilder {
         // Intelligent tiering pays for the advanced tier only when a value is over its 4 KB limit.
-        self.ssm
-            .put_parameter()
-            .name(path)
-            .value(value)
-            .r#type(ParameterType::String)
-            .overwrite(true)
-            .tier(ParameterTier::IntelligentTiering)
-            .send()
-            .await
-            .map(drop)
-            .map_err(|error| asked.failed(&error))
+        let tier = ParameterTier::IntelligentTiering;
+        self.ssm.put_parameter().name(path).value(value).r#type(ParameterType::String).tier(tier)
     }
 }

@@ -3,9 +3,14 @@
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>
 
 mod authorization;
+mod refusal;
 mod transport;
 
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -13,8 +18,8 @@ use serde::Deserialize;
 use skipper_core::image::{Digest, ImageError, PinnedImage, Repository, Tag, hex_digest};
 use skipper_deploy::ports::{PortError, PortErrorKind, PortResult, Resolved};
 
-use self::transport::{Access, Call, Reply, Transport};
-use super::{CREATED_LABEL, credentials::Credentials, trouble::failed};
+use self::transport::{Access, Call, Pace, Reply, Transport};
+use super::{CREATED_LABEL, credentials::Credentials, output::plain, trouble::failed};
 
 /// Every kind of manifest and index that Docker and BuildKit write.
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, \
@@ -44,12 +49,23 @@ struct ManifestFields {
 #[derive(Deserialize)]
 struct Descriptor {
     digest: Digest,
+    platform: Option<Platform>,
+}
+
+/// What an image runs on; of what is no image, such as the account of a build, both are `unknown`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Platform {
+    os: String,
+    architecture: String,
 }
 
 /// What is read of an image's configuration.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ImageConfig {
+    #[serde(flatten)]
+    platform: Platform,
     created: Option<String>,
     config: Option<Labels>,
 }
@@ -63,15 +79,19 @@ struct Labels {
 impl Registry {
     /// Reads from registries with these logins; `endpoints` gives the address that replaces a registry's own, as `http://host:port`.
     pub(super) fn new(credentials: Rc<Credentials>, endpoints: BTreeMap<String, String>) -> PortResult<Self> {
-        Ok(Self { transport: Transport::new(credentials, endpoints)? })
+        Self::with_pace(credentials, endpoints, Pace::default())
+    }
+
+    fn with_pace(credentials: Rc<Credentials>, endpoints: BTreeMap<String, String>, pace: Pace) -> PortResult<Self> {
+        Ok(Self { transport: Transport::new(credentials, endpoints, pace)? })
     }
 
     /// What a tag points to.
     pub(super) async fn resolve(&self, repository: &Repository, tag: &Tag) -> PortResult<Option<Resolved>> {
         let operation = format!("look up `{repository}:{tag}` in the registry");
         let Some(manifest) = self.manifest(repository, tag.as_ref(), &operation).await? else { return Ok(None) };
-        let age = self.age(repository, &manifest, &operation).await?;
-        Ok(Some(Resolved { digest: manifest.digest, age }))
+        let (age, platforms) = self.facts(repository, &manifest, &operation).await?;
+        Ok(Some(Resolved { digest: manifest.digest, age, platforms }))
     }
 
     /// Gives an image another tag: the same bytes under another name.
@@ -96,6 +116,11 @@ impl Registry {
         let reply = self.transport.call(&call, &operation).await?;
         match reply.status {
             status if status.is_success() => Ok(()),
+            // It has the manifest and not all that the manifest names.
+            status if reply.detail().contains("_BLOB_UNKNOWN") || reply.detail().starts_with("BLOB_UNKNOWN") => {
+                let error = unexpected(status, &reply, operation);
+                Err(PortError { kind: PortErrorKind::Missing, ..error })
+            }
             status => Err(unexpected(status, &reply, operation)),
         }
     }
@@ -126,24 +151,30 @@ impl Registry {
         Ok(Some(Manifest { bytes: reply.bytes, content_type, digest }))
     }
 
-    /// How long ago an image was made; for an index, its first image. Absent when it does not say.
-    async fn age(&self, repository: &Repository, manifest: &Manifest, operation: &str) -> PortResult<Option<Duration>> {
+    /// How long ago an image was made, absent when it does not say, and what it runs on; of an index, the age of its first image.
+    async fn facts(
+        &self,
+        repository: &Repository,
+        manifest: &Manifest,
+        operation: &str,
+    ) -> PortResult<(Option<Duration>, BTreeSet<String>)> {
         let mut fields = parsed(&manifest.bytes, operation)?;
-        if let Some(first) = fields.manifests.first() {
-            let Some(manifest) = self.manifest(repository, first.digest.as_ref(), operation).await? else {
-                return Ok(None);
-            };
-            fields = parsed(&manifest.bytes, operation)?;
+        let mut platforms: BTreeSet<String> = fields.manifests.iter().filter_map(Descriptor::platform).collect();
+        let first = fields.manifests.iter().find(|image| image.platform().is_some()).or(fields.manifests.first());
+        if let Some(first) = first {
+            let image = self.manifest(repository, first.digest.as_ref(), operation).await?;
+            fields = parsed(&image.ok_or_else(|| lost(&first.digest, operation))?.bytes, operation)?;
         }
-        let Some(config) = fields.config else { return Ok(None) };
-        let Some(reply) = self.get(repository, format!("blobs/{}", config.digest), "*/*", operation).await? else {
-            return Ok(None);
-        };
-        // An artefact's configuration may be anything at all: it has no age.
+        let Some(Descriptor { digest, .. }) = fields.config else { return Ok((None, platforms)) };
+        let reply = self.get(repository, format!("blobs/{digest}"), "*/*", operation).await?;
+        let reply = reply.ok_or_else(|| lost(&digest, operation))?;
+        // An artefact's configuration may be anything at all: it has no age and runs on nothing.
         let config: ImageConfig = serde_json::from_slice(&reply.bytes).unwrap_or_default();
-        Ok(config
-            .created()
-            .map(|created| Duration::try_from(jiff::Timestamp::now().duration_since(created)).unwrap_or_default()))
+        if platforms.is_empty() {
+            platforms.extend(config.platform.name());
+        }
+        let age = |created| Duration::try_from(jiff::Timestamp::now().duration_since(created)).unwrap_or_default();
+        Ok((config.created().map(age), platforms))
     }
 
     /// What is at a path below the repository; nothing when the registry does not have it.
@@ -164,6 +195,21 @@ impl Registry {
     }
 }
 
+impl Descriptor {
+    fn platform(&self) -> Option<String> {
+        self.platform.as_ref()?.name()
+    }
+}
+
+impl Platform {
+    /// As Docker writes it: `linux/amd64`.
+    fn name(&self) -> Option<String> {
+        let is_known = |part: &str| !part.is_empty() && part != "unknown";
+        let named = is_known(&self.os) && is_known(&self.architecture);
+        named.then(|| plain(&format!("{}/{}", self.os, self.architecture)))
+    }
+}
+
 impl ImageConfig {
     /// When the image was built. BuildKit takes `created` from the newest layer, which for a build from its cache is that of an
     /// earlier build; the label that every build of skipper sets tells the truth.
@@ -180,6 +226,14 @@ fn parsed(manifest: &[u8], operation: &str) -> PortResult<ManifestFields> {
             .because("read the manifest that the registry sent")
             .because(error.to_string())
     })
+}
+
+/// The registry has an image's name and not all that the image is made of.
+fn lost(digest: &Digest, operation: &str) -> PortError {
+    let mut error =
+        failed(PortErrorKind::Missing, format!("the registry has lost `{digest}`, which the image is made of"));
+    error.failure = error.failure.during(operation);
+    error.hint("push the image again")
 }
 
 fn unexpected(status: StatusCode, reply: &Reply, operation: String) -> PortError {

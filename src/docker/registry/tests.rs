@@ -1,6 +1,10 @@
 //! The registry client against a registry in this process.
 
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use skipper_core::{
     exit::Exit,
@@ -17,8 +21,17 @@ const AGELESS: &str = r#"{"architecture": "amd64"}"#;
 fn client(fake: &FakeRegistry, password: Option<&str>) -> Registry {
     let logins = password.map(|password| (fake.host.clone(), ("me".to_owned(), Secret::new(password))));
     let credentials = Credentials::read(None, logins.into_iter().collect()).unwrap();
-    Registry::new(Rc::new(credentials), BTreeMap::new()).unwrap()
+    Registry::with_pace(Rc::new(credentials), BTreeMap::new(), QUICK).unwrap()
 }
+
+/// As patient as the real one, in another time.
+const QUICK: Pace = Pace {
+    silence: Duration::from_millis(300),
+    answer: Duration::from_millis(900),
+    tries: Duration::from_millis(1_500),
+    first_pause: Duration::from_millis(10),
+    longest_pause: Duration::from_secs(1),
+};
 
 fn tag(text: &str) -> Tag {
     text.parse().unwrap()
@@ -111,7 +124,7 @@ async fn a_busy_registry_is_asked_again_after_the_pause_it_asks_for() {
     let fake = FakeRegistry::start(Auth::None).await;
     fake.put_image("acme/web/1", AGELESS);
     fake.contents().faults.extend([Fault::Busy(429, "0"), Fault::Busy(503, "1")]);
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     assert!(resolve(&fake, None).await.unwrap().is_some());
     assert!(started.elapsed() >= Duration::from_secs(1));
 }
@@ -126,6 +139,7 @@ async fn a_pause_that_is_too_long_is_left_to_the_caller() {
         error.failure.causes,
         ["the registry answered 429 Too Many Requests and asks to wait 3600 s", "TOOMANYREQUESTS: slow down"]
     );
+    assert!(error.failure.hints[0].contains("log in"), "{:?}", error.failure.hints);
     assert_eq!(fake.contents().requests.len(), 1);
 }
 
@@ -133,8 +147,10 @@ async fn a_pause_that_is_too_long_is_left_to_the_caller() {
 async fn a_registry_that_stays_busy_is_given_up() {
     let fake = FakeRegistry::start(Auth::None).await;
     fake.contents().faults.extend(std::iter::repeat_n(Fault::Busy(502, "0"), 10));
-    assert_eq!(resolve(&fake, None).await.unwrap_err().kind, PortErrorKind::Transient);
-    assert_eq!(fake.contents().requests.len(), 4);
+    let error = resolve(&fake, None).await.unwrap_err();
+    assert_eq!((error.kind, error.failure.exit), (PortErrorKind::Transient, Exit::BuildFailed));
+    assert_eq!(error.failure.hints, [format!("run again when `{}` is well again", fake.host)]);
+    assert_eq!(fake.contents().requests.len(), 5);
 }
 
 #[tokio::test]
@@ -149,6 +165,36 @@ async fn an_answer_that_breaks_off_is_never_taken_for_the_whole() {
         (error.kind, error.failure.causes[0].as_str()),
         (PortErrorKind::Transient, "no answer from the registry")
     );
+}
+
+#[tokio::test]
+async fn a_registry_that_is_slow_is_waited_for_within_a_bound_that_is_told() {
+    for fault in [Fault::Silent, Fault::Dripping] {
+        let fake = FakeRegistry::start(Auth::None).await;
+        fake.contents().faults.extend(std::iter::repeat_n(fault.clone(), 10));
+        let error = resolve(&fake, None).await.unwrap_err();
+        let tries = fake.contents().requests.len();
+        assert!((2..=5).contains(&tries), "{fault:?}: the time is up before the {tries} tries are");
+        assert_eq!((error.kind, error.failure.exit), (PortErrorKind::Transient, Exit::BuildFailed));
+        assert_eq!(error.failure.message, format!("failed to look up `{}/acme/web:1` in the registry", fake.host));
+        assert_eq!(error.failure.causes, ["the registry does not answer within 0.3 s"], "{fault:?}");
+        assert!(error.failure.hints[0].contains(&fake.host));
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_resets_connections_is_tried_again_and_its_last_word_shown() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    // What is closed with something unread in it is reset.
+    std::thread::spawn(move || listener.incoming().for_each(|stream| drop(stream.map(|stream| stream.peek(&mut [0])))));
+    let repository = skipper_core::image::Repository::new(&host, "acme/web").unwrap();
+    let registry = Registry::with_pace(Rc::default(), BTreeMap::new(), QUICK).unwrap();
+    let error = registry.resolve(&repository, &tag("1")).await.unwrap_err();
+    assert_eq!((error.kind, error.failure.exit), (PortErrorKind::Transient, Exit::BuildFailed));
+    assert_eq!(error.failure.causes[0], "no answer from the registry");
+    assert!(error.failure.causes[1].to_lowercase().contains("connection"), "{:?}", error.failure.causes);
+    assert_eq!(error.failure.causes.len(), 2);
 }
 
 #[tokio::test]
@@ -227,5 +273,40 @@ async fn an_image_that_is_gone_is_not_tagged() {
     assert_eq!(
         (error.kind, error.failure.causes.as_slice()),
         (PortErrorKind::Missing, &["the registry does not have this image".to_owned()][..])
+    );
+}
+
+#[tokio::test]
+async fn what_an_image_runs_on_is_told_by_its_index_else_by_its_configuration() {
+    let fake = FakeRegistry::start(Auth::None).await;
+    let platforms = async || resolve(&fake, None).await.unwrap().unwrap().platforms.into_iter().collect::<Vec<_>>();
+    let image = fake.put_image("acme/web/1", r#"{"os": "linux", "architecture": "arm64"}"#);
+    assert_eq!(platforms().await, ["linux/arm64"]);
+    fake.put_image("acme/web/1", AGELESS);
+    assert_eq!(platforms().await, [""; 0], "it does not say");
+    let of = |os: &str, architecture: &str| {
+        format!(r#"{{"digest": "{image}", "platform": {{"os": "{os}", "architecture": "{architecture}"}}}}"#)
+    };
+    let images = [of("unknown", "unknown"), of("windows", "amd64"), of("linux", "arm64")].join(", ");
+    fake.contents().put_manifest("acme/web/1", INDEX, format!(r#"{{"manifests": [{images}]}}"#).into_bytes());
+    assert_eq!(platforms().await, ["linux/arm64", "windows/amd64"]);
+}
+
+#[tokio::test]
+async fn an_image_of_which_the_registry_lost_a_part_is_missing() {
+    let fake = FakeRegistry::start(Auth::None).await;
+    let image = fake.put_image("acme/web/1", AGELESS);
+    fake.contents().blobs.clear();
+    let error = resolve(&fake, None).await.unwrap_err();
+    assert_eq!((error.kind, error.failure.exit), (PortErrorKind::Missing, Exit::BuildFailed));
+    assert!(error.failure.causes[0].starts_with("the registry has lost `sha256:"), "{:?}", error.failure.causes);
+    let refusal = r#"{"errors": [{"code": "MANIFEST_BLOB_UNKNOWN", "message": "blob unknown to registry"}]}"#;
+    let image = PinnedImage { repository: fake.repository("acme/web"), digest: image.parse().unwrap() };
+    fake.contents().faults.extend([Fault::None, Fault::Status(404, refusal)]);
+    let error = client(&fake, None).copy(&image, &tag("2")).await.unwrap_err();
+    assert_eq!(error.kind, PortErrorKind::Missing);
+    assert_eq!(
+        error.failure.causes,
+        ["the registry answered 404 Not Found", "MANIFEST_BLOB_UNKNOWN: blob unknown to registry"]
     );
 }

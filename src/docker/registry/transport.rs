@@ -1,6 +1,12 @@
 //! Requests to registries: where they are, who asks, and what is tried again.
 
-use std::{cell::RefCell, collections::BTreeMap, net::IpAddr, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    net::IpAddr,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use backon::{ExponentialBuilder, Retryable};
 use bytes::{Bytes, BytesMut};
@@ -10,7 +16,10 @@ use serde::Deserialize;
 use skipper_core::{image::Repository, secret::Secret};
 use skipper_deploy::ports::{PortError, PortErrorKind, PortResult};
 
-use super::authorization::{Challenge, TokenReply, basic};
+use super::{
+    authorization::{Challenge, TokenReply, basic},
+    refusal::{Detail, TransportError, pause_of},
+};
 use crate::docker::{
     credentials::Credentials,
     output::plain,
@@ -18,16 +27,37 @@ use crate::docker::{
 };
 
 /// Tries after the first, of what is worth another try.
-const MORE_TRIES: usize = 3;
-/// The pause before the second try; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause that a registry is granted when it asks for one; a longer one is the caller's to wait for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+const MORE_TRIES: usize = 4;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// Without a byte arriving.
-const SILENCE: Duration = Duration::from_secs(30);
 /// The distribution specification's limit for manifests; image configurations are smaller.
 const LARGEST: usize = 4 * 1024 * 1024;
+
+/// How patient a client is: what a call may take, whatever a registry does, is the sum of `tries` and `answer`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// For the next byte to arrive.
+    pub silence: Duration,
+    /// For one answer, from the request to its last byte.
+    pub answer: Duration,
+    /// No other try begins when this has passed since the first began.
+    pub tries: Duration,
+    /// The pause before the second try; it doubles.
+    pub first_pause: Duration,
+    /// The longest pause that a registry is granted when it asks for one.
+    pub longest_pause: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            silence: Duration::from_secs(20),
+            answer: Duration::from_secs(60),
+            tries: Duration::from_secs(60),
+            first_pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(20),
+        }
+    }
+}
 
 /// What a call may do; asked for when a registry gives out tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,41 +88,6 @@ pub(super) struct Reply {
     pub bytes: Bytes,
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-enum TransportError {
-    #[error("the registry refuses the login of user `{0}`")]
-    LoginRefused(String),
-    #[error("the registry wants a login, and there is none for it")]
-    LoginMissing,
-    #[error("the registry answered {0}")]
-    Forbidden(StatusCode, #[source] Detail),
-    #[error("the registry asks for a login in a way that is not understood")]
-    Challenge,
-    #[error("the registry wants the password sent to `{0}`, which is not encrypted")]
-    Realm(Url),
-    #[error("the registry answered {status}{}", asked(.pause))]
-    Busy {
-        status: StatusCode,
-        pause: Option<Duration>,
-        #[source]
-        detail: Detail,
-    },
-    #[error("the answer is larger than {LARGEST} bytes")]
-    TooLarge,
-    #[error("the token service's answer holds no token")]
-    NoToken,
-    #[error("no answer from the registry")]
-    Unreachable(#[source] reqwest::Error),
-    #[error("the registry's address does not make a URL")]
-    Address,
-}
-
-/// What a registry says about its refusal.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Detail(String);
-
 /// Reaches registries, logs in where asked to and remembers it for the run.
 #[derive(Debug)]
 pub(super) struct Transport {
@@ -101,16 +96,22 @@ pub(super) struct Transport {
     direct: Client,
     endpoints: BTreeMap<String, Url>,
     credentials: Rc<Credentials>,
+    pace: Pace,
     authorizations: RefCell<BTreeMap<(Repository, Access), Secret>>,
 }
 
 impl Transport {
-    pub(super) fn new(credentials: Rc<Credentials>, endpoints: BTreeMap<String, String>) -> PortResult<Self> {
+    pub(super) fn new(
+        credentials: Rc<Credentials>,
+        endpoints: BTreeMap<String, String>,
+        pace: Pace,
+    ) -> PortResult<Self> {
         let builder = || {
             Client::builder()
                 .user_agent(concat!("skipper/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT_WITHIN)
-                .read_timeout(SILENCE)
+                .read_timeout(pace.silence)
+                .timeout(pace.answer)
         };
         let unusable = |error: reqwest::Error| {
             let mut error = described(PortErrorKind::Other, &error.without_url());
@@ -127,18 +128,24 @@ impl Transport {
             direct: builder().no_proxy().build().map_err(unusable)?,
             endpoints: endpoints.into_iter().map(parse).collect::<PortResult<_>>()?,
             credentials,
+            pace,
             authorizations: RefCell::default(),
         })
     }
 
     /// Makes a call, again where that may help.
     pub(super) async fn call(&self, call: &Call<'_>, operation: &str) -> PortResult<Reply> {
-        let pauses = ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_max_times(MORE_TRIES).with_jitter();
+        let began = Instant::now();
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(self.pace.first_pause)
+            .with_max_times(MORE_TRIES)
+            .with_jitter();
         let tried = || self.attempt(call);
         let result = tried.retry(pauses).when(TransportError::is_passing).adjust(|error, pause| {
             // No pause means that the tries are used up.
             let asked = pause.and(error.pause());
-            asked.or(pause).filter(|pause| *pause <= LONGEST_PAUSE)
+            let pause = asked.or(pause).filter(|pause| *pause <= self.pace.longest_pause)?;
+            (began.elapsed() + pause < self.pace.tries).then_some(pause)
         });
         result.await.map_err(|error| self.port_error(&error, call.repository, operation))
     }
@@ -146,10 +153,11 @@ impl Transport {
     fn port_error(&self, error: &TransportError, repository: &Repository, operation: &str) -> PortError {
         let mut described = described(error.kind(), error);
         described.failure = described.failure.during(operation);
-        match self.credentials.hint_for(repository) {
-            Some(hint) if described.kind == PortErrorKind::Denied => described.hint(hint),
-            _ => described,
-        }
+        let hint = match described.kind {
+            PortErrorKind::Denied => self.credentials.hint_for(repository),
+            _ => error.hint(repository),
+        };
+        hint.into_iter().fold(described, PortError::hint)
     }
 
     async fn attempt(&self, call: &Call<'_>) -> Result<Reply, TransportError> {
@@ -157,7 +165,7 @@ impl Transport {
         let known = self.authorizations.borrow().get(&key).cloned();
         let response = self.send(call, known.as_ref()).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
-            return read(response).await;
+            return self.read(response).await;
         }
         // Not asked yet, or the token has expired.
         let challenge = Challenge::of(response.headers().get_all(header::WWW_AUTHENTICATE).iter())
@@ -168,7 +176,7 @@ impl Transport {
             return Err(self.refused_login(call.repository));
         }
         self.authorizations.borrow_mut().insert(key, authorization);
-        read(response).await
+        self.read(response).await
     }
 
     async fn send(&self, call: &Call<'_>, authorization: Option<&Secret>) -> Result<Response, TransportError> {
@@ -182,7 +190,7 @@ impl Transport {
         if let Some((content_type, bytes)) = &call.body {
             request = request.header(header::CONTENT_TYPE, content_type).body(bytes.clone());
         }
-        request.send().await.map_err(TransportError::Unreachable)
+        request.send().await.map_err(|error| self.unanswered(error))
     }
 
     /// Answers a challenge.
@@ -208,11 +216,11 @@ impl Transport {
         if let Some(login) = login {
             request = with_authorization(request, &basic(login));
         }
-        let response = request.send().await.map_err(TransportError::Unreachable)?;
+        let response = request.send().await.map_err(|error| self.unanswered(error))?;
         if response.status() == StatusCode::UNAUTHORIZED {
             return Err(self.refused_login(call.repository));
         }
-        let reply = read(response).await?;
+        let reply = self.read(response).await?;
         let token = serde_json::from_slice(&reply.bytes).ok().and_then(TokenReply::into_authorization);
         token.ok_or(TransportError::NoToken)
     }
@@ -221,6 +229,41 @@ impl Transport {
         match self.credentials.of(repository) {
             Some(login) => TransportError::LoginRefused(login.username.clone()),
             None => TransportError::LoginMissing,
+        }
+    }
+
+    /// Reads an answer to its end and tells refusals and passing trouble from what the caller asked for.
+    async fn read(&self, mut response: Response) -> Result<Reply, TransportError> {
+        let status = response.status();
+        let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let content_type =
+            text("content-type").map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
+        let (digest, pause) = (text("docker-content-digest"), text("retry-after").as_deref().and_then(pause_of));
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unanswered(error))? {
+            if bytes.len() + chunk.len() > LARGEST {
+                return Err(TransportError::TooLarge(LARGEST));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let reply = Reply { status, content_type, digest, bytes: bytes.freeze() };
+        match status {
+            StatusCode::FORBIDDEN => Err(TransportError::Forbidden(status, Detail(reply.detail()))),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+                Err(TransportError::Busy { status, pause, detail: Detail(reply.detail()) })
+            }
+            status if status.is_server_error() => {
+                Err(TransportError::Busy { status, pause, detail: Detail(reply.detail()) })
+            }
+            _ => Ok(reply),
+        }
+    }
+
+    fn unanswered(&self, error: reqwest::Error) -> TransportError {
+        // The connection has its own time, which is the shortest.
+        match error.is_timeout() && !error.is_connect() {
+            true => TransportError::Silent(self.pace.silence.min(self.pace.answer)),
+            false => TransportError::unreachable(&error),
         }
     }
 
@@ -241,28 +284,6 @@ impl Transport {
     }
 }
 
-impl TransportError {
-    fn is_passing(&self) -> bool {
-        self.kind() == PortErrorKind::Transient
-    }
-
-    /// How long the registry asks to wait.
-    fn pause(&self) -> Option<Duration> {
-        match self {
-            Self::Busy { pause, .. } => *pause,
-            _ => None,
-        }
-    }
-
-    fn kind(&self) -> PortErrorKind {
-        match self {
-            Self::LoginRefused(_) | Self::LoginMissing | Self::Forbidden(..) => PortErrorKind::Denied,
-            Self::Busy { .. } | Self::Unreachable(_) => PortErrorKind::Transient,
-            Self::Challenge | Self::Realm(_) | Self::TooLarge | Self::NoToken | Self::Address => PortErrorKind::Other,
-        }
-    }
-}
-
 impl Reply {
     /// What the registry says of its refusal: `MANIFEST_INVALID: manifest invalid`.
     pub(super) fn detail(&self) -> String {
@@ -280,32 +301,6 @@ impl Reply {
         let errors = serde_json::from_slice::<Errors>(&self.bytes).map(|body| body.errors).unwrap_or_default();
         let texts: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.code, error.message)).collect();
         plain(&texts.join(", ")).chars().take(300).collect()
-    }
-}
-
-/// Reads an answer to its end and tells refusals and passing trouble from what the caller asked for.
-async fn read(mut response: Response) -> Result<Reply, TransportError> {
-    let status = response.status();
-    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let content_type = text("content-type").map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
-    let (digest, pause) = (text("docker-content-digest"), text("retry-after").as_deref().and_then(pause_of));
-    let mut bytes = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(TransportError::Unreachable)? {
-        if bytes.len() + chunk.len() > LARGEST {
-            return Err(TransportError::TooLarge);
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    let reply = Reply { status, content_type, digest, bytes: bytes.freeze() };
-    match status {
-        StatusCode::FORBIDDEN => Err(TransportError::Forbidden(status, Detail(reply.detail()))),
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-            Err(TransportError::Busy { status, pause, detail: Detail(reply.detail()) })
-        }
-        status if status.is_server_error() => {
-            Err(TransportError::Busy { status, pause, detail: Detail(reply.detail()) })
-        }
-        _ => Ok(reply),
     }
 }
 
@@ -330,19 +325,6 @@ fn is_loopback(registry: &str) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// A `Retry-After` header: seconds, or a date.
-fn pause_of(header: &str) -> Option<Duration> {
-    if let Ok(seconds) = header.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let until = jiff::fmt::rfc2822::parse(header).ok()?.timestamp();
-    Some(Duration::try_from(until.duration_since(jiff::Timestamp::now())).unwrap_or_default())
-}
-
-fn asked(pause: &Option<Duration>) -> String {
-    pause.map_or_else(String::new, |pause| format!(" and asks to wait {} s", pause.as_secs()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,7 +343,7 @@ mod tests {
     #[test]
     fn each_registry_is_asked_where_it_is() {
         let endpoints = BTreeMap::from([("127.213.7.1:5000".to_owned(), "http://10.213.7.3:5000".to_owned())]);
-        let transport = Transport::new(Rc::default(), endpoints).unwrap();
+        let transport = Transport::new(Rc::default(), endpoints, Pace::default()).unwrap();
         let endpoint =
             |registry: &str| transport.endpoint(&Repository::new(registry, "web").unwrap()).unwrap().1.to_string();
         assert_eq!(endpoint("index.docker.io"), "https://registry-1.docker.io/");
@@ -372,17 +354,12 @@ mod tests {
 
     #[test]
     fn a_wrong_address_is_refused_before_anything_is_asked() {
-        let error =
-            Transport::new(Rc::default(), BTreeMap::from([("a.example".to_owned(), "10.0.0.1:5000".to_owned())]))
-                .unwrap_err();
+        let error = Transport::new(
+            Rc::default(),
+            BTreeMap::from([("a.example".to_owned(), "10.0.0.1:5000".to_owned())]),
+            Pace::default(),
+        )
+        .unwrap_err();
         assert_eq!(error.failure.message, "read the address `10.0.0.1:5000` of registry `a.example`");
-    }
-
-    #[test]
-    fn pauses_are_read_in_both_forms() {
-        assert_eq!(pause_of("7"), Some(Duration::from_secs(7)));
-        assert_eq!(pause_of("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-        assert!(pause_of("Fri, 31 Dec 2100 23:59:59 GMT").is_some_and(|pause| pause > LONGEST_PAUSE));
-        assert_eq!(pause_of("soon"), None);
     }
 }

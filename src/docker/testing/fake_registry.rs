@@ -32,11 +32,17 @@ pub(in crate::docker) enum Auth {
 /// What it does once instead of answering.
 #[derive(Clone, Debug)]
 pub(in crate::docker) enum Fault {
+    /// It answers after all: what comes behind it strikes the next request.
+    None,
     Status(u16, &'static str),
     /// Refuses for now; with the `Retry-After` header.
     Busy(u16, &'static str),
     /// Breaks off in the middle of the body.
     Truncated,
+    /// Takes the request and says nothing.
+    Silent,
+    /// Sends a byte now and then, without end.
+    Dripping,
 }
 
 #[derive(Debug, Default)]
@@ -119,41 +125,50 @@ impl Contents {
 }
 
 async fn answer(State(shared): State<Shared>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    match reply(&shared, &method, &uri, &headers, body) {
+        Some(reply) => reply,
+        None => std::future::pending().await,
+    }
+}
+
+/// What it answers, if it does.
+fn reply(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Option<Response> {
     let mut contents = shared.contents.lock().unwrap();
     let path = uri.path().to_owned();
     contents.requests.push(format!("{method} {uri}"));
     if path == "/token" {
-        return token(&shared, &contents, &uri, &headers);
+        return Some(token(shared, &contents, uri, headers));
     }
-    if let Some(refusal) = challenge(&shared, &contents, &headers) {
-        return refusal;
+    if let Some(refusal) = challenge(shared, &contents, headers) {
+        return Some(refusal);
     }
-    if contents.read_only && !matches!(method, Method::GET | Method::HEAD) {
+    if contents.read_only && !matches!(*method, Method::GET | Method::HEAD) {
         // In words of its own: the engine tries for a minute when they are the specification's.
-        return respond(403, &[], r#"{"errors": [{"code": "DENIED", "message": "permission_denied: write_package"}]}"#);
+        let body = r#"{"errors": [{"code": "DENIED", "message": "permission_denied: write_package"}]}"#;
+        return Some(respond(403, &[], body));
     }
-    let fault = contents.faults.pop_front();
-    match fault {
-        None => {}
-        Some(Fault::Status(status, body)) => return respond(status, &[], body),
+    Some(match contents.faults.pop_front() {
+        None | Some(Fault::None) => store(&mut contents, method, &path, uri.query().unwrap_or_default(), headers, body),
+        Some(Fault::Status(status, body)) => respond(status, &[], body),
         Some(Fault::Busy(status, pause)) => {
-            return respond(
-                status,
-                &[("retry-after", pause)],
-                r#"{"errors": [{"code": "TOOMANYREQUESTS", "message": "slow down"}]}"#,
-            );
+            let body = r#"{"errors": [{"code": "TOOMANYREQUESTS", "message": "slow down"}]}"#;
+            respond(status, &[("retry-after", pause)], body)
         }
         Some(Fault::Truncated) => {
-            let parts =
-                futures::stream::iter([Ok(Bytes::from_static(b"{\"schema")), Err(std::io::Error::other("broken off"))]);
-            return Response::builder()
-                .header("content-length", "1000")
-                .header("content-type", MANIFEST)
-                .body(Body::from_stream(parts))
-                .unwrap();
+            let parts = [Ok(Bytes::from_static(b"{\"schema")), Err(std::io::Error::other("broken off"))];
+            let response = Response::builder().header("content-length", "1000").header("content-type", MANIFEST);
+            response.body(Body::from_stream(futures::stream::iter(parts))).unwrap()
         }
-    }
-    store(&mut contents, &method, &path, uri.query().unwrap_or_default(), &headers, body)
+        Some(Fault::Silent) => return None,
+        Some(Fault::Dripping) => {
+            let drop = |()| async {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), ()))
+            };
+            let response = Response::builder().header("content-type", MANIFEST);
+            response.body(Body::from_stream(futures::stream::unfold((), drop))).unwrap()
+        }
+    })
 }
 
 fn token(shared: &Shared, contents: &Contents, uri: &Uri, headers: &HeaderMap) -> Response {

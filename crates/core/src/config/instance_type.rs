@@ -19,6 +19,16 @@ pub enum Architecture {
     Arm64,
 }
 
+impl Architecture {
+    /// Its name in images.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+}
+
 impl InstanceType {
     /// The processor, as the family's name tells it.
     ///

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use serde::Serialize;
 
 pub use self::{
-    check::load,
+    check::{load, parse_duration},
     diagnostic::{Diagnostic, Related, Severity, Span},
     instance_type::{Architecture, InstanceType},
     schema::json_schema,
@@ -48,6 +48,12 @@ impl Config {
     pub fn span(&self, path: &str) -> Option<Span> {
         let around = std::iter::successors(Some(path), |path| path.rsplit_once('.').map(|(around, _)| around));
         around.into_iter().find_map(|path| self.spans.get(path).copied())
+    }
+
+    /// The processors that a service's image has to run on, each with a group whose hosts have it.
+    pub fn architectures(&self, service: &ServiceName) -> BTreeMap<Architecture, &GroupName> {
+        let carrying = self.groups.iter().filter(|(_, group)| group.services.contains(service));
+        carrying.map(|(name, group)| (group.size.architecture(), name)).collect()
     }
 }
 

@@ -63,6 +63,8 @@ pub(super) fn parse(source: &str) -> Result<Node, Box<Diagnostic>> {
         // YAML 1.2: `yes` and `off` are texts.
         strict_booleans: true,
         non_finite_float_policy: NonFiniteFloatPolicy::AsString,
+        // More than a file of the size that is read can say by itself: what aliases repeat is counted each time.
+        budget: serde_saphyr::budget! { max_nodes: 50_000 },
     };
     let lines = Lines::new(source);
     serde_saphyr::from_str_with_options::<Spanned<Parsed>>(source, options)
@@ -190,5 +192,13 @@ fn not_yaml(error: &serde_saphyr::Error, lines: &Lines<'_>) -> Diagnostic {
     let message = error.to_string();
     // The library ends its messages with the place, which is shown already.
     let message = message.split(" at line ").next().unwrap_or_default();
-    Diagnostic::error(at, "the file is not YAML").label(shown(message))
+    if message.starts_with("budget breached") {
+        return Diagnostic::error(at, "the file is larger than a configuration can be, with what its aliases repeat")
+            .hint("repeat less by `*` aliases of lists in lists");
+    }
+    let problem = Diagnostic::error(at, "the file is not YAML").label(shown(message));
+    match message.starts_with("tabs ") {
+        true => problem.hint("indent with blanks: YAML takes no tabs there"),
+        false => problem,
+    }
 }

@@ -116,6 +116,8 @@ pub enum HostErrorKind {
     DiskFull,
     /// An image could not be pulled.
     Pull,
+    /// The host has seen a script of a later lease.
+    Fenced,
     /// Another failure.
     Other,
 }

@@ -129,7 +129,7 @@ fn launch_spec(host: &HostName, group: &Group, observed: &Observed, draft: &mut 
             root_device: root_device.clone(),
             disk: group.disk,
             instance_profile: group.instance_profile.clone(),
-            subnet: subnet(host, group),
+            subnets: subnets(host, group, observed),
             generation: generation(host, observed),
         }),
         Some(LaunchFacts::Impossible { why, hint, refused }) => {
@@ -151,10 +151,19 @@ fn launch_spec(host: &HostName, group: &Group, observed: &Observed, draft: &mut 
     }
 }
 
-/// Spreads a group's hosts over its subnets by their number.
-fn subnet(host: &HostName, group: &Group) -> Option<String> {
-    let count = u32::try_from(group.subnets.len()).ok().filter(|count| *count > 0)?;
-    group.subnets.get((host.number.saturating_sub(1) % count) as usize).cloned()
+/// Spreads a group's hosts over its subnets by their number; the others follow, for when the first has no capacity.
+/// A launch whose outcome is not known begins where it was tried last, where its token finds the instance if there is one.
+fn subnets(host: &HostName, group: &Group, observed: &Observed) -> Vec<String> {
+    let pending = observed.launches.get(host).filter(|launch| launch.instance.is_none());
+    let tried = pending.and_then(|launch| launch.subnet.as_ref());
+    let tried = tried.and_then(|tried| group.subnets.iter().position(|subnet| subnet == tried));
+    let first = tried.unwrap_or((host.number as usize).saturating_sub(1));
+    let mut subnets = group.subnets.clone();
+    if !subnets.is_empty() {
+        let first = first % subnets.len();
+        subnets.rotate_left(first);
+    }
+    subnets
 }
 
 /// A launch whose outcome is not known keeps its generation, so that its token finds the instance if there is one;

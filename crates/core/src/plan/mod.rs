@@ -209,8 +209,8 @@ pub struct LaunchSpec {
     pub disk: Option<u32>,
     /// The instance profile's name.
     pub instance_profile: String,
-    /// The subnet; the default one of the region when absent.
-    pub subnet: Option<String>,
+    /// The subnets, tried in this order while there is no capacity; one of the region's default ones when empty.
+    pub subnets: Vec<String>,
     /// Which launch of this host it is, counted from 1; part of the client token.
     pub generation: u32,
 }

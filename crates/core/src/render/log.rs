@@ -80,6 +80,17 @@ impl Log {
                     out.lines.extend(plan_lines(plan));
                 }
             }
+            EventKind::LeaseAwaited { number, holder } => {
+                self.end_group(&mut out);
+                out.say(format!("lease {number} is held by {holder}; waiting for it"));
+            }
+            EventKind::LeaseAcquired { number, over } => {
+                self.end_group(&mut out);
+                match over {
+                    None => out.say(format!("lease {number} is this run's")),
+                    Some(holder) => out.say(format!("lease {number} is this run's, taken over from {holder}, which shows no sign of life")),
+                }
+            }
             EventKind::StepStarted { step } => {
                 self.group("execute", &mut out);
                 out.say(format!("[{step}] {}", self.action(*step)));

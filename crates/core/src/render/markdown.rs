@@ -19,6 +19,9 @@ pub fn comment(progress: &Progress) -> String {
     page.release(progress);
     if let Some(finished) = &progress.finished {
         page.ending(finished);
+    } else if let Some(holder) = &progress.awaited {
+        page.line("");
+        page.line(format!("Waiting for the lease, which is held by {}.", text::prose(&holder.to_string())));
     }
     page.plan(progress);
     if let Some(state) = progress.state() {
@@ -66,6 +69,7 @@ impl Page {
             Some(RunFinished { exit: Exit::Degraded, .. }) => ("\u{274c}", "failed, no release serves everywhere"),
             Some(RunFinished { exit: Exit::BuildFailed, .. }) => ("\u{274c}", "build failed, nothing was deployed"),
             Some(RunFinished { exit: Exit::Blocked, .. }) => ("\u{274c}", "blocked"),
+            Some(RunFinished { exit: Exit::Held, .. }) => ("\u{23f8}\u{fe0f}", "another run holds the lease"),
             Some(RunFinished { exit: Exit::Refused, .. }) => ("\u{274c}", "refused"),
             Some(RunFinished { exit: Exit::Defect | Exit::BadInput, .. }) => ("\u{274c}", "failed"),
         };

@@ -2,6 +2,7 @@
 
 pub mod log;
 pub mod markdown;
+pub mod past;
 pub mod table;
 pub mod text;
 pub mod words;

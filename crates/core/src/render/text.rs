@@ -1,6 +1,9 @@
 //! Makes text from elsewhere harmless where it is shown: in a terminal, a workflow's log, and Markdown.
 
-/// A line that is safe to print: no control characters, and nothing a workflow runner takes for a command.
+use crate::name::is_unprintable;
+
+/// A line that is safe to print: no control characters, nothing that turns or hides text, and nothing a workflow runner takes
+/// for a command.
 ///
 /// The runner reads `::command::` at the start of a line and the older `##[command]` anywhere in it, from stdout and stderr alike.
 pub fn line(text: &str) -> String {
@@ -76,12 +79,6 @@ fn longest_run(text: &str, of: char) -> usize {
     longest
 }
 
-/// Control characters, and those that turn the direction of text or hide it.
-fn is_unprintable(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{2028}' | '\u{2029}')
-}
-
 /// Removes escape sequences as terminals know them: `ESC [ … letter` and `ESC ] … BEL`.
 fn strip_ansi(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
@@ -114,6 +111,16 @@ mod tests {
     }
 
     #[test]
+    fn what_turns_or_hides_text_is_left_out() {
+        assert_eq!(
+            line("ma\u{200b}in\u{200d} \u{202e}gnp.exe\u{2066} \u{200f}x\u{61c}\u{e0041}\u{ad}"),
+            "main gnp.exe x"
+        );
+        assert_eq!(line(":\u{200d}:stop-commands::x"), ":\u{200b}:stop-commands::x", "what is left is looked at");
+        assert_eq!(line("#\u{200b}#[error]"), "##\u{200b}[error]");
+    }
+
+    #[test]
     fn prose_mentions_nobody_and_opens_no_html() {
         assert_eq!(prose("ask @team about #1 <img> `@code`"), "ask @\u{200b}team about #\u{200b}1 &lt;img> `@code`");
         assert_eq!(prose("an open ` quote"), "an open ` quote`");
@@ -141,9 +148,10 @@ mod tests {
     proptest! {
         #[test]
         fn no_line_ever_starts_a_command(text in ".{0,60}") {
-            let line = line(&text);
-            prop_assert!(!line.trim_start().starts_with("::") && !line.contains("##["));
-            prop_assert!(!line.chars().any(char::is_control));
+            let safe = line(&text);
+            prop_assert!(!safe.trim_start().starts_with("::") && !safe.contains("##["));
+            prop_assert!(!safe.chars().any(char::is_control));
+            prop_assert_eq!(line(&safe), safe, "a text that went through once stays as it is");
         }
     }
 }

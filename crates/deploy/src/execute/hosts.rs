@@ -21,8 +21,6 @@ use crate::{
     ports::{Launch, PortErrorKind},
 };
 
-/// From launch to an SSM agent that is online; Flatcar takes one to two minutes on EC2.
-const HOST_DEADLINE: Duration = Duration::from_secs(6 * 60);
 /// Between two looks at hosts on their way up.
 const HOST_POLL: Duration = Duration::from_secs(1);
 /// For fetching the archive over a slow line, etcd's quorum (4 min), and an orchestrator that registers anew (2 min).
@@ -38,32 +36,14 @@ impl Run<'_> {
         ];
         let failed = |failure: Failure| failure.during(format!("launch host `{host}`"));
         for generation in (spec.generation..).take(GENERATIONS as usize) {
-            // Recorded before the call, so that a run that dies in between finds the instance by the same token.
-            self.record(host, &LaunchRecord { generation, instance: None }).await.map_err(failed)?;
-            let scope = self.known.desired.scope.clone();
-            let launch = Launch {
-                client_token: client_token(&scope, host, generation),
-                scope,
-                host: host.clone(),
-                spec: LaunchSpec { generation, ..spec.clone() },
-                security_groups: security_groups.clone(),
-                user_data: user_data(),
-            };
-            let launched = self.ask(async || self.hands.compute.launch(&launch).await).await.map_err(|error| {
-                let leftovers = if error.kind == PortErrorKind::Unclear {
-                    Leftovers::Unknown(vec![format!("an instance tagged `skipper:host={host}`")])
-                } else {
-                    Leftovers::None
-                };
-                StepFailure { failure: failed(error.failure), leftovers, restored: None }
-            })?;
+            let (subnet, launched) = self.launch_somewhere(host, spec, generation, &security_groups).await?;
             match launched {
                 (instance, Some(state)) => {
                     self.say(format!("launched `{instance}` from {}", spec.image_name));
                     self.known.host_is(host, launching(&instance, state, spec));
                     // The instance carries its tag, so a lost record costs nothing but a look at a dead token later.
                     return self
-                        .record(host, &LaunchRecord { generation, instance: Some(instance) })
+                        .record(host, &LaunchRecord { generation, instance: Some(instance), subnet })
                         .await
                         .map_err(|failure| failed(failure).into());
                 }
@@ -78,6 +58,56 @@ impl Run<'_> {
         .into())
     }
 
+    /// Launches into the first of the subnets that has capacity.
+    async fn launch_somewhere(
+        &self,
+        host: &HostName,
+        spec: &LaunchSpec,
+        generation: u32,
+        security_groups: &[String],
+    ) -> Result<(Option<String>, (InstanceId, Option<InstanceState>)), StepFailure> {
+        let failed = |failure: Failure| failure.during(format!("launch host `{host}`"));
+        let mut subnets = spec.subnets.iter().peekable();
+        let mut full: Vec<String> = Vec::new();
+        loop {
+            // None at first where the file names none: then EC2 chooses among the zones by itself.
+            let subnet = subnets.next().cloned();
+            // Recorded before the call, so that a run that dies in between finds the instance by the same token.
+            let record = LaunchRecord { generation, instance: None, subnet: subnet.clone() };
+            self.record(host, &record).await.map_err(failed)?;
+            let scope = self.known.desired.scope.clone();
+            let launch = Launch {
+                client_token: client_token(&scope, host, generation, subnet.as_deref()),
+                scope,
+                host: host.clone(),
+                spec: LaunchSpec { generation, ..spec.clone() },
+                subnet: subnet.clone(),
+                security_groups: security_groups.to_vec(),
+                user_data: user_data(),
+            };
+            let error = match self.ask(async || self.hands.compute.launch(&launch).await).await {
+                Ok(launched) => return Ok((subnet, launched)),
+                Err(error) => error,
+            };
+            if let (PortErrorKind::Capacity, Some(subnet), Some(next)) = (error.kind, &subnet, subnets.peek()) {
+                let why = error.failure.causes.first().unwrap_or(&error.failure.message);
+                self.say(format!("no capacity in `{subnet}` ({why}); trying `{next}`"));
+                full.push(subnet.clone());
+                continue;
+            }
+            let leftovers = if error.kind == PortErrorKind::Unclear {
+                Leftovers::Unknown(vec![format!("an instance tagged `skipper:host={host}`")])
+            } else {
+                Leftovers::None
+            };
+            let failure = match full.as_slice() {
+                [] => error.failure,
+                full => error.failure.because(format!("tried before, in vain: `{}`", full.join("`, `"))),
+            };
+            return Err(StepFailure { failure: failed(failure), leftovers, restored: None });
+        }
+    }
+
     async fn record(&self, host: &HostName, record: &LaunchRecord) -> Result<(), Failure> {
         if self.known.observed.launches.get(host) == Some(record) {
             return Ok(());
@@ -89,7 +119,7 @@ impl Run<'_> {
     }
 
     pub(super) async fn await_hosts(&self, hosts: &[HostName]) -> StepResult {
-        let deadline = Instant::now() + HOST_DEADLINE;
+        let deadline = Instant::now() + self.hands.host_timeout;
         let scope = &self.known.desired.scope;
         let mut announced: BTreeSet<HostName> = BTreeSet::new();
         loop {
@@ -142,7 +172,7 @@ impl Run<'_> {
                 return Err(StepFailure { failure, leftovers: Leftovers::Known(missing), restored: None });
             }
             if Instant::now() >= deadline {
-                return Err(offline(missing).into());
+                return Err(offline(missing, self.hands.host_timeout).into());
             }
             tokio::time::sleep(HOST_POLL).await;
         }
@@ -153,7 +183,7 @@ impl Run<'_> {
     async fn expect_fresh(&self, hosts: &[HostName]) -> StepResult {
         let names = self.known.hosts().into_iter().map(|(host, found)| (found.instance, host)).collect();
         let script = self.hands.orchestrator.observe(&self.known.desired.scope, &names);
-        for (host, answer) in self.run(hosts, &script, OBSERVE_DEADLINE).await? {
+        for (host, answer) in self.run(hosts, &script, OBSERVE_DEADLINE.min(self.hands.host_timeout)).await? {
             let report = answer.and_then(|output| {
                 self.hands.orchestrator.read_observation(&output).map_err(|error| host_failure(&error))
             });
@@ -186,8 +216,9 @@ impl Run<'_> {
 
 /// Within EC2's 64 ASCII characters, and the same for the same launch of the same host. What it is made of has one reading:
 /// two launches in one account with the same token are one launch.
-fn client_token(scope: &Scope, host: &HostName, generation: u32) -> String {
-    let launch = format!("{}/{host}/{generation}", scope_path(scope));
+fn client_token(scope: &Scope, host: &HostName, generation: u32, subnet: Option<&str>) -> String {
+    let subnet = subnet.map(|subnet| format!("/{subnet}")).unwrap_or_default();
+    let launch = format!("{}/{host}/{generation}{subnet}", scope_path(scope));
     format!("skipper-{}", &hex_digest(launch.as_bytes())[..40])
 }
 
@@ -211,14 +242,13 @@ const fn word(agent: Agent) -> &'static str {
     }
 }
 
-fn offline(missing: Vec<String>) -> Failure {
-    let failure =
-        Failure::new(Exit::Blocked, format!("hosts did not come online within {} s", HOST_DEADLINE.as_secs()));
+fn offline(missing: Vec<String>, after: Duration) -> Failure {
+    let failure = Failure::new(Exit::Blocked, format!("hosts did not come online within {} s", after.as_secs()));
     missing
         .into_iter()
         .fold(failure, Failure::because)
         .hint("the instance profile needs the policy `AmazonSSMManagedInstanceCore`, and the host needs a way out to `ssm`, `ssmmessages` and `ec2messages` on port 443 (a public address or a NAT gateway)")
-        .hint("running again goes on from here; terminate the instances to start anew")
+        .hint("running again goes on from here; terminate the instances to start anew, or give them longer (`--host-timeout`)")
 }
 
 #[cfg(test)]
@@ -230,7 +260,7 @@ mod tests {
     fn no_two_launches_of_an_account_share_a_token() {
         let token = |project: &str, environment: &str, host: &str, generation| {
             let scope = Scope { project: project.parse().unwrap(), environment: environment.parse().unwrap() };
-            client_token(&scope, &host.parse().unwrap(), generation)
+            client_token(&scope, &host.parse().unwrap(), generation, None)
         };
         let tokens = [
             token("shop", "eu-staging", "web_1", 1),

@@ -6,7 +6,7 @@ mod network;
 mod replicas;
 mod scripts;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use skipper_core::{
@@ -42,6 +42,8 @@ pub struct Hands<'a> {
     pub events: &'a Events,
     /// The wish to stop.
     pub cancel: &'a Cancel,
+    /// From launch to an SSM agent that is online, at most.
+    pub host_timeout: Duration,
 }
 
 /// How far a plan was carried out.

@@ -108,6 +108,7 @@ pub(super) fn host_failure(error: &HostError) -> Failure {
         HostErrorKind::ArchiveHash => failure.hint("if the archive is the one you want, put its SHA-256 into `fleet.sha256`; if not, it was changed on its way or at its source"),
         HostErrorKind::DiskFull => failure.hint("give the group a larger `disk`, or remove images on the host with `docker image prune`"),
         HostErrorKind::Pull => failure.hint("the hosts pull by themselves and without credentials: the image must be public, and its registry must be reachable from the hosts"),
+        HostErrorKind::Fenced => Failure { exit: Exit::Held, ..failure }.hint("another run has taken over: see `skipper lease`"),
         HostErrorKind::Other => failure,
     }
 }

@@ -232,4 +232,24 @@ impl Store for SimWorld {
         })
         .await
     }
+
+    async fn create(&self, path: &str, value: &str) -> PortResult<bool> {
+        self.call("store.create", async || {
+            let mut state = self.change();
+            let is_new = !state.parameters.contains_key(path);
+            if is_new {
+                state.parameters.insert(path.to_owned(), value.to_owned());
+            }
+            Ok(is_new)
+        })
+        .await
+    }
+
+    async fn remove(&self, paths: &[String]) -> PortResult<()> {
+        self.call("store.remove", async || {
+            self.change().parameters.retain(|path, _| !paths.contains(path));
+            Ok(())
+        })
+        .await
+    }
 }

@@ -46,6 +46,8 @@ pub struct SimHost {
     pub configured: Option<String>,
     /// Whether it carries an etcd member.
     pub member: bool,
+    /// The highest lease whose scripts it has seen.
+    pub fence: u64,
     /// The images it has.
     pub images: BTreeSet<PinnedImage>,
     /// The units registered for it.
@@ -76,6 +78,7 @@ impl SimHost {
             unlisted: 0,
             configured: None,
             member: false,
+            fence: 0,
             images: BTreeSet::new(),
             units: BTreeMap::new(),
         }
@@ -140,6 +143,15 @@ impl SimWorld {
                 stderr: format!("the script `{}` is not understood", script.name),
             };
         };
+        if let Some(lease) = script.fence() {
+            let raised = self.look().hosts.get(instance).map_or(0, |host| host.fence);
+            if raised > lease {
+                let what = format!("this host has seen lease {raised}, and lease {lease} may not change it any more");
+                let stdout = encode_error(HostErrorKind::Fenced, &what);
+                return Invocation::Finished { code: 1, stdout, stderr: String::new() };
+            }
+            self.on(instance, |host| host.fence = lease);
+        }
         let stdout = match task {
             Task::Observe { hosts, .. } => self.observed_by(instance, &hosts),
             Task::Configure { cluster } => {

@@ -1,6 +1,9 @@
 //! A registry and a builder whose digests follow from what is built.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use skipper_core::{
@@ -22,6 +25,8 @@ pub struct SimRegistry {
     pub failing: Vec<String>,
     /// How old every image is.
     pub age: Duration,
+    /// What every image says it runs on.
+    pub platforms: BTreeSet<String>,
 }
 
 impl SimRegistry {
@@ -47,7 +52,8 @@ impl Images for SimWorld {
         self.call("images.resolve", async || {
             let state = self.look();
             let digest = state.registry.tags.get(&(repository.clone(), tag.clone())).cloned();
-            Ok(digest.map(|digest| Resolved { digest, age: Some(state.registry.age) }))
+            let platforms = state.registry.platforms.clone();
+            Ok(digest.map(|digest| Resolved { digest, age: Some(state.registry.age), platforms }))
         })
         .await
     }

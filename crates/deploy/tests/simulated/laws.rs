@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use skipper_core::{
     config::{Config, Port},
-    desired::{Desired, Scope},
+    desired::Desired,
     exit::Exit,
     observed::{Agent, Gap, Observed},
     orchestrator::fleet::Fleet,
@@ -11,7 +11,7 @@ use skipper_core::{
 };
 use skipper_deploy::{events::Events, observe::Eyes, sim::SimWorld};
 
-use crate::shop::{commit, in_time, service, ship, shop};
+use crate::shop::{HOST_TIMEOUT, commit, in_time, scope, service, ship, shop};
 
 /// A configuration with some services on fixed and chosen ports, and some hosts.
 fn configs() -> impl Strategy<Value = Config> {
@@ -47,13 +47,17 @@ fn same_members(from: &Config, to: &mut Config) {
 fn observe(world: &SimWorld, config: &Config) -> Observed {
     in_time(async {
         let events = Events::new(Vec::new());
-        let eyes = Eyes { compute: world, remote: world, store: world, orchestrator: &Fleet, events: &events };
+        let eyes = Eyes {
+            compute: world,
+            remote: world,
+            store: world,
+            orchestrator: &Fleet,
+            events: &events,
+            after_another: false,
+            host_timeout: HOST_TIMEOUT,
+        };
         eyes.observe(config, &scope(config)).await.unwrap()
     })
-}
-
-fn scope(config: &Config) -> Scope {
-    Scope { project: config.project.clone(), environment: "production".parse().unwrap() }
 }
 
 /// What would be planned if every image of the release were the one that the registry has for the commit.

@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod costs;
+mod defects;
 mod faults;
 mod golden;
+mod images;
 mod laws;
+mod lease;
 mod shop;
 mod stories;

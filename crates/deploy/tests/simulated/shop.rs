@@ -1,6 +1,12 @@
 //! A small project on the simulated world, and runs over it.
 
-use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    path::PathBuf,
+    rc::Rc,
+    time::Duration,
+};
 
 use skipper_core::{
     config::{Build, Check, Config, FleetSource, Group, Healthcheck, ImageSource, Port, Service},
@@ -8,6 +14,7 @@ use skipper_core::{
     event::{Event, EventKind, RunFinished, RunStarted, check},
     exit::Exit,
     image::{Repository, Revision},
+    lease::Timing,
     orchestrator::fleet::Fleet,
     plan::Plan,
 };
@@ -15,11 +22,14 @@ use skipper_deploy::{
     cancel::Cancel,
     events::{Events, Listener},
     images::ImageOptions,
+    lease::Terms,
     report::Reporter,
     ship::{Runner, World},
     sim::SimWorld,
 };
 use tokio::runtime::{Builder, Runtime};
+
+pub(crate) const HOST_TIMEOUT: Duration = Duration::from_secs(6 * 60);
 
 /// Two services on one group: `web` on a fixed port, `clock` on a chosen one.
 pub(crate) fn shop(hosts: u32) -> Config {
@@ -76,6 +86,16 @@ pub(crate) fn service(name: &str, port: Port) -> Service {
 /// Commit `n`: the digit forty times.
 pub(crate) fn commit(n: u8) -> Revision {
     char::from(b'0' + n).to_string().repeat(40).parse().unwrap()
+}
+
+/// Gives the sources of a service new contents.
+pub(crate) fn edit(world: &SimWorld, service: &str, contents: &str) {
+    world.change().registry.sources.insert(service.to_owned(), contents.to_owned());
+}
+
+/// Whose things they are.
+pub(crate) fn scope(config: &Config) -> Scope {
+    Scope { project: config.project.clone(), environment: "production".parse().unwrap() }
 }
 
 /// What a run has told.
@@ -135,6 +155,8 @@ pub(crate) fn plan(world: &SimWorld, config: &Config, revision: &Revision) -> To
 }
 
 thread_local! {
+    /// Runs of this test so far.
+    static RUNS: Cell<u64> = const { Cell::new(1) };
     /// One paused clock a test, so that time goes on from one run to the next.
     static CLOCK: Runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
 }
@@ -144,48 +166,78 @@ pub(crate) fn in_time<T>(work: impl Future<Output = T>) -> T {
     CLOCK.with(|clock| clock.block_on(work))
 }
 
-fn run(
+pub(crate) fn run(
     world: &SimWorld,
     config: &Config,
     revision: &Revision,
     stop_at: fn(&EventKind) -> bool,
     run: impl AsyncFnOnce(Runner<'_>) -> Exit,
 ) -> Told {
+    in_time(run_beside(world, config, revision, None, stop_at, run))
+}
+
+/// Ships a commit beside other runs, waiting for the lease as long as is said.
+pub(crate) async fn ship_beside(
+    world: &SimWorld,
+    config: &Config,
+    revision: Revision,
+    wait: Option<Duration>,
+    hear: impl Fn(&EventKind) + 'static,
+) -> Told {
+    let listen = move |kind: &EventKind| {
+        hear(kind);
+        false
+    };
+    run_beside(world, config, &revision, wait, listen, async |runner| runner.ship(&revision).await).await
+}
+
+async fn run_beside(
+    world: &SimWorld,
+    config: &Config,
+    revision: &Revision,
+    wait: Option<Duration>,
+    stop_at: impl Fn(&EventKind) -> bool + 'static,
+    run: impl AsyncFnOnce(Runner<'_>) -> Exit,
+) -> Told {
     let told: Rc<RefCell<Vec<Event>>> = Rc::default();
-    let exit = in_time(async {
-        let (reporter, listener) = Reporter::new(Some(world), None);
-        let heard = Rc::clone(&told);
-        let hear: Listener = Box::new(move |event| heard.borrow_mut().push(event.clone()));
-        let cancel = Cancel::default();
-        let wish = cancel.clone();
-        let stop: Listener = Box::new(move |event| {
-            if stop_at(&event.kind) {
-                wish.cancel()
-            }
-        });
-        let events = Events::new(vec![listener, hear, stop]);
-        let runner = Runner {
-            config,
-            about: RunStarted {
-                command: "ship".to_owned(),
-                version: "0.0.0".to_owned(),
-                scope: Scope { project: config.project.clone(), environment: "production".parse().unwrap() },
-                region: config.region.clone(),
-                revision: Some(revision.clone()),
-                started_at: "2026-01-01T00:00:00Z".to_owned(),
-                run_url: None,
-                commit_url: None,
-                run: Some((1, 1)),
-            },
-            options: ImageOptions { root: PathBuf::new(), rebuild: false },
-            world: World { compute: world, remote: world, images: world, store: world, orchestrator: &Fleet },
-            events: &events,
-            reporter: &reporter,
-            cancel: &cancel,
-            calls: &|| world.look().calls.clone(),
-        };
-        run(runner).await
+    let (reporter, listener) = Reporter::new(Some(world), None);
+    let heard = Rc::clone(&told);
+    let hear: Listener = Box::new(move |event| heard.borrow_mut().push(event.clone()));
+    let cancel = Cancel::default();
+    let wish = cancel.clone();
+    let stop: Listener = Box::new(move |event| {
+        if stop_at(&event.kind) {
+            wish.cancel();
+        }
     });
+    let events = Events::new(vec![listener, hear, stop]);
+    let number = RUNS.with(|runs| runs.replace(runs.get() + 1));
+    let terms =
+        Terms { who: "octocat".to_owned(), nonce: format!("run {number}"), timing: Timing::STANDARD, wait };
+    let runner = Runner {
+        config,
+        about: RunStarted {
+            command: "ship".to_owned(),
+            version: "0.0.0".to_owned(),
+            scope: scope(config),
+            region: config.region.clone(),
+            revision: Some(revision.clone()),
+            started_at: "2026-01-01T00:00:00Z".to_owned(),
+            run_url: None,
+            commit_url: None,
+            run: Some((1, 1)),
+        },
+        options: ImageOptions { root: PathBuf::new(), rebuild: false },
+        world: World { compute: world, remote: world, images: world, store: world, orchestrator: &Fleet },
+        events: &events,
+        reporter: &reporter,
+        cancel: &cancel,
+        host_timeout: HOST_TIMEOUT,
+        terms: &terms,
+        time: &|| "2026-01-01T00:00:00Z".to_owned(),
+        calls: &|| world.look().calls.clone(),
+    };
+    let exit = run(runner).await;
     let events = told.borrow().clone();
     check(&events).unwrap();
     // Events are what `replay` reads: nothing may be lost on the way.

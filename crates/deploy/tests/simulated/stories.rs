@@ -13,12 +13,8 @@ use skipper_deploy::{
     sim::{Fault, FaultKind, SimWorld},
 };
 
-use crate::shop::{commit, plan, service, ship, ship_and_cancel, shop};
+use crate::shop::{edit, commit, plan, service, ship, ship_and_cancel, shop};
 
-/// Gives the sources of a service new contents.
-fn edit(world: &SimWorld, service: &str, contents: &str) {
-    world.change().registry.sources.insert(service.to_owned(), contents.to_owned());
-}
 
 #[test]
 fn a_first_deploy_brings_up_hosts_and_serves() {
@@ -441,7 +437,8 @@ fn credentials_of_another_account_change_nothing() {
     assert_eq!(told.exit, Exit::Refused);
     assert_eq!(
         world.take_calls().into_keys().filter(|call| !call.starts_with("code_host")).collect::<Vec<_>>(),
-        ["compute.account"]
+        ["compute.account", "store.read"],
+        "the records are read beside the account"
     );
 }
 

@@ -10,6 +10,7 @@ use std::{
     str::FromStr,
 };
 
+pub use self::scalar::parse_duration;
 use super::{
     Config, FleetSource,
     diagnostic::{Diagnostic, Severity, Span, without_mark},

@@ -185,7 +185,8 @@ pub(super) fn parse_port(text: &str) -> Option<u16> {
 
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// A duration such as `500ms` or `1m30s`; nothing where it is none.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut millis: u64 = 0;
     while !rest.is_empty() {

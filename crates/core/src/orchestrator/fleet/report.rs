@@ -28,11 +28,12 @@ fn lines(output: &str) -> Result<Vec<Vec<String>>, HostError> {
     error.map_or(Ok(lines), Err)
 }
 
-const KINDS: [(HostErrorKind, &str); 5] = [
+const KINDS: [(HostErrorKind, &str); 6] = [
     (HostErrorKind::ArchiveMissing, "archive-missing"),
     (HostErrorKind::ArchiveHash, "archive-hash"),
     (HostErrorKind::DiskFull, "disk-full"),
     (HostErrorKind::Pull, "pull"),
+    (HostErrorKind::Fenced, "fenced"),
     (HostErrorKind::Other, "other"),
 ];
 

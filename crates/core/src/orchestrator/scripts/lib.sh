@@ -16,6 +16,7 @@ export PATH
 STATE=$ROOT/etc/skipper
 UNITS=$ROOT/var/lib/skipper/units
 RUN=$ROOT/run/skipper
+FENCE_FILE=$ROOT/var/lib/skipper/fence
 METADATA=http://169.254.169.254/latest
 TAB=$(printf '\t')
 
@@ -95,11 +96,38 @@ seconds() {
   printf '%d.%03d' "$(($1 / 1000))" "$(($1 % 1000))"
 }
 
-# exclusive [WORK]: one script at a time changes a host; a second delivery waits and then finds the work done. What a
-# script does that is in no other's way has a lock of its own.
+# exclusive [SECONDS]: one script at a time changes a host; a second delivery waits and then finds the work done. Behind the
+# fence: the script of a run that has lost its lease may have been on its way for long.
 exclusive() {
-  exec 9>"$ROOT/run/skipper${1:+-$1}.lock"
-  flock -w 900 9 || fail other 'another skipper script has held the lock of this host for 15 minutes'
+  lock skipper "${1:-900}"
+  fence
+}
+
+# lock NAME SECONDS
+lock() {
+  exec 9>"$ROOT/run/$1.lock"
+  flock -w "$2" 9 || fail other "another skipper script has held the lock of this host for $2 seconds"
+}
+
+# behind_fence: refuses the script of a run whose lease another one has taken over; RAISED is the lease that this host has seen.
+behind_fence() {
+  RAISED=$(cat "$FENCE_FILE" 2>/dev/null)
+  case $RAISED in
+    '' | *[!0-9]*) RAISED=0 ;;
+  esac
+  if [ "$RAISED" -gt "$FENCE" ]; then
+    fail fenced "this host has seen lease $RAISED, and lease $FENCE may not change it any more"
+  fi
+}
+
+# fence: stays behind the fence, and raises it to this run's lease. Under the lock, or it could be lowered.
+fence() {
+  [ -n "${FENCE:-}" ] || return 0
+  behind_fence
+  [ "$RAISED" -lt "$FENCE" ] || return 0
+  mkdir -p "${FENCE_FILE%/*}"
+  { printf '%s\n' "$FENCE" >"$FENCE_FILE.new" && mv -f "$FENCE_FILE.new" "$FENCE_FILE"; } ||
+    fail other "the fence of this host cannot be raised: $(last_words "$WORK/log")"
 }
 
 # instance: the id of this instance, by which it finds its own lines.

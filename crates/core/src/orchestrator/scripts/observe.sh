@@ -1,6 +1,8 @@
 # shellcheck shell=sh
-# Says what this host is and what runs on it. Changes nothing and waits for no lock.
+# Says what this host is and what runs on it. Changes nothing and waits for no lock, unless it is sent to raise the fence: then
+# what an earlier run has under way here ends first, and nothing of that run begins any more.
 read_table
+[ -z "${FENCE:-}" ] || exclusive 240
 HOST=$(cat "$WORK/own")
 [ -n "$HOST" ] || fail other "this instance, $INSTANCE, is not among the hosts of this run"
 

@@ -1,8 +1,9 @@
 # shellcheck shell=sh
 # Fetches this host's images, side by side; what is there already is left alone.
 read_table
-# The host is being configured meanwhile.
-exclusive pull
+# A lock of its own, and nothing raised: the host is being configured meanwhile.
+lock skipper-pull 900
+[ -z "${FENCE:-}" ] || behind_fence
 
 # pull IMAGE FILE: its last words are in FILE where it fails.
 pull() {

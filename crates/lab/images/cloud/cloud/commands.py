@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from . import agents, instances
+from . import agents, faults, instances
 from .engine import KILLED, Engine, Output
 from .settings import INVOCATION_LAG
 
@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 PLUGIN = "aws:runShellScript"
 STDOUT_LIMIT, STDERR_LIMIT, LISTED_LIMIT = 24_000, 8_000, 2_500
+# What is left of an output that a fault cuts.
+CUT_LIMIT = 200
 TRUNCATED = "\n--output truncated--"
 ERROR_TITLE = "\n----------ERROR-------\n"
 FINAL = {"Success", "Failed", "TimedOut", "Cancelled"}
@@ -39,6 +41,7 @@ class Request:
     execution_timeout: int
     working_directory: str
     region: str
+    fault: str | None = None
 
 
 @dataclass
@@ -80,7 +83,7 @@ class Invocation:
     def listed_output(self) -> str:
         """The head of both outputs as ListCommandInvocations shows it."""
         title = ERROR_TITLE if self.stderr else ""
-        room = LISTED_LIMIT - len(title)
+        room = (CUT_LIMIT if self.request.fault == "cut" else LISTED_LIMIT) - len(title)
         if len(self.stdout) + len(self.stderr) <= room:
             return self.stdout + title + self.stderr
         # Neither output may take more than half where the other one needs it too.
@@ -159,7 +162,11 @@ class Commands:
 
     def _carry_out(self, invocation: Invocation) -> None:
         try:
-            if self._delivered(invocation):
+            if invocation.request.fault == "Undeliverable":
+                invocation.move("Failed", "Undeliverable")
+            elif invocation.request.fault == "Delivery Timed Out":
+                invocation.move("TimedOut", "Delivery Timed Out")
+            elif self._delivered(invocation):
                 self._execute(invocation)
         except Exception:  # the thread's end: what nobody hears of would stay InProgress for ever
             log.exception("command %s on %s failed", invocation.command_id, invocation.instance_id)
@@ -194,6 +201,11 @@ class Commands:
             ],
         )
         elapsed = time.monotonic() - began
+        if request.fault == "silent":
+            return
+        if request.fault == "Execution Timed Out":
+            invocation.move("TimedOut", "Execution Timed Out")
+            return
         if output.code is None:
             # The host went away under its script: AWS hears nothing more and gives up when both time limits are over.
             time.sleep(max(0.0, request.delivery_timeout + request.execution_timeout - elapsed))
@@ -208,7 +220,8 @@ class Commands:
             stderr += f"failed to run commands: exit status {code}"
         with invocation.guard:
             invocation.code = code
-            invocation.stdout = cut(output.stdout, STDOUT_LIMIT, TRUNCATED)
+            limit = CUT_LIMIT if invocation.request.fault == "cut everywhere" else STDOUT_LIMIT
+            invocation.stdout = cut(output.stdout, limit, TRUNCATED)
             invocation.stderr = cut(stderr, STDERR_LIMIT, TRUNCATED)
         if invocation.status == "Cancelling":
             invocation.move("Cancelled")

@@ -16,6 +16,10 @@ from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 WRONG_KEY = "AKIAWRONG"
+PRINCIPAL = "arn:aws:sts::123456789012:assumed-role/deploy/ci"
+# What may become of a command on its hosts: AWS's own words, an agent that goes silent while the script runs, and results that are
+# cut in the list of invocations or everywhere.
+INVOCATIONS = {"Undeliverable", "Delivery Timed Out", "Execution Timed Out", "silent", "cut", "cut everywhere"}
 UNSIGNED = {"AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"}
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -33,16 +37,25 @@ class Fault:
     delay: float = 0.0
     never_online: bool = False
     lose_reply: bool = False
+    denied: str | None = None
+    invocation: str | None = None
+    script: str | None = None
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> Fault:
         """Reads a fault; TypeError or ValueError where it is none."""
         fault = cls(**given)
-        if not (fault.code or fault.delay or fault.never_online or fault.lose_reply):
-            raise ValueError("a fault needs code, delay, never_online or lose_reply")
+        kinds = (fault.code, fault.delay, fault.never_online, fault.lose_reply, fault.denied, fault.invocation)
+        if not any(kinds):
+            raise ValueError("a fault needs code, delay, never_online, lose_reply, denied or invocation")
+        if fault.invocation and fault.invocation not in INVOCATIONS:
+            raise ValueError(f"an invocation is one of {', '.join(sorted(INVOCATIONS))}")
         if fault.never_online and "times" not in given:
             fault.times = None
         return fault
+
+
+CHANGING = re.compile("Run|Create|Delete|Put|Authorize|Revoke|Terminate|Start|Stop|Reboot|Send|Add|Remove")
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,8 @@ class Call:
     service: str
     action: str
     key: str
+    about: str = ""
+    resource: str = ""
 
     @classmethod
     def of(cls, environ: Environ, body: bytes) -> Call:
@@ -60,14 +75,53 @@ class Call:
         key, service = scope.groups() if scope else ("", "")
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if target:
-            return cls(service or "ssm", target.split(".")[-1], key)
+            about = _about(body)
+            return cls(service or "ssm", target.split(".")[-1], key, about, _parameter(about))
         form = parse_qs(body.decode("latin-1")) or parse_qs(environ.get("QUERY_STRING", ""))
-        return cls(service, form.get("Action", [""])[0], key)
+        return cls(service, form.get("Action", [""])[0], key, _tagged(form), _resource(form))
+
+
+def _about(body: bytes) -> str:
+    """What a call to Systems Manager is about: a parameter's name, a command's comment."""
+    try:
+        given = json.loads(body)
+    except ValueError:
+        return ""
+    return str(given.get("Name") or given.get("Path") or given.get("Comment") or "") if isinstance(given, dict) else ""
+
+
+def _parameter(about: str) -> str:
+    """The resource by which Systems Manager's permissions are given."""
+    return f"arn:aws:ssm:us-east-1:123456789012:parameter{about}" if about.startswith("/") else "arn:aws:ssm:us-east-1:123456789012:*"
+
+
+def _resource(form: dict[str, list[str]]) -> str:
+    """The resource by which EC2's and IAM's permissions are given; empty for what can only be given for all."""
+    ec2 = "arn:aws:ec2:us-east-1:123456789012"
+    match form.get("Action", [""])[0]:
+        case "RunInstances":
+            return f"{ec2}:instance/*"
+        case "TerminateInstances":
+            return f"{ec2}:instance/{form.get('InstanceId.1', ['*'])[0]}"
+        case "CreateSecurityGroup":
+            return f"{ec2}:security-group/*"
+        case "AuthorizeSecurityGroupIngress" | "RevokeSecurityGroupIngress":
+            return f"{ec2}:security-group/{form.get('GroupId', ['*'])[0]}"
+        case "GetInstanceProfile":
+            return f"instance profile {form.get('InstanceProfileName', ['*'])[0]}"
+    return ""
+
+
+def _tagged(form: dict[str, list[str]]) -> str:
+    """The host that a launch is tagged as."""
+    key = next((name for name, values in form.items() if values == ["skipper:host"]), "")
+    return form.get(key.removesuffix("Key") + "Value", [""])[0] if key else ""
 
 
 _guard = threading.Lock()
 _faults: list[Fault] = []
 _calls: Counter[str] = Counter()
+_changes: list[dict[str, str]] = []
 
 
 def never_online() -> bool:
@@ -80,13 +134,38 @@ def _next(action: str) -> Fault | None:
     """The fault that hits this call, counted."""
     with _guard:
         for fault in _faults:
-            if fault.action == action and not fault.never_online:
-                if fault.times is not None:
-                    fault.times -= 1
-                    if fault.times <= 0:
-                        _faults.remove(fault)
-                return fault
+            if fault.action == action and not fault.never_online and not fault.invocation:
+                return _used(fault)
     return None
+
+
+def _used(fault: Fault) -> Fault:
+    if fault.times is not None:
+        fault.times -= 1
+        if fault.times <= 0:
+            _faults.remove(fault)
+    return fault
+
+
+def invocation(comment: str) -> str | None:
+    """What becomes of the command with this comment, where a fault says so."""
+    with _guard:
+        for fault in _faults:
+            if fault.invocation and comment == f"skipper {fault.script or comment.removeprefix('skipper ')}":
+                return _used(fault).invocation
+    return None
+
+
+def _denial(call: Call, permission: str) -> tuple[str, str, int]:
+    """How each service says that a permission is missing."""
+    resource = "arn:aws:iam::123456789012:role/skipper-host" if permission == "iam:PassRole" else call.resource
+    on = f" on resource: {resource}" if resource else ""
+    because = f"because no identity-based policy allows the {permission} action"
+    message = f"User: {PRINCIPAL} is not authorized to perform: {permission}{on} {because}"
+    if call.service == "ec2":
+        encoded = f"You are not authorized to perform this operation. {message}. Encoded authorization failure message: {'q8_Zr5' * 40}"
+        return "UnauthorizedOperation", encoded, 403
+    return ("AccessDeniedException", message, 400) if call.service == "ssm" else ("AccessDenied", message, 403)
 
 
 class Front:
@@ -117,16 +196,29 @@ class Front:
             return _error(start_response, call, "MissingAuthenticationToken", message, 403)
         fault = _next(call.action)
         if fault is None:
-            return self.inner(environ, start_response)
+            return self._carry_out(call, environ, start_response)
         time.sleep(fault.delay)
+        if fault.denied:
+            return _error(start_response, call, *_denial(call, fault.denied))
         if fault.code:
             return _error(start_response, call, fault.code, fault.message, fault.status)
         if fault.lose_reply:
-            for _ in self.inner(environ, lambda *_: None):
+            for _ in self._carry_out(call, environ, lambda *_: None):
                 pass
             code = "InternalServerError" if call.service == "ssm" else "InternalError"
             return _error(start_response, call, code, "An internal error has occurred", 500)
-        return self.inner(environ, start_response)
+        return self._carry_out(call, environ, start_response)
+
+    def _carry_out(self, call: Call, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Lets moto answer; what it changed is kept for who asks what was touched."""
+
+        def started(status: str, *rest: Any) -> Any:
+            if status.startswith("2") and CHANGING.match(call.action):
+                with _guard:
+                    _changes.append({"action": call.action, "about": call.about})
+            return start_response(status, *rest)
+
+        return self.inner(environ, started)
 
     def _lab(self, environ: Environ, body: bytes) -> tuple[int, Any]:
         match environ["REQUEST_METHOD"], environ["PATH_INFO"]:
@@ -154,8 +246,12 @@ class Front:
             case "DELETE", "/lab/calls":
                 with _guard:
                     _calls.clear()
+                    _changes.clear()
                 return 200, {}
-        return 404, {"error": "the lab has /lab/health, /lab/fault and /lab/calls"}
+            case "GET", "/lab/changes":
+                with _guard:
+                    return 200, list(_changes)
+        return 404, {"error": "the lab has /lab/health, /lab/fault, /lab/calls and /lab/changes"}
 
 
 def _wrong_key(service: str) -> tuple[str, str, int]:

@@ -147,6 +147,7 @@ class LabSsm(SimpleSystemManagerResponse):
             execution_timeout=_execution_timeout(parameters.get("executionTimeout", [])),
             working_directory=(parameters.get("workingDirectory") or [""])[0],
             region=self.region,
+            fault=faults.invocation(comment),
         )
 
     def cancel_command(self) -> ActionResult:

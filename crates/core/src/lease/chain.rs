@@ -1,0 +1,119 @@
+//! The chain of leases as it stands in the store.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use super::KEPT;
+use crate::image::Revision;
+
+/// Who holds a lease, for those who find it held.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Holder {
+    /// A person's or a bot's name, as the code host or the machine knows it.
+    pub who: String,
+    /// What it runs, such as `ship`.
+    pub command: String,
+    /// The commit it is about.
+    pub revision: Option<Revision>,
+    /// Where its run can be looked at.
+    pub run_url: Option<String>,
+    /// Since when, RFC 3339 in UTC by its own clock; for people only.
+    pub since: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` of {}", self.command, self.who)?;
+        if let Some(revision) = &self.revision {
+            write!(f, " for commit {}", revision.short())?;
+        }
+        write!(f, ", since {}", self.since)?;
+        self.run_url.iter().try_for_each(|url| write!(f, " ({url})"))
+    }
+}
+
+/// Whether a lease is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Its holder works, or has died.
+    Held,
+    /// Its holder has ended and left nothing under way.
+    Released,
+    /// Its holder has ended, or somebody broke the lease before this one, and a call may still be on its way to a host.
+    ReleasedUnsure,
+}
+
+/// One lease, as it stands in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Entry {
+    /// Whose it is.
+    pub holder: Holder,
+    /// Random, one a run: tells one's own entry from another's when a reply was lost.
+    pub nonce: String,
+    /// Changes while the holder lives.
+    pub beat: u64,
+    /// Whether it is in use.
+    pub state: State,
+}
+
+impl Entry {
+    /// What cannot be read is a lease that somebody holds, by a version of skipper that this one does not know.
+    fn unreadable(text: &str) -> Self {
+        let holder = Holder {
+            who: "somebody whose record cannot be read".to_owned(),
+            command: "an unknown command".to_owned(),
+            revision: None,
+            run_url: None,
+            since: "an unknown time".to_owned(),
+        };
+        Self { holder, nonce: text.to_owned(), beat: 0, state: State::Held }
+    }
+}
+
+/// Every lease that is kept, by its number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Chain(BTreeMap<u64, Entry>);
+
+impl Chain {
+    /// Reads the values below the chain's path, by their names.
+    pub fn read<'a>(values: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
+        let entries = values.into_iter().filter_map(|(name, text)| {
+            let entry = serde_json::from_str(text).unwrap_or_else(|_| Entry::unreadable(text));
+            Some((name.parse().ok()?, entry))
+        });
+        Self(entries.collect())
+    }
+
+    /// The lease that counts: the one with the highest number.
+    pub fn highest(&self) -> Option<(u64, &Entry)> {
+        self.0.last_key_value().map(|(number, entry)| (*number, entry))
+    }
+
+    /// The lease that is in use, if one is.
+    pub fn held(&self) -> Option<(u64, &Entry)> {
+        self.highest().filter(|(_, entry)| entry.state == State::Held)
+    }
+
+    /// The number that the next lease has.
+    pub fn next(&self) -> u64 {
+        self.highest().map_or(1, |(number, _)| number + 1)
+    }
+
+    /// Whether the last holder ended in order, so that nothing of it can be on its way any more.
+    pub fn is_settled(&self) -> bool {
+        self.highest().is_none_or(|(_, entry)| entry.state == State::Released)
+    }
+
+    /// The numbers that are no longer needed. Never the highest: a number must not be used again.
+    pub fn outdated(&self) -> Vec<u64> {
+        self.0.keys().rev().skip(KEPT).copied().collect()
+    }
+}
+
+impl FromIterator<(u64, Entry)> for Chain {
+    fn from_iter<T: IntoIterator<Item = (u64, Entry)>>(entries: T) -> Self {
+        Self(entries.into_iter().collect())
+    }
+}

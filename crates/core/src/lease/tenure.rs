@@ -1,0 +1,96 @@
+//! Holding the lease: until when it is valid, and what ends it.
+
+use std::time::Duration;
+
+use super::{Chain, Entry, Holder, State, Timing};
+
+/// A lease that this run holds, or held.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Tenure {
+    number: u64,
+    entry: Entry,
+    timing: Timing,
+    valid_until: Duration,
+    lost: Option<Lost>,
+}
+
+/// How a lease was lost.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Lost {
+    /// No beat was acknowledged in time.
+    Lapsed,
+    /// A later lease stands in the chain.
+    Taken {
+        /// Its number.
+        number: u64,
+        /// Whose it is.
+        by: Holder,
+    },
+}
+
+impl Tenure {
+    /// A lease whose entry was first sent at `sent`.
+    pub(super) fn new(number: u64, entry: Entry, timing: Timing, sent: Duration) -> Self {
+        Self { number, entry, timing, valid_until: sent.saturating_add(timing.valid), lost: None }
+    }
+
+    /// Its number, which is the fence.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The entry to write as the next beat.
+    pub fn beat(&mut self) -> Entry {
+        self.entry.beat += 1;
+        self.entry.clone()
+    }
+
+    /// Takes in that a beat sent at `sent` was acknowledged by `now`. One that comes after the lease has lapsed revives nothing:
+    /// somebody may have taken it over before that beat was there to be seen.
+    pub fn acknowledged(&mut self, sent: Duration, now: Duration) {
+        if self.check(now) {
+            self.valid_until = self.valid_until.max(sent.saturating_add(self.timing.valid));
+        }
+    }
+
+    /// Looks at the chain: a later lease ends this one.
+    pub fn look(&mut self, chain: &Chain) {
+        if let Some((number, entry)) = chain.highest().filter(|(number, _)| *number > self.number) {
+            self.lost.get_or_insert_with(|| Lost::Taken { number, by: entry.holder.clone() });
+        }
+    }
+
+    /// Whether a call that changes something and takes at most [`Timing::call`] may start now.
+    ///
+    /// # Errors
+    /// When the lease is lost, or would be before the call has ended.
+    pub fn permits(&mut self, now: Duration) -> Result<(), Lost> {
+        if self.check(now) && now.saturating_add(self.timing.call) <= self.valid_until {
+            return Ok(());
+        }
+        Err(self.lost.clone().unwrap_or(Lost::Lapsed))
+    }
+
+    /// Whether a call that was permitted may still be under way.
+    pub fn is_in_force(&self, now: Duration) -> bool {
+        self.lost.is_none() && now <= self.valid_until
+    }
+
+    /// How it was lost, if it was.
+    pub const fn lost(&self) -> Option<&Lost> {
+        self.lost.as_ref()
+    }
+
+    /// The entry that gives it back. `settled` is false where a call of this run may still be on its way to a host.
+    pub fn release(&self, settled: bool) -> Entry {
+        let state = if settled { State::Released } else { State::ReleasedUnsure };
+        Entry { state, beat: self.entry.beat + 1, ..self.entry.clone() }
+    }
+
+    fn check(&mut self, now: Duration) -> bool {
+        if self.lost.is_none() && !self.is_in_force(now) {
+            self.lost = Some(Lost::Lapsed);
+        }
+        self.lost.is_none()
+    }
+}

@@ -1,0 +1,63 @@
+//! What the store remembers of an environment: who holds the lease, and what was rolled out.
+
+use std::collections::BTreeMap;
+
+use skipper_core::{
+    desired::Scope,
+    exit::Exit,
+    failure::Failure,
+    lease::Chain,
+    record::{Record, Records},
+};
+
+use crate::{
+    lease::read_chain,
+    observe::scope_path,
+    ports::{PortResult, Store},
+};
+
+/// The past of an environment.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    /// The leases.
+    pub chain: Chain,
+    /// The rollouts.
+    pub records: Records,
+}
+
+/// Reads it, side by side.
+///
+/// # Errors
+/// As the store answers.
+pub async fn read_past(store: &dyn Store, scope: &Scope) -> PortResult<Past> {
+    let path = records_path(scope);
+    let (chain, records): (Chain, BTreeMap<String, String>) =
+        futures::try_join!(read_chain(store, scope), store.read(&path))?;
+    Ok(Past { chain, records: Records::read(&records) })
+}
+
+/// Writes a record, and removes those that are no longer needed.
+///
+/// # Errors
+/// As the store answers.
+pub async fn write_record(
+    store: &dyn Store,
+    scope: &Scope,
+    number: u64,
+    record: &Record,
+    outdated: &[u64],
+) -> Result<(), Failure> {
+    let text = serde_json::to_string(record)
+        .map_err(|error| Failure::failed_to(Exit::Defect, "write a record").because_of(&error))?;
+    let path = records_path(scope);
+    store.write(&format!("{path}/{number}"), &text).await.map_err(|error| error.failure)?;
+    if !outdated.is_empty() {
+        let paths: Vec<String> = outdated.iter().map(|number| format!("{path}/{number}")).collect();
+        store.remove(&paths).await.map_err(|error| error.failure)?;
+    }
+    Ok(())
+}
+
+fn records_path(scope: &Scope) -> String {
+    format!("{}/releases", scope_path(scope))
+}
