@@ -113,19 +113,14 @@ impl Images for Docker {
         let docker = self.engine.client().await?;
         let name = format!("{repository}:{first}");
         build::build(docker, build, &name, self.credentials.for_builder(), output).await?;
-        let login = || self.credentials.for_engine(repository);
-        let explained = |error| self.explain(error, repository);
-        let digest = push::push(docker, repository, first, login(), output).await.map_err(explained)?;
+        let digest = push::push(docker, repository, first, self.credentials.for_engine(repository), output)
+            .await
+            .map_err(|error| self.explain(error, repository))?;
+        // Another name for what is there: quicker than pushing it again, and certain to be the same image.
+        let image = PinnedImage { repository: repository.clone(), digest };
         for tag in others {
-            push::tag(docker, &name, repository, tag).await?;
-            let again = push::push(docker, repository, tag, login(), output).await.map_err(explained)?;
-            if again != digest {
-                // Another build gave the engine's name to another image in between.
-                return Err(failed(PortErrorKind::Unclear, format!("push `{repository}:{tag}`"))
-                    .because(format!("the registry has `{again}` there and `{digest}` under `{first}`"))
-                    .hint("run again, and see that no other run builds the same commit at this time"));
-            }
+            self.registry.copy(&image, tag).await?;
         }
-        Ok(digest)
+        Ok(image.digest)
     }
 }

@@ -1,21 +1,11 @@
-//! Tags and pushes an image through the engine.
+//! Pushes an image through the engine.
 
-use bollard::{
-    auth::DockerCredentials,
-    query_parameters::{PushImageOptionsBuilder, TagImageOptionsBuilder},
-};
+use bollard::{auth::DockerCredentials, query_parameters::PushImageOptionsBuilder};
 use futures::StreamExt;
 use skipper_core::image::{Digest, Repository, Tag};
 use skipper_deploy::ports::{PortErrorKind, PortResult};
 
 use super::{engine::engine_error, output::plain, trouble::failed};
-
-/// Gives the image `name` a tag in the engine.
-pub(super) async fn tag(docker: &bollard::Docker, name: &str, repository: &Repository, tag: &Tag) -> PortResult<()> {
-    let options = TagImageOptionsBuilder::new().repo(&repository.to_string()).tag(tag.as_ref()).build();
-    let result = docker.tag_image(name, Some(options)).await;
-    result.map_err(|error| engine_error(format!("tag the image `{repository}:{tag}`"), &error))
-}
 
 /// Pushes one tag and returns the digest that the registry gave it.
 pub(super) async fn push(

@@ -1,6 +1,6 @@
 //! Images: repositories, tags that move, digests that do not, and the revision a release is made from.
 
-use std::{fmt, fmt::Write as _, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Digest as _;
@@ -290,10 +290,8 @@ as_string!(Revision);
 
 /// The SHA-256 of some bytes in hex.
 pub fn hex_digest(bytes: &[u8]) -> String {
-    sha2::Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+    sha2::Sha256::digest(bytes).iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 pub(crate) fn is_lower_hex(text: &str, length: usize) -> bool {

@@ -8,6 +8,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::mpsc,
     time::Duration,
 };
 
@@ -491,6 +492,39 @@ fn an_image_that_is_there_is_not_pulled_again() {
     host.write("world/images", &format!("{}\n", image("0a")));
     assert_eq!(host.pull(&[image("0a"), image("0b"), image("0b")]), Ok(()));
     assert_eq!(host.calls("docker pull"), 1);
+}
+
+#[test]
+fn images_are_fetched_while_the_host_is_being_configured() {
+    let host = Host::configured();
+    let lock = fs::File::create(host.path("run/skipper.lock")).unwrap();
+    lock.lock().unwrap();
+    std::thread::scope(|scope| {
+        let (sender, pulled) = mpsc::channel();
+        let host = &host;
+        scope.spawn(move || sender.send(host.pull(&[image("0a")])));
+        let pulled = pulled.recv_timeout(Duration::from_secs(30));
+        lock.unlock().unwrap();
+        assert_eq!(pulled, Ok(Ok(())));
+    });
+}
+
+#[test]
+fn a_replica_that_is_ready_soon_does_not_wait_for_its_second_try() {
+    let host = Host::configured();
+    host.write("world/answers", "503");
+    let mut slow = spec("web_1", "0a");
+    slow.service.healthcheck.interval = Duration::from_secs(60);
+    let started = std::thread::scope(|scope| {
+        let started = scope.spawn(|| host.start(vec![start(&slow)]));
+        while host.calls("curl http://10.1.2.3") == 0 {
+            std::thread::yield_now();
+        }
+        host.write("world/answers", "200");
+        started.join().unwrap()
+    });
+    assert_eq!(started[0].outcome, StartOutcome::Healthy);
+    assert!(started[0].took_ms < 60_000, "{}", started[0].took_ms);
 }
 
 #[test]

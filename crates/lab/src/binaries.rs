@@ -35,25 +35,12 @@ impl Binaries {
     /// Has cargo build what is not fresh, its progress shown. No package is named: with all default members selected,
     /// features are unified as in `cargo test`, and the large crates are compiled once for both.
     pub(crate) fn build(with_skipper: bool) -> Result<Self> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let output = Command::new(cargo)
-            .args(["build", "--bin", "skipper-lab", "--bin", "fleet-standin"])
-            .args(with_skipper.then_some(["--bin", "skipper"]).into_iter().flatten())
-            .arg("--message-format=json-render-diagnostics")
-            .current_dir(workspace())
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .context("starting `cargo build`")?;
-        if !output.status.success() {
-            bail!("`cargo build` failed");
-        }
-        let mut built: BTreeMap<String, PathBuf> = String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Message>(line).ok())
-            .filter(|message| message.reason == "compiler-artifact")
-            .filter_map(|message| Some((message.target?.name, message.executable?)))
-            .collect();
+        let mut built = build(
+            &["--bin", "skipper-lab", "--bin", "fleet-standin"]
+                .into_iter()
+                .chain(with_skipper.then_some(["--bin", "skipper"]).into_iter().flatten())
+                .collect::<Vec<_>>(),
+        )?;
         let mut take =
             |name: &str| built.remove(name).with_context(|| format!("`cargo build` named no program `{name}`"));
         Ok(Self {
@@ -62,6 +49,35 @@ impl Binaries {
             skipper: with_skipper.then(|| take("skipper")).transpose()?,
         })
     }
+}
+
+/// The program `name`, optimised as it is released; `what` selects it for `cargo build`.
+pub(crate) fn release(what: &[&str], name: &str) -> Result<PathBuf> {
+    let arguments: Vec<&str> = ["--release"].into_iter().chain(what.iter().copied()).collect();
+    build(&arguments)?.remove(name).with_context(|| format!("`cargo build` named no program `{name}`"))
+}
+
+/// Has cargo build what is not fresh, its progress shown; the programs, by name.
+fn build(arguments: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .arg("build")
+        .args(arguments)
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(workspace())
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("starting `cargo build`")?;
+    if !output.status.success() {
+        bail!("`cargo build` failed");
+    }
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .filter(|message| message.reason == "compiler-artifact")
+        .filter_map(|message| Some((message.target?.name, message.executable?)))
+        .collect())
 }
 
 /// The root of the workspace this was compiled from.

@@ -6,15 +6,15 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use skipper_lab::{Clock, Lab, Name, Options, Part, demo, down, github, guard, remove_images};
+use skipper_lab::{Clock, Lab, Name, Options, Part, bench, demo, down, github, guard, remove_images};
 
 /// The lab: EC2, SSM, a registry, hosts and GitHub on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "cargo lab", bin_name = "cargo lab")]
 pub(crate) struct Arguments {
-    /// Which lab: several can be up side by side
-    #[arg(long, global = true, default_value = "dev", env = "SKIPPER_LAB")]
-    name: String,
+    /// Which lab: several can be up side by side [default: dev, or bench for `bench`]
+    #[arg(long, global = true, env = "SKIPPER_LAB")]
+    name: Option<String>,
     #[command(subcommand)]
     command: Action,
 }
@@ -58,6 +58,18 @@ enum Action {
         #[arg(long)]
         simulated: bool,
     },
+    /// Measure the release binary in a lab of its own, beside what people use in its place
+    Bench {
+        /// What to measure [default: everything]
+        #[arg(value_enum)]
+        parts: Vec<bench::Part>,
+        /// How often each thing is measured
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+        /// Write `docs/benchmarks.md` anew
+        #[arg(long, conflicts_with = "parts")]
+        write: bool,
+    },
     /// Be GitHub
     #[command(hide = true)]
     ServeGithub {
@@ -73,7 +85,8 @@ enum Action {
 
 /// Carries out a command; the code is the one of a program that it ran for the user.
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
-    let name = &arguments.name;
+    let usual = if matches!(arguments.command, Action::Bench { .. }) { "bench" } else { "dev" };
+    let name = arguments.name.as_deref().unwrap_or(usual);
     match arguments.command {
         Action::Up { fleet } => {
             let lab = Lab::up(&Options::lasting(name)?.fleet(fleet), &Clock::start())?;
@@ -98,6 +111,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Action::Shell { host } => return hand_over(Lab::find(name)?.host(&host)?.shell()),
         Action::Demo { fleet } => demo::run(&Options::lasting(name)?.fleet(fleet).with_skipper())?,
         Action::Sweep { simulated } => return sweep(simulated),
+        Action::Bench { parts, runs, write } => {
+            if !bench::run(name, &bench::Wishes { parts, runs, write })? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         Action::ServeGithub { listen, files } => github::serve(&listen, files)?,
         Action::Guard => {
             let name = Name::new(name)?;

@@ -1,6 +1,6 @@
 //! `cargo lab demo`: two commits of `examples/hello`, shipped by the real skipper, with everything there is to see.
 
-mod project;
+pub(crate) mod project;
 
 use std::time::Duration;
 
@@ -25,7 +25,8 @@ pub fn run(options: &Options) -> Result<()> {
     let clock = Clock::start();
     let lab = Lab::up(options, &clock)?;
     let demo = Demo {
-        project: clock.measure("copying examples/hello and giving it a git repository", || Project::make(&lab))?,
+        project: clock
+            .measure("copying examples/hello and giving it a git repository", || Project::make(&lab, "hello"))?,
         lab: &lab,
         clock: &clock,
     };

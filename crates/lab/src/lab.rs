@@ -120,6 +120,15 @@ impl Lab {
         (url, &self.fleet_sha256)
     }
 
+    /// The image that its hosts are started from.
+    ///
+    /// # Errors
+    /// When Docker does not answer.
+    pub(crate) fn host_image(&self) -> Result<String> {
+        let recipe = label(&self.topology, RECIPE_LABEL)?;
+        Ok(recipe.split(' ').next().unwrap_or_default().to_owned())
+    }
+
     /// What a run of skipper needs in its environment to meet this lab in place of AWS and GitHub.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {

@@ -32,9 +32,11 @@ const EXECUTION_SECONDS: (u64, u64) = (5, 172_800);
 /// Characters of a command's comment.
 const COMMENT: usize = 100;
 
-/// The pause before the first look, and before any look at most. Looking every second from many runs is throttled.
-const FIRST_PAUSE: Duration = Duration::from_millis(300);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The pause before the first look: nothing is listed sooner.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The bounds of the pause before every other look, which is a quarter of what the script has taken so far: short scripts do not
+/// wait for their watcher, and long ones are not looked at all the time (looking every second from many runs is throttled).
+const PAUSES: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(2));
 
 /// The agent's line between standard output and standard error where both are one text (its `iohandler.go`).
 const ERROR_TITLE: &str = "\n----------ERROR-------\n";
@@ -142,10 +144,11 @@ impl RunCommand {
         listed: &mut BTreeMap<InstanceId, Seen>,
     ) -> PortResult<()> {
         let asked = Asked::reads(&self.region, "ssm:ListCommandInvocations", format!("the script `{}`", script.name));
+        let sent = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
             sleep(pause).await;
-            pause = pause.mul_f32(1.5).min(LONGEST_PAUSE);
+            pause = (sent.elapsed() / 4).clamp(PAUSES.0, PAUSES.1);
             let mut invocations = self
                 .ssm
                 .list_command_invocations()

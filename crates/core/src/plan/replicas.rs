@@ -35,6 +35,7 @@ pub(super) fn compare(
     hosts: &Hosts,
     draft: &mut Draft,
 ) -> BTreeMap<HostName, Wishes> {
+    find_obstacles(desired, orchestrator, draft);
     let mut numbers = Numbers::new(observed);
     let mut all: BTreeMap<HostName, Wishes> = BTreeMap::new();
     for host in desired.hosts().filter(|host| hosts.usable.contains(host)) {
@@ -52,14 +53,38 @@ pub(super) fn compare(
     all
 }
 
+/// Blocks what the orchestrator could not run. It lies in what all replicas of a service have in common.
+fn find_obstacles(desired: &Desired, orchestrator: &dyn Orchestrator, draft: &mut Draft) {
+    for (name, service) in desired.services.iter().filter(|(_, service)| service.scale > 0) {
+        let group = desired.groups.iter().find(|(_, group)| group.scale > 0 && group.services.contains(name));
+        let Some((group, _)) = group else { continue };
+        let spec = ReplicaSpec {
+            replica: ReplicaName { service: name.clone(), number: 1 },
+            host: HostName { group: group.clone(), number: 1 },
+            bindings: Vec::new(),
+            service: service.clone(),
+        };
+        if let Some(why) = orchestrator.obstacle(&desired.scope, &spec) {
+            draft.block(format!("service `{name}`"), why, "shorten it in skipper.yml");
+        }
+    }
+}
+
 /// The numbers of each service's replicas that are taken.
-struct Numbers(BTreeMap<ServiceName, BTreeSet<u32>>);
+struct Numbers(BTreeMap<ServiceName, Taken>);
+
+#[derive(Default)]
+struct Taken {
+    numbers: BTreeSet<u32>,
+    /// Every number up to this one is taken: none is ever given back.
+    up_to: u32,
+}
 
 impl Numbers {
     fn new(observed: &Observed) -> Self {
-        let mut taken: BTreeMap<ServiceName, BTreeSet<u32>> = BTreeMap::new();
+        let mut taken: BTreeMap<ServiceName, Taken> = BTreeMap::new();
         for (_, replica) in observed.replicas() {
-            taken.entry(replica.replica.service.clone()).or_default().insert(replica.replica.number);
+            taken.entry(replica.replica.service.clone()).or_default().numbers.insert(replica.replica.number);
         }
         Self(taken)
     }
@@ -67,8 +92,9 @@ impl Numbers {
     /// The lowest free number, taken from now on.
     fn take(&mut self, service: &ServiceName) -> u32 {
         let taken = self.0.entry(service.clone()).or_default();
-        let number = (1..).find(|number| !taken.contains(number)).unwrap_or(u32::MAX);
-        taken.insert(number);
+        let after = taken.up_to.saturating_add(1);
+        let number = (after..).find(|number| !taken.numbers.contains(number)).unwrap_or(u32::MAX);
+        taken.up_to = number;
         number
     }
 }
@@ -174,21 +200,21 @@ impl<'a> Comparison<'a> {
             candidates.iter().filter(|found| is_stopped(found)).find(|found| Some(**found) != matching).copied();
         let (kept, reason) = match (matching, serving.or(stopped)) {
             (Some(found), _) if serves(found) && found.image.as_ref() == Some(&service.image) => {
-                let placement = self.placement(replica, service, found.bindings.clone());
+                let placement = self.place_of(found, service);
                 self.draft.kept.push(Kept { placement });
                 (vec![found], Reason::Leftover)
             }
             // The right one is there and does not serve, and there is nothing to fall back on: it is started anew.
             (Some(found), None) => {
                 let reason = if found.state == ReplicaState::Running { Reason::NotHealthy } else { Reason::NotRunning };
-                let placement = self.placement(replica, service, found.bindings.clone());
+                let placement = self.place_of(found, service);
                 self.wishes.fresh.push(Fresh { placement, reason, restart: true });
                 (vec![found], Reason::Leftover)
             }
             // An earlier rollout did not get further than this: the right one takes over from the one that serves, or did
             // until it was stopped for it.
             (Some(found), Some(old)) => {
-                let placement = self.placement(replica, service, found.bindings.clone());
+                let placement = self.place_of(found, service);
                 self.replace(placement, old, service);
                 (vec![found, old], Reason::Leftover)
             }
@@ -242,14 +268,23 @@ impl<'a> Comparison<'a> {
         ReplicaSpec { replica: replica.clone(), host: self.host.clone(), bindings, service: service.clone() }
     }
 
-    fn placement(&mut self, replica: &ReplicaName, service: &DesiredService, bindings: Vec<Binding>) -> Placement {
-        let spec = self.spec(replica, service, bindings.clone());
-        if let Some(why) = self.orchestrator.obstacle(&self.desired.scope, &spec) {
-            self.draft.block(format!("service `{}`", replica.service), why, "shorten it in skipper.yml");
-        }
+    /// Where something goes that is not there yet.
+    fn placement(&self, replica: &ReplicaName, service: &DesiredService, bindings: Vec<Binding>) -> Placement {
+        let spec = self.spec(replica, service, bindings);
         let handle = self.orchestrator.handle(&self.desired.scope, &spec);
         let image: PinnedImage = service.image.clone();
-        Placement { replica: replica.clone(), host: self.host.clone(), bindings, handle, image }
+        Placement { replica: spec.replica, host: spec.host, bindings: spec.bindings, handle, image }
+    }
+
+    /// Where something is that is right: writing its unit anew would give the name it has.
+    fn place_of(&self, found: &ObservedReplica, service: &DesiredService) -> Placement {
+        Placement {
+            replica: found.replica.clone(),
+            host: self.host.clone(),
+            bindings: found.bindings.clone(),
+            handle: found.handle.clone(),
+            image: service.image.clone(),
+        }
     }
 
     /// Fixed ports as the file says; for the others a port that nothing on this host has.

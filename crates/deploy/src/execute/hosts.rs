@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Between two looks at hosts on their way up.
-const HOST_POLL: Duration = Duration::from_millis(1_500);
+const HOST_POLL: Duration = Duration::from_secs(1);
 /// For fetching the archive over a slow line, etcd's quorum (4 min), and an orchestrator that registers anew (2 min).
 const CONFIGURE_DEADLINE: Duration = Duration::from_secs(12 * 60);
 /// Tokens of dead instances that are stepped over in one run.

@@ -117,6 +117,12 @@ impl Running {
         self.log.printed().log.clone()
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Sends it a signal by name, such as `INT`, as a runner does to cancel a step.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ pub struct Fleet;
 
 impl Orchestrator for Fleet {
     fn handle(&self, scope: &Scope, spec: &ReplicaSpec) -> Handle {
-        Unit::new(scope, spec).handle
+        Unit::handle_of(scope, spec)
     }
 
     fn obstacle(&self, scope: &Scope, spec: &ReplicaSpec) -> Option<String> {

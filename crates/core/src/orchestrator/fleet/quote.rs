@@ -7,7 +7,11 @@ use std::fmt::Write as _;
 pub(super) fn systemd_word(word: &str) -> String {
     let mut quoted = String::with_capacity(word.len() + 2);
     quoted.push('"');
-    for char in word.chars() {
+    // Most words hold nothing that is not taken as it is.
+    let plain = word.bytes().position(|byte| byte.is_ascii_control() || matches!(byte, b'"' | b'\\' | b'%' | b'$'));
+    let (plain, rest) = word.split_at(plain.unwrap_or(word.len()));
+    quoted.push_str(plain);
+    for char in rest.chars() {
         match char {
             '\0' => {}
             '"' | '\\' => {

@@ -48,6 +48,7 @@ fn spec() -> ReplicaSpec {
 #[test]
 fn a_replica_becomes_a_global_unit_for_its_host() {
     let unit = Unit::new(&scope(), &spec());
+    assert_eq!(Fleet.handle(&scope(), &spec()), unit.handle);
     insta::assert_snapshot!(format!("{}\n\n{}", unit.handle, unit.text));
 }
 

@@ -42,11 +42,10 @@ impl Unit {
     /// not change runs on through any number of commits.
     pub fn new(scope: &Scope, spec: &ReplicaSpec) -> Self {
         let probe = Probe::from(&spec.service.healthcheck);
-        let stem = format!("{}-{}", scope.stem(), spec.replica);
-        let hash = hex_digest(render(scope, spec, &probe, &stem).as_bytes());
-        let name = format!("{stem}-{}", &hash[..8]);
+        let words = words(scope, spec, &probe);
+        let name = name(scope, spec, &words);
         Self {
-            text: render(scope, spec, &probe, &name),
+            text: render(scope, spec, &words, &name),
             handle: Handle(format!("{name}.service")),
             replica: spec.replica.clone(),
             host: spec.host.clone(),
@@ -54,6 +53,12 @@ impl Unit {
             bindings: spec.bindings.clone(),
             probe,
         }
+    }
+
+    /// The name of the unit that [`Unit::new`] writes, for those who need no more of it.
+    pub fn handle_of(scope: &Scope, spec: &ReplicaSpec) -> Handle {
+        let words = words(scope, spec, &Probe::from(&spec.service.healthcheck));
+        Handle(format!("{}.service", name(scope, spec, &words)))
     }
 
     /// Reads a unit that [`Unit::new`] wrote; nothing for any other text.
@@ -97,11 +102,23 @@ pub(super) fn read_probe(label: &str) -> Option<String> {
     Some(label.strip_prefix(PROBE_LABEL)?.strip_prefix('=')?.to_owned())
 }
 
-/// One word of the command line a line: no line gets long by the number of words, and a shell can pick one out with `sed`.
-fn render(scope: &Scope, spec: &ReplicaSpec, probe: &Probe, name: &str) -> String {
-    let ReplicaSpec { replica, host, bindings, service } = spec;
-    let grace = service.stop_grace_seconds;
-    let mut run = vec![format!("/usr/bin/docker run --rm --name {name}")];
+/// The unit's name without its suffix; the hash is of its contents under a name without one.
+fn name(scope: &Scope, spec: &ReplicaSpec, words: &str) -> String {
+    let stem = format!("{}-{}", scope.stem(), spec.replica);
+    let hash = hex_digest(render(scope, spec, words, &stem).as_bytes());
+    format!("{stem}-{}", &hash[..8])
+}
+
+/// What the command line says after the container's name. One word a line: no line gets long by the number of words, and a
+/// shell can pick one out with `sed`.
+fn words(scope: &Scope, spec: &ReplicaSpec, probe: &Probe) -> String {
+    let ReplicaSpec { replica, bindings, service, .. } = spec;
+    let mut words = String::with_capacity(1024);
+    let mut word = |option: &str, word: &str| {
+        for part in [" \\\n  ", option, word] {
+            words.push_str(part);
+        }
+    };
     let labels = [
         ("skipper.project", scope.project.to_string()),
         ("skipper.environment", scope.environment.to_string()),
@@ -109,14 +126,25 @@ fn render(scope: &Scope, spec: &ReplicaSpec, probe: &Probe, name: &str) -> Strin
         ("skipper.replica", replica.to_string()),
         (PROBE_LABEL, probe.to_string()),
     ];
-    run.extend(labels.iter().map(|(label, value)| format!("--label {}", systemd_word(&format!("{label}={value}")))));
-    run.extend(bindings.iter().map(|binding| format!("--publish {}:{}", binding.host, binding.container)));
-    run.extend(
-        service.env.iter().map(|(variable, value)| format!("--env {}", systemd_word(&format!("{variable}={value}")))),
-    );
-    run.push(service.image.to_string());
-    run.extend(service.command.iter().map(|word| systemd_word(word)));
-    let run = run.join(" \\\n  ");
+    for (label, value) in &labels {
+        word("--label ", &systemd_word(&format!("{label}={value}")));
+    }
+    for binding in bindings {
+        word("--publish ", &format!("{}:{}", binding.host, binding.container));
+    }
+    for (variable, value) in &service.env {
+        word("--env ", &systemd_word(&format!("{variable}={value}")));
+    }
+    word("", &service.image.to_string());
+    for argument in &service.command {
+        word("", &systemd_word(argument));
+    }
+    words
+}
+
+fn render(scope: &Scope, spec: &ReplicaSpec, words: &str, name: &str) -> String {
+    let ReplicaSpec { replica, host, service, .. } = spec;
+    let grace = service.stop_grace_seconds;
     let stop_seconds = grace.saturating_add(STOP_MARGIN_SECONDS);
     // A restarted Docker must not take the unit with it for good, so docker.service is wanted, never required.
     // Starting is tried for ever: systemd's own limit would leave a replica dead that fleet believes to be launched.
@@ -136,7 +164,7 @@ SuccessExitStatus=143
 TimeoutStartSec=60
 TimeoutStopSec={stop_seconds}
 ExecStartPre=-/usr/bin/docker rm -f {name}
-ExecStart={run}
+ExecStart=/usr/bin/docker run --rm --name {name}{words}
 ExecStop=-/usr/bin/docker stop -t {grace} {name}
 
 [X-Fleet]

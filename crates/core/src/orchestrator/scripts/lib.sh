@@ -104,17 +104,22 @@ exclusive() {
   fence
 }
 
-# fence: refuses the script of a run whose lease another one has taken over, and keeps the highest lease that was seen here.
+# behind_fence: refuses the script of a run whose lease another one has taken over; RAISED is the lease that this host has seen.
+behind_fence() {
+  RAISED=$(cat "$FENCE_FILE" 2>/dev/null)
+  case $RAISED in
+    '' | *[!0-9]*) RAISED=0 ;;
+  esac
+  if [ "$RAISED" -gt "$FENCE" ]; then
+    fail fenced "this host has seen lease $RAISED, and lease $FENCE may not change it any more"
+  fi
+}
+
+# fence: stays behind the fence, and raises it to this run's lease. Under the lock, or it could be lowered.
 fence() {
   [ -n "${FENCE:-}" ] || return 0
-  raised=$(cat "$FENCE_FILE" 2>/dev/null)
-  case $raised in
-    '' | *[!0-9]*) raised=0 ;;
-  esac
-  if [ "$raised" -gt "$FENCE" ]; then
-    fail fenced "this host has seen lease $raised, and lease $FENCE may not change it any more"
-  fi
-  [ "$raised" -lt "$FENCE" ] || return 0
+  behind_fence
+  [ "$RAISED" -lt "$FENCE" ] || return 0
   mkdir -p "${FENCE_FILE%/*}"
   { printf '%s\n' "$FENCE" >"$FENCE_FILE.new" && mv -f "$FENCE_FILE.new" "$FENCE_FILE"; } ||
     fail other "the fence of this host cannot be raised: $(last_words "$WORK/log")"

@@ -2,7 +2,8 @@
 # Fetches this host's images, side by side; what is there already is left alone. Waits for no lock and holds none: it may run
 # beside the configuration, and a download that hangs keeps nothing else from the host.
 read_table
-fence
+# Nothing is raised: the host is being configured meanwhile.
+[ -z "${FENCE:-}" ] || behind_fence
 
 # pull IMAGE FILE: its last words are in FILE where it fails.
 pull() {

@@ -7,6 +7,10 @@ mkdir -p "$UNITS" "$WORK/text" "$WORK/outcome" "$WORK/journal"
 
 # Milliseconds that fleet and Docker may take until a container is there; only then does a probe's own time begin.
 APPEARANCE=20000
+# Milliseconds between two looks at a container on its way up, and how many more it gets at that pace: what is ready at
+# once does not wait for its second try.
+LOOK=200
+LOOKS=5
 # Milliseconds that fleetd, which looks every five seconds, gets to hand a unit file to systemd ahead of its start.
 PRELOAD=8000
 
@@ -110,6 +114,8 @@ appear() {
 await() {
   read_probe "$2"
   appeared=
+  looks=$LOOKS
+  [ "$INTERVAL" -gt "$LOOK" ] || looks=0
   counts_from=$(($3 + APPEARANCE + START_PERIOD))
   failures=0
   while :; do
@@ -126,11 +132,19 @@ await() {
       fi
       nudge "$1"
     fi
-    if [ "$(now)" -ge "$counts_from" ]; then
-      failures=$((failures + 1))
-      [ "$failures" -lt "$RETRIES" ] || return 1
+    if [ -z "$appeared" ] && [ "$(now)" -lt "$counts_from" ]; then
+      pause "$LOOK"
+    elif [ -z "$EXITED" ] && [ "$looks" -gt 0 ]; then
+      # No failure yet: it has had no time.
+      looks=$((looks - 1))
+      pause "$LOOK"
+    else
+      if [ "$(now)" -ge "$counts_from" ]; then
+        failures=$((failures + 1))
+        [ "$failures" -lt "$RETRIES" ] || return 1
+      fi
+      pause "$INTERVAL"
     fi
-    pause "$INTERVAL"
   done
 }
 
