@@ -3,17 +3,20 @@
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>
 
 mod authorization;
+mod documents;
 mod transport;
 
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde::Deserialize;
 use skipper_core::image::{Digest, ImageError, PinnedImage, Repository, Tag, hex_digest};
 use skipper_deploy::ports::{PortError, PortErrorKind, PortResult, Resolved};
 
-use self::transport::{Access, Call, Reply, Transport};
+use self::{
+    documents::{ImageConfig, ManifestFields, refusal},
+    transport::{Access, Call, Reply, Transport},
+};
 use super::{CREATED_LABEL, credentials::Credentials, trouble::failed};
 
 /// Every kind of manifest and index that Docker and BuildKit write.
@@ -31,33 +34,6 @@ struct Manifest {
     bytes: Bytes,
     content_type: String,
     digest: Digest,
-}
-
-/// What is read of a manifest or an index; the one has a config, the other manifests.
-#[derive(Deserialize)]
-struct ManifestFields {
-    config: Option<Descriptor>,
-    #[serde(default)]
-    manifests: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-struct Descriptor {
-    digest: Digest,
-}
-
-/// What is read of an image's configuration.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ImageConfig {
-    created: Option<String>,
-    config: Option<Labels>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Labels {
-    labels: Option<BTreeMap<String, String>>,
 }
 
 impl Registry {
@@ -142,7 +118,7 @@ impl Registry {
         // An artefact's configuration may be anything at all: it has no age.
         let config: ImageConfig = serde_json::from_slice(&reply.bytes).unwrap_or_default();
         Ok(config
-            .created()
+            .created(CREATED_LABEL)
             .map(|created| Duration::try_from(jiff::Timestamp::now().duration_since(created)).unwrap_or_default()))
     }
 
@@ -164,16 +140,6 @@ impl Registry {
     }
 }
 
-impl ImageConfig {
-    /// When the image was built. BuildKit takes `created` from the newest layer, which for a build from its cache is that of an
-    /// earlier build; the label that every build of skipper sets tells the truth.
-    fn created(&self) -> Option<jiff::Timestamp> {
-        let labels = self.config.as_ref().and_then(|config| config.labels.as_ref());
-        let label = labels.and_then(|labels| labels.get(CREATED_LABEL)).and_then(|text| text.parse().ok());
-        label.or_else(|| self.created.as_ref()?.parse().ok())
-    }
-}
-
 fn parsed(manifest: &[u8], operation: &str) -> PortResult<ManifestFields> {
     serde_json::from_slice(manifest).map_err(|error| {
         failed(PortErrorKind::Other, operation)
@@ -183,7 +149,9 @@ fn parsed(manifest: &[u8], operation: &str) -> PortResult<ManifestFields> {
 }
 
 fn unexpected(status: StatusCode, reply: &Reply, operation: String) -> PortError {
-    failed(PortErrorKind::Invalid, operation).because(format!("the registry answered {status}")).because(reply.detail())
+    failed(PortErrorKind::Invalid, operation)
+        .because(format!("the registry answered {status}"))
+        .because(refusal(&reply.bytes))
 }
 
 #[cfg(test)]

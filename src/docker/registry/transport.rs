@@ -3,17 +3,19 @@
 use std::{cell::RefCell, collections::BTreeMap, net::IpAddr, rc::Rc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, StatusCode, header};
 use reqwest::{Client, RequestBuilder, Response, Url};
-use serde::Deserialize;
 use skipper_core::{image::Repository, secret::Secret};
 use skipper_deploy::ports::{PortError, PortErrorKind, PortResult};
 
-use super::authorization::{Challenge, TokenReply, basic};
+use super::{
+    authorization::{Challenge, TokenReply},
+    documents::{pause_of, refusal},
+};
 use crate::docker::{
-    credentials::Credentials,
-    output::plain,
+    credentials::{Credentials, Login},
     trouble::{described, failed},
 };
 
@@ -263,32 +265,13 @@ impl TransportError {
     }
 }
 
-impl Reply {
-    /// What the registry says of its refusal: `MANIFEST_INVALID: manifest invalid`.
-    pub(super) fn detail(&self) -> String {
-        #[derive(Deserialize)]
-        struct Errors {
-            errors: Vec<Error>,
-        }
-        #[derive(Deserialize)]
-        #[serde(default)]
-        #[derive(Default)]
-        struct Error {
-            code: String,
-            message: String,
-        }
-        let errors = serde_json::from_slice::<Errors>(&self.bytes).map(|body| body.errors).unwrap_or_default();
-        let texts: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.code, error.message)).collect();
-        plain(&texts.join(", ")).chars().take(300).collect()
-    }
-}
-
 /// Reads an answer to its end and tells refusals and passing trouble from what the caller asked for.
 async fn read(mut response: Response) -> Result<Reply, TransportError> {
     let status = response.status();
     let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let content_type = text("content-type").map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
-    let (digest, pause) = (text("docker-content-digest"), text("retry-after").as_deref().and_then(pause_of));
+    let (digest, pause) = (text("docker-content-digest"), text("retry-after"));
+    let pause = pause.and_then(|header| pause_of(&header, jiff::Timestamp::now()));
     let mut bytes = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(TransportError::Unreachable)? {
         if bytes.len() + chunk.len() > LARGEST {
@@ -298,12 +281,12 @@ async fn read(mut response: Response) -> Result<Reply, TransportError> {
     }
     let reply = Reply { status, content_type, digest, bytes: bytes.freeze() };
     match status {
-        StatusCode::FORBIDDEN => Err(TransportError::Forbidden(status, Detail(reply.detail()))),
+        StatusCode::FORBIDDEN => Err(TransportError::Forbidden(status, Detail(refusal(&reply.bytes)))),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-            Err(TransportError::Busy { status, pause, detail: Detail(reply.detail()) })
+            Err(TransportError::Busy { status, pause, detail: Detail(refusal(&reply.bytes)) })
         }
         status if status.is_server_error() => {
-            Err(TransportError::Busy { status, pause, detail: Detail(reply.detail()) })
+            Err(TransportError::Busy { status, pause, detail: Detail(refusal(&reply.bytes)) })
         }
         _ => Ok(reply),
     }
@@ -330,13 +313,9 @@ fn is_loopback(registry: &str) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// A `Retry-After` header: seconds, or a date.
-fn pause_of(header: &str) -> Option<Duration> {
-    if let Ok(seconds) = header.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let until = jiff::fmt::rfc2822::parse(header).ok()?.timestamp();
-    Some(Duration::try_from(until.duration_since(jiff::Timestamp::now())).unwrap_or_default())
+/// The `Authorization` header that a user name and password make.
+fn basic(login: &Login) -> Secret {
+    Secret::new(format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{}", login.username, login.password.expose()))))
 }
 
 fn asked(pause: &Option<Duration>) -> String {
@@ -380,9 +359,10 @@ mod tests {
 
     #[test]
     fn pauses_are_read_in_both_forms() {
-        assert_eq!(pause_of("7"), Some(Duration::from_secs(7)));
-        assert_eq!(pause_of("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-        assert!(pause_of("Fri, 31 Dec 2100 23:59:59 GMT").is_some_and(|pause| pause > LONGEST_PAUSE));
-        assert_eq!(pause_of("soon"), None);
+        let now = jiff::Timestamp::now();
+        assert_eq!(pause_of("7", now), Some(Duration::from_secs(7)));
+        assert_eq!(pause_of("Wed, 21 Oct 2015 07:28:00 GMT", now), Some(Duration::ZERO));
+        assert!(pause_of("Fri, 31 Dec 2100 23:59:59 GMT", now).is_some_and(|pause| pause > LONGEST_PAUSE));
+        assert_eq!(pause_of("soon", now), None);
     }
 }
