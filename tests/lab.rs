@@ -47,7 +47,11 @@ fn main() -> ExitCode {
     // The trials share two processors with every host of the lab: side by side they would only wait for each other.
     arguments.test_threads = Some(1);
     let shared: Shared = Arc::default();
-    let trials = stories::TRIALS.iter().chain(refusals::TRIALS.iter().copied().flatten()).chain(traps::TRIALS).chain(sweep::TRIALS);
+    let trials = stories::TRIALS
+        .iter()
+        .chain(refusals::TRIALS.iter().copied().flatten())
+        .chain(traps::TRIALS)
+        .chain(sweep::TRIALS);
     let trials = trials.map(|(name, trial)| {
         let shared = Arc::clone(&shared);
         Trial::test(*name, move || run(name, *trial, &shared))

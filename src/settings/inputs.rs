@@ -84,8 +84,18 @@ const WAIT: Input = Input { name: "wait", default: None };
 const EVENTS: Input = Input { name: "events", default: None };
 
 /// Every input there is.
-pub const INPUTS: [Input; 10] =
-    [COMMAND, CONFIG, ENVIRONMENT, REBUILD, WAIT, HOST_TIMEOUT, REGISTRY_USERNAME, REGISTRY_PASSWORD, GITHUB_TOKEN, EVENTS];
+pub const INPUTS: [Input; 10] = [
+    COMMAND,
+    CONFIG,
+    ENVIRONMENT,
+    REBUILD,
+    WAIT,
+    HOST_TIMEOUT,
+    REGISTRY_USERNAME,
+    REGISTRY_PASSWORD,
+    GITHUB_TOKEN,
+    EVENTS,
+];
 
 /// The inputs, with their defaults in place.
 pub(super) struct Inputs {

@@ -82,7 +82,11 @@ impl Records {
     pub fn outdated(&self) -> Vec<u64> {
         let served = |(_, record): &(u64, &Record)| record.ended.as_ref().is_some_and(|ended| ended.serves);
         let last_served = self.newest_first().find(served).map(|(number, _)| number);
-        self.newest_first().skip(KEPT - 1).map(|(number, _)| number).filter(|number| Some(*number) != last_served).collect()
+        self.newest_first()
+            .skip(KEPT - 1)
+            .map(|(number, _)| number)
+            .filter(|number| Some(*number) != last_served)
+            .collect()
     }
 }
 

@@ -193,8 +193,10 @@ impl Model for Runs {
         vec![
             Property::always("at most one lease is in force", |_, world: &World| {
                 let now = Duration::from_secs(world.now);
-                let in_force =
-                    world.runs.iter().filter(|run| matches!(&run.phase, Phase::Holding(tenure) if tenure.is_in_force(now)));
+                let in_force = world
+                    .runs
+                    .iter()
+                    .filter(|run| matches!(&run.phase, Phase::Holding(tenure) if tenure.is_in_force(now)));
                 in_force.count() <= 1
             }),
             Property::always("leases in force have the highest number", |_, world: &World| {

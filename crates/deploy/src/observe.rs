@@ -113,10 +113,10 @@ impl Eyes<'_> {
             return Ok(reports);
         }
         let script = self.orchestrator.observe(scope, &names);
-        let deadline = if self.after_another { FENCED_OBSERVE_DEADLINE } else { OBSERVE_DEADLINE.min(self.host_timeout) };
-        let answers = self
-            .ask("ask the hosts what they run", async || self.remote.run(&ask, &script, deadline).await)
-            .await?;
+        let deadline =
+            if self.after_another { FENCED_OBSERVE_DEADLINE } else { OBSERVE_DEADLINE.min(self.host_timeout) };
+        let answers =
+            self.ask("ask the hosts what they run", async || self.remote.run(&ask, &script, deadline).await).await?;
         for instance in ask {
             let Some(host) = names.get(&instance) else { continue };
             match answers.get(&instance) {

@@ -13,8 +13,8 @@ use skipper_core::{
     observed::Observed,
     orchestrator::Orchestrator,
     plan::{Plan, plan},
-    record::{Ended, Record},
     progress::StepProgress,
+    record::{Ended, Record},
     release::Release,
     render::words,
     state, verdict,
@@ -104,7 +104,13 @@ impl From<Failure> for Ending {
             Exit::Defect => "stopped by a defect in skipper; what was under way may be half done",
             _ => "failed",
         };
-        Self { exit: failure.exit, summary: summary.to_owned(), failure: Some(failure), leftovers: Vec::new(), serves: false }
+        Self {
+            exit: failure.exit,
+            summary: summary.to_owned(),
+            failure: Some(failure),
+            leftovers: Vec::new(),
+            serves: false,
+        }
     }
 }
 
@@ -224,7 +230,8 @@ impl Runner<'_> {
             let written = write_record(&guarded, self.scope(), lease.number(), record, outdated);
             let late = || Err(Failure::new(Exit::Cancelled, "the run was cancelled, and there was no time left"));
             if let Err(failure) = self.cancel.within(cancel::RECORD, written).await.unwrap_or_else(late) {
-                self.events.warn(failure.during("keep a record of this rollout; `releases` and `ps` will not know of it"));
+                self.events
+                    .warn(failure.during("keep a record of this rollout; `releases` and `ps` will not know of it"));
             }
         };
         let execution = async {

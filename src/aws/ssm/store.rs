@@ -49,7 +49,9 @@ impl Store for ParameterStore {
         let asked = Asked::changes(&self.region, "ssm:PutParameter", format!("`{path}`"));
         match self.put(path, value).overwrite(false).send().await {
             Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_parameter_already_exists()) => Ok(false),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_parameter_already_exists()) => {
+                Ok(false)
+            }
             Err(error) => Err(asked.failed(&error)),
         }
     }

@@ -87,7 +87,8 @@ impl Claim {
     }
 
     fn watch(&mut self, number: u64, entry: &Entry, now: Duration) -> &Watched {
-        let fresh = |alive| Watched { number, nonce: entry.nonce.clone(), beat: entry.beat, since: now, reads: 0, alive };
+        let fresh =
+            |alive| Watched { number, nonce: entry.nonce.clone(), beat: entry.beat, since: now, reads: 0, alive };
         let watched = self.watched.get_or_insert_with(|| fresh(false));
         if (watched.number, &watched.nonce, watched.beat) != (number, &entry.nonce, entry.beat) {
             // It beat, or another holder came, while this run looked: it lives.

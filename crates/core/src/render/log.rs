@@ -88,7 +88,9 @@ impl Log {
                 self.end_group(&mut out);
                 match over {
                     None => out.say(format!("lease {number} is this run's")),
-                    Some(holder) => out.say(format!("lease {number} is this run's, taken over from {holder}, which shows no sign of life")),
+                    Some(holder) => out.say(format!(
+                        "lease {number} is this run's, taken over from {holder}, which shows no sign of life"
+                    )),
                 }
             }
             EventKind::StepStarted { step } => {

@@ -20,7 +20,9 @@ pub fn lease(chain: &Chain, broken: Option<&Holder>) -> String {
     }
     lines.push(match (chain.held(), chain.highest()) {
         (Some((number, entry)), _) => format!("lease {number} is held by {}", entry.holder),
-        (None, Some((number, entry))) => format!("nobody holds the lease; the last one, {number}, was that of {}", entry.holder),
+        (None, Some((number, entry))) => {
+            format!("nobody holds the lease; the last one, {number}, was that of {}", entry.holder)
+        }
         (None, None) => "nobody holds the lease, and nobody ever did".to_owned(),
     });
     lines.iter().map(|line| text::line(line)).collect::<Vec<_>>().join("\n")

@@ -30,6 +30,9 @@ use crate::{
     retry::retry,
 };
 
+/// Creates in a row that the list may fail to show.
+const CREATES: u32 = 10;
+
 /// What a run brings along to get the lease.
 #[derive(Clone, Debug)]
 pub struct Terms {
@@ -86,6 +89,7 @@ impl<'a> Acquiring<'a> {
         let mut told = None;
         let (mut asked, mut chain) = (Duration::ZERO, chain);
         let mut grace = Duration::ZERO;
+        let mut creates = 0;
         loop {
             match claim.look(&chain, timing, asked, clock.elapsed()) {
                 Look::Mine(tenure) => {
@@ -94,11 +98,20 @@ impl<'a> Acquiring<'a> {
                 }
                 Look::Create { number, entry, over: former } => {
                     over = former;
+                    creates += 1;
+                    if creates > CREATES {
+                        let failure = Failure::new(
+                            Exit::Blocked,
+                            format!("lease {number} was created, and the list of leases does not show it"),
+                        );
+                        return Err(failure.hint("Parameter Store's lists lag behind; run again"));
+                    }
                     // From here on the lease may be this run's: it is better given back than left to free itself.
                     grace = cancel::CLAIM;
                     self.unless_cancelled(grace, self.create(number, &entry, *timing)).await??;
                 }
                 Look::Held { number, holder, alive } => {
+                    creates = 0;
                     if told != Some(number) {
                         told = Some(number);
                         self.events.emit(EventKind::LeaseAwaited { number, holder: holder.clone() });
@@ -150,9 +163,9 @@ impl<'a> Acquiring<'a> {
 fn held(number: u64, holder: &Holder, waited: bool) -> Failure {
     let failure = Failure::new(Exit::Held, format!("lease {number} is held by {holder}"));
     let failure = if waited { failure.because("it was waited for as long as `--wait` says") } else { failure };
-    failure
-        .hint("wait for it with `--wait`; a run that has died loses its lease by itself within a minute or so")
-        .hint("`skipper lease` shows who holds it, and `skipper lease --break` takes it from a run that you know to be gone")
+    failure.hint("wait for it with `--wait`; a run that has died loses its lease by itself within a minute or so").hint(
+        "`skipper lease` shows who holds it, and `skipper lease --break` takes it from a run that you know to be gone",
+    )
 }
 
 fn write_entry(entry: &Entry) -> Result<String, Failure> {
@@ -184,14 +197,7 @@ pub struct Lease<'a> {
 }
 
 impl<'a> Lease<'a> {
-    fn new(
-        store: &'a dyn Store,
-        scope: &Scope,
-        clock: Instant,
-        tenure: Tenure,
-        timing: Timing,
-        chain: Chain,
-    ) -> Self {
+    fn new(store: &'a dyn Store, scope: &Scope, clock: Instant, tenure: Tenure, timing: Timing, chain: Chain) -> Self {
         let path = lease_path(scope);
         Self {
             store,
@@ -270,10 +276,8 @@ impl<'a> Lease<'a> {
         let text = write_entry(&entry).map_err(|failure| PortError { kind: PortErrorKind::Other, failure })?;
         let limit = self.timing.beat / 3;
         let path = format!("{}/{number}", self.path);
-        let (written, read) = futures::join!(
-            within(limit, self.store.write(&path, &text)),
-            within(limit, self.store.read(&self.path)),
-        );
+        let (written, read) =
+            futures::join!(within(limit, self.store.write(&path, &text)), within(limit, self.store.read(&self.path)),);
         let mut tenure = self.tenure.borrow_mut();
         if let Ok(values) = &read {
             tenure.look(&Chain::read(values));
@@ -307,12 +311,11 @@ impl<'a> Lease<'a> {
     }
 
     fn lost(&self, lost: &Lost) -> Failure {
-        let failure = Failure::new(Exit::Held, format!("lease {} is lost, so this run changes nothing more", self.number()));
+        let failure =
+            Failure::new(Exit::Held, format!("lease {} is lost, so this run changes nothing more", self.number()));
         let failure = match lost {
-            Lost::Lapsed => failure.because(format!(
-                "for {} s no sign of life of this run was acknowledged",
-                self.timing.valid.as_secs()
-            )),
+            Lost::Lapsed => failure
+                .because(format!("for {} s no sign of life of this run was acknowledged", self.timing.valid.as_secs())),
             Lost::Taken { number, by } => failure.because(format!("lease {number} stands after it, of {by}")),
         };
         failure.hint("`skipper lease` shows who holds it now; run again to go on from what is there")
@@ -378,4 +381,3 @@ pub async fn break_lease(store: &dyn Store, scope: &Scope, by: Holder, nonce: &s
         }
     }
 }
-

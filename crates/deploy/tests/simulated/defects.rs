@@ -15,12 +15,16 @@ use crate::shop::{Told, commit, run, ship, shop};
 /// Ships the first commit, and panics when something is told.
 fn ship_and_panic(world: &SimWorld, when: fn(&EventKind) -> bool) -> Told {
     let revision = &commit(1);
-    run(world, &shop(1), revision, move |event| when(&event.kind), async |runner| {
-        match AssertUnwindSafe(runner.ship(revision)).catch_unwind().await {
+    run(
+        world,
+        &shop(1),
+        revision,
+        move |event| when(&event.kind),
+        async |runner| match AssertUnwindSafe(runner.ship(revision)).catch_unwind().await {
             Ok(exit) => exit,
             Err(_) => runner.break_off(Failure::new(Exit::Defect, "a defect in skipper")).await,
-        }
-    })
+        },
+    )
 }
 
 #[test]

@@ -6,9 +6,7 @@ use skipper_core::{
     exit::Exit,
     image::Tag,
 };
-use skipper_deploy::{
-    sim::{Fault, FaultKind, SimWorld},
-};
+use skipper_deploy::sim::{Fault, FaultKind, SimWorld};
 
 use crate::shop::{Told, commit, plan, ship, shop};
 

@@ -78,7 +78,11 @@ fn a_second_run_is_told_who_holds_the_lease_and_changes_nothing() {
         futures::join!(first, second)
     });
     assert_eq!((first.exit, second.exit), (Exit::Serves, Exit::Held), "{:?}", second.finished());
-    assert!(second.failure().contains("lease 1 is held by `ship` of octocat for commit 1111111"), "{}", second.failure());
+    assert!(
+        second.failure().contains("lease 1 is held by `ship` of octocat for commit 1111111"),
+        "{}",
+        second.failure()
+    );
     assert!(second.events.iter().all(|event| !matches!(event.kind, EventKind::StepStarted { .. })));
     assert_eq!(world.look().hosts.len(), 2);
 }
@@ -200,11 +204,13 @@ fn ten_runs_at_once_end_one_after_another() {
     let config = shop(2);
     let told = in_time(join_all((1..=10).map(|n| {
         let (world, config) = (&world, &config);
-        async move {
-            ship_beside(world, config, commit(n % 9 + 1), Some(60 * MINUTE), |_| {}).await
-        }
+        async move { ship_beside(world, config, commit(n % 9 + 1), Some(60 * MINUTE), |_| {}).await }
     })));
-    assert!(told.iter().all(|told| told.exit == Exit::Serves), "{:?}", told.iter().map(|told| told.exit).collect::<Vec<_>>());
+    assert!(
+        told.iter().all(|told| told.exit == Exit::Serves),
+        "{:?}",
+        told.iter().map(|told| told.exit).collect::<Vec<_>>()
+    );
     // All began at the same moment, so their clocks agree.
     let mut spans: Vec<(u64, u64)> = told
         .iter()
@@ -221,7 +227,11 @@ fn ten_runs_at_once_end_one_after_another() {
     assert_eq!(world.look().hosts.len(), 2);
     let chain = in_time(read_chain(&world, &scope(&config))).unwrap();
     assert_eq!(chain.highest().map(|(number, entry)| (number, entry.state)), Some((10, State::Released)));
-    assert_eq!(world.look().parameters.keys().filter(|path| path.contains("/lease/")).count(), 9, "the oldest is cleaned away");
+    assert_eq!(
+        world.look().parameters.keys().filter(|path| path.contains("/lease/")).count(),
+        9,
+        "the oldest is cleaned away"
+    );
 }
 
 #[test]
@@ -236,7 +246,13 @@ fn a_lease_can_be_broken_and_its_holder_stops() {
         let first = ship_beside(&world, &config, commit(2), None, sign.at(launches));
         let broken = async {
             sign.given().await;
-            let by = Holder { who: "somebody".to_owned(), command: "lease --break".to_owned(), revision: None, run_url: None, since: String::new() };
+            let by = Holder {
+                who: "somebody".to_owned(),
+                command: "lease --break".to_owned(),
+                revision: None,
+                run_url: None,
+                since: String::new(),
+            };
             break_lease(&world, &scope(&config), by, "another nonce").await.unwrap()
         };
         futures::join!(first, broken)

@@ -10,8 +10,7 @@ use skipper_core::{
 };
 use skipper_deploy::sim::{Fault, FaultKind, SimWorld};
 
-use crate::shop::{edit, commit, plan, service, ship, ship_and_cancel, shop};
-
+use crate::shop::{commit, edit, plan, service, ship, ship_and_cancel, shop};
 
 #[test]
 fn a_first_deploy_brings_up_hosts_and_serves() {

@@ -1,9 +1,7 @@
 //! Hosts whose subnet has no capacity.
 
 use skipper_core::{config::Config, event::EventKind, exit::Exit, plan::Action};
-use skipper_deploy::{
-    sim::{Fault, FaultKind, SimWorld},
-};
+use skipper_deploy::sim::{Fault, FaultKind, SimWorld};
 
 use crate::shop::{Told, commit, plan, ship, shop};
 
