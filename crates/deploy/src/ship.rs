@@ -234,16 +234,14 @@ impl Runner<'_> {
                     .warn(failure.during("keep a record of this rollout; `releases` and `ps` will not know of it"));
             }
         };
-        let execution = async {
-            if plan.steps.is_empty() {
-                return Execution::default();
-            }
+        let ending = if plan.steps.is_empty() {
+            self.nothing_to_do(&plan)
+        } else {
+            // That it began is kept beside the first steps, so that a run that is killed leaves a trace.
             let (execution, ()) =
                 futures::join!(execute(&plan, &desired, &observed, self.hands(&guarded)), write(&record, &[]));
-            execution
+            self.judge(&desired, &known, before, execution).await
         };
-        let execution = execution.await;
-        let ending = self.judge(&desired, &plan, &known, before, execution).await;
         record.ended = Some(Ended { at: (self.time)(), exit: ending.exit, serves: ending.serves });
         write(&record, &outdated).await;
         Ok(ending)
@@ -253,9 +251,7 @@ impl Runner<'_> {
     async fn start_over(&self, guarded: &Guarded<'_>, rollout: Rollout) -> Result<Rollout, Failure> {
         let Rollout { release, desired, .. } = rollout;
         let eyes = Eyes { remote: guarded, after_another: true, ..self.eyes() };
-        let (observed, past) = futures::join!(eyes.observe(self.config, self.scope()), self.past());
-        let observed = observed?;
-        let past = past?;
+        let (observed, past) = futures::try_join!(eyes.observe(self.config, self.scope()), self.past())?;
         let before = self.tell_state(&observed, &known(&release, &past), Moment::Before);
         let plan = self.tell_plan(&desired, &observed, Moment::Before);
         Ok(Rollout { release, desired, observed, before, plan, past })
@@ -286,7 +282,10 @@ impl Runner<'_> {
 
     /// Makes the images ready and observes, side by side: observing does not depend on the images, and building takes longest.
     async fn prepare(&self, revision: &Revision) -> Result<(Release, Observed, Past), Failure> {
-        let ((), past) = self.check_account_beside(self.past()).await?;
+        // Where both fail, it is the account that is told: wrong credentials explain the rest.
+        let (account, past) = futures::join!(self.check_account(), self.past());
+        account?;
+        let past = past?;
         let release = async {
             let release = images::release(self.config, revision, &self.options, self.world.images, self.events).await;
             self.reporter.publish(self.events, None).await;
@@ -299,18 +298,8 @@ impl Runner<'_> {
     }
 
     /// Observes again whatever happened, and lets that decide.
-    async fn judge(
-        &self,
-        desired: &Desired,
-        plan: &Plan,
-        known: &[Release],
-        before: StateTable,
-        execution: Execution,
-    ) -> Ending {
+    async fn judge(&self, desired: &Desired, known: &[Release], before: StateTable, execution: Execution) -> Ending {
         let Execution { failure, cancelled: was_cancelled, touched_replicas, leftovers } = execution;
-        if plan.steps.is_empty() {
-            return self.nothing_to_do(plan);
-        }
         let look = self.look_again(desired, failure.is_none() && !was_cancelled);
         let after = self.cancel.within(cancel::LOOK, look).await;
         // Nobody knows what serves: that the run was cancelled is all there is to say.
@@ -427,15 +416,6 @@ impl Runner<'_> {
             .hint("use credentials of the account that `account` names, or change `account`")),
             _ => Ok(()),
         }
-    }
-
-    /// Checks the account while something else is asked; what the check says comes first.
-    async fn check_account_beside<T>(
-        &self,
-        other: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<((), T), Failure> {
-        let (account, other) = futures::join!(self.check_account(), other);
-        Ok((account?, other?))
     }
 
     fn scope(&self) -> &Scope {

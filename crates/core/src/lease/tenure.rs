@@ -24,7 +24,7 @@ pub enum Lost {
         /// Its number.
         number: u64,
         /// Whose it is.
-        by: Holder,
+        by: Box<Holder>,
     },
 }
 
@@ -56,7 +56,7 @@ impl Tenure {
     /// Looks at the chain: a later lease ends this one.
     pub fn look(&mut self, chain: &Chain) {
         if let Some((number, entry)) = chain.highest().filter(|(number, _)| *number > self.number) {
-            self.lost.get_or_insert_with(|| Lost::Taken { number, by: entry.holder.clone() });
+            self.lost.get_or_insert_with(|| Lost::Taken { number, by: Box::new(entry.holder.clone()) });
         }
     }
 

@@ -4,6 +4,7 @@ use std::{cell::Cell, pin::pin, rc::Rc, time::Duration};
 
 use futures::future::{Either, join_all, select};
 use skipper_core::{
+    config::Config,
     event::{Event, EventKind},
     exit::Exit,
     lease::{Holder, State},
@@ -64,19 +65,24 @@ fn units(world: &SimWorld) -> Vec<(String, String, bool)> {
     state.hosts.values().filter(|host| host.alive()).flat_map(of_host).collect()
 }
 
+/// Ships the first commit, and the second one from the moment the first takes its first step.
+fn ship_both(world: &SimWorld, config: &Config, wait: Option<Duration>) -> (Told, Told) {
+    in_time(async {
+        let sign = Sign::default();
+        let first = ship_beside(world, config, commit(1), None, sign.at(launches));
+        let second = async {
+            sign.given().await;
+            ship_beside(world, config, commit(2), wait, |_| {}).await
+        };
+        futures::join!(first, second)
+    })
+}
+
 #[test]
 fn a_second_run_is_told_who_holds_the_lease_and_changes_nothing() {
     let world = SimWorld::default();
     let config = shop(2);
-    let (first, second) = in_time(async {
-        let sign = Sign::default();
-        let first = ship_beside(&world, &config, commit(1), None, sign.at(launches));
-        let second = async {
-            sign.given().await;
-            ship_beside(&world, &config, commit(2), None, |_| {}).await
-        };
-        futures::join!(first, second)
-    });
+    let (first, second) = ship_both(&world, &config, None);
     assert_eq!((first.exit, second.exit), (Exit::Serves, Exit::Held), "{:?}", second.finished());
     assert!(
         second.failure().contains("lease 1 is held by `ship` of octocat for commit 1111111"),
@@ -91,15 +97,7 @@ fn a_second_run_is_told_who_holds_the_lease_and_changes_nothing() {
 fn a_run_that_waits_goes_on_from_what_the_first_one_left() {
     let world = SimWorld::default();
     let config = shop(2);
-    let (first, second) = in_time(async {
-        let sign = Sign::default();
-        let first = ship_beside(&world, &config, commit(1), None, sign.at(launches));
-        let second = async {
-            sign.given().await;
-            ship_beside(&world, &config, commit(2), Some(30 * MINUTE), |_| {}).await
-        };
-        futures::join!(first, second)
-    });
+    let (first, second) = ship_both(&world, &config, Some(30 * MINUTE));
     assert_eq!((first.exit, second.exit), (Exit::Serves, Exit::Serves));
     let waited = second.events.iter().position(|event| matches!(event.kind, EventKind::LeaseAwaited { number: 1, .. }));
     let planned_again =
