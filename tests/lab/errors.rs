@@ -212,7 +212,8 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "\\<").replace('\n', "<br>")
 }
 
-/// What is there now and was not before, in the order in which it came.
+/// What is there now and was not before, in the order of a rollout: steps that go on side by side, and the record beside them,
+/// come in no certain order of their own.
 fn touched(before: &BTreeSet<String>, after: &BTreeSet<String>, changes: &[Change]) -> String {
     let mut touched = Vec::new();
     let mut new = after.difference(before).peekable();
@@ -240,5 +241,23 @@ fn touched(before: &BTreeSet<String>, after: &BTreeSet<String>, changes: &[Chang
             touched.push(words);
         }
     }
+    touched.sort_by_key(|words| (rank(words), words.clone()));
     if touched.is_empty() { "nothing".to_owned() } else { touched.join(", ") }
+}
+
+/// When it comes in a rollout.
+fn rank(words: &str) -> usize {
+    const ORDER: [&str; 10] = [
+        "images",
+        "security groups created",
+        "rules added",
+        "the launch noted",
+        "launched",
+        "`configure`",
+        "`pull`",
+        "`start`",
+        "`remove`",
+        "terminated",
+    ];
+    ORDER.iter().position(|known| words.contains(known)).unwrap_or(ORDER.len())
 }

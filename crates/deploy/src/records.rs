@@ -1,7 +1,5 @@
 //! What the store remembers of an environment: who holds the lease, and what was rolled out.
 
-use std::collections::BTreeMap;
-
 use skipper_core::{
     desired::Scope,
     exit::Exit,
@@ -31,9 +29,9 @@ pub struct Past {
 /// As the store answers.
 pub async fn read_past(store: &dyn Store, scope: &Scope) -> PortResult<Past> {
     let path = records_path(scope);
-    let (chain, records): (Chain, BTreeMap<String, String>) =
-        futures::try_join!(read_chain(store, scope), store.read(&path))?;
-    Ok(Past { chain, records: Records::read(&records) })
+    // Where both fail, it is the lease that is told, whichever answer came first.
+    let (chain, records) = futures::join!(read_chain(store, scope), store.read(&path));
+    Ok(Past { chain: chain?, records: Records::read(&records?) })
 }
 
 /// Writes a record, and removes those that are no longer needed.
