@@ -229,9 +229,10 @@ fn touched(before: &BTreeSet<String>, after: &BTreeSet<String>, changes: &[Chang
             "RevokeSecurityGroupIngress" => "rules removed".to_owned(),
             "RunInstances" => format!("host `{about}` launched"),
             "TerminateInstances" => "a host terminated".to_owned(),
-            // Looking changes nothing, and the lease is given back.
+            // Looking changes nothing, the lease is given back, and old leases and records are cleaned away in time.
             "SendCommand" if about == "skipper observe" => continue,
-            "PutParameter" | "DeleteParameter" if about.contains("/lease/") => continue,
+            "PutParameter" if about.contains("/lease/") => continue,
+            "DeleteParameters" => continue,
             "SendCommand" => format!("`{}` sent to hosts", about.trim_start_matches("skipper ")),
             "PutParameter" if about.contains("/launches/") => "the launch noted".to_owned(),
             "PutParameter" if about.contains("/release") => "the release recorded".to_owned(),
