@@ -109,11 +109,13 @@ pub fn unpack(word: &str) -> Option<String> {
     let word: String = word.chars().filter(|char| !char.is_ascii_whitespace()).collect();
     let bytes = STANDARD.decode(word).ok()?;
     let mut text = Vec::new();
-    GzDecoder::new(&bytes[..]).take(DECODED_LIMIT).read_to_end(&mut text).ok()?;
-    Some(String::from_utf8_lossy(&text).into_owned())
+    // Reading one byte more tells a text that fits from the beginning of one that does not.
+    let length = GzDecoder::new(&bytes[..]).take(DECODED_LIMIT + 1).read_to_end(&mut text).ok()?;
+    (length as u64 <= DECODED_LIMIT).then(|| String::from_utf8_lossy(&text).into_owned())
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 mod tests {
     use proptest::prelude::*;
 
@@ -133,6 +135,14 @@ mod tests {
         assert_eq!(decode_result(&output[..output.len() - 5]), Err(ResultError::Truncated));
         assert_eq!(decode_result("sh: 1: gzip: not found"), Err(ResultError::Missing));
         assert_eq!(decode_result("skipper-result:%%%:end"), Err(ResultError::Garbled));
+    }
+
+    #[test]
+    fn a_result_that_grows_without_end_is_not_taken_for_its_beginning() {
+        let line = "stray\ta.service\n";
+        let most = usize::try_from(DECODED_LIMIT).unwrap() / line.len();
+        assert!(decode_result(&encode_result(&line.repeat(most))).is_ok());
+        assert_eq!(decode_result(&encode_result(&line.repeat(most + 1))), Err(ResultError::Garbled));
     }
 
     proptest! {
