@@ -108,14 +108,18 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
         let fields: Vec<&str> = line.iter().map(String::as_str).collect();
         match fields[..] {
             ["configured", identity] => configured = (identity != NONE).then(|| identity.to_owned()),
-            ["member", word] => member = Some(word == "yes"),
+            ["member", "yes"] => member = Some(true),
+            ["member", "no"] => member = Some(false),
             ["fleet", "absent"] => orchestrator = Some(OrchestratorState::Absent),
             ["fleet", "ready"] => orchestrator = Some(OrchestratorState::Ready),
             ["fleet", "silent", ref words @ ..] => orchestrator = Some(OrchestratorState::Silent(words.join(" "))),
-            ["stray", handle] => stray.push(Handle(handle.to_owned())),
+            ["stray", handle] => stray.push(read_handle(handle).ok_or_else(|| not_understood(line))?),
             ["unit", handle, replica, desired_state, active] => {
                 let found = Found::new(handle, replica, desired_state, active).ok_or_else(|| not_understood(line))?;
-                units.insert(found.observed.handle.clone(), found);
+                // A second line would take away what is known of the container.
+                if units.insert(found.observed.handle.clone(), found).is_some() {
+                    return Err(not_understood(line));
+                }
             }
             ["text" | "container" | "health", handle, ref facts @ ..] => {
                 let unit = units.get_mut(&Handle(handle.to_owned())).ok_or_else(|| not_understood(line))?;
@@ -131,13 +135,26 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
     Ok(HostReport { configured, member, orchestrator, replicas, stray })
 }
 
+/// A unit's name, as systemd takes it. It goes back to other hosts, where it names a file.
+fn read_handle(word: &str) -> Option<Handle> {
+    let inner = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.' | ':' | '@');
+    let stem = word.strip_suffix(".service")?;
+    let fits = stem.starts_with(|char: char| char.is_ascii_alphanumeric()) && stem.chars().all(inner);
+    fits.then(|| Handle(word.to_owned()))
+}
+
 impl Found {
     fn new(handle: &str, replica: &str, desired_state: &str, active: &str) -> Option<Self> {
         Some(Self {
             observed: ObservedReplica {
                 replica: replica.parse().ok()?,
-                handle: Handle(handle.to_owned()),
-                wanted: desired_state == "launched",
+                handle: read_handle(handle)?,
+                wanted: match desired_state {
+                    "launched" => true,
+                    "loaded" | "inactive" => false,
+                    // Taken for one that should not run, it might be removed.
+                    _ => return None,
+                },
                 state: ReplicaState::Waiting,
                 image: None,
                 bindings: Vec::new(),
@@ -213,7 +230,7 @@ pub fn encode_report(report: &HostReport) -> String {
         let probe = probe.as_ref().map_or(NONE.to_owned(), |probe| systemd_word(&format!("skipper.probe={probe}")));
         let publish = if publish.is_empty() { NONE.to_owned() } else { publish.join(" ") };
         let _ = writeln!(text, "text\t{handle}\t{publish}\t{probe}");
-        if *state == ReplicaState::Running || image.is_some() {
+        if *state == ReplicaState::Running || image.is_some() || since.is_some() {
             let image = image.as_ref().map_or(NONE.to_owned(), ToString::to_string);
             let status = if *state == ReplicaState::Running { "running" } else { "created" };
             let _ = writeln!(text, "container\t{handle}\t{image}\t{status}\t{}", since.as_deref().unwrap_or(NONE));

@@ -139,6 +139,23 @@ fn an_answer_that_makes_no_sense_is_no_report() {
     {
         assert!(matches!(read_observation(&encode_result(text)), Err(HostError::NotUnderstood(_))), "{text}");
     }
+    let ready = "configured\t-\nmember\tno\nfleet\tready\n";
+    assert!(read_observation(&encode_result(&format!("{ready}unit\ta.service\tweb_1\tlaunched\t-\n"))).is_ok());
+    for line in [
+        "member\tperhaps",
+        // A state that is not known, which might pass for a replica nobody wants.
+        "unit\ta.service\tweb_1\tlaunch\tactive",
+        "unit\ta.service\tweb_1\tlaunched\tactive\nunit\ta.service\tweb_1\tlaunched\t-",
+        // Names that would be another file, or an option, on the host that is to remove it.
+        "unit\t../../../etc/passwd\tweb_1\tlaunched\tactive",
+        "stray\t../a.service",
+        "stray\t--all.service",
+        "stray\t.service",
+        "stray\ta b.service",
+    ] {
+        let answer = read_observation(&encode_result(&format!("{ready}{line}\n")));
+        assert!(matches!(answer, Err(HostError::NotUnderstood(_))), "{line}: {answer:?}");
+    }
     assert!(matches!(read_observation("sh: 1: fleetctl: not found"), Err(HostError::Unreadable(_))));
     let error = read_observation(&encode_error(HostErrorKind::DiskFull, "no space left on device")).unwrap_err();
     assert_eq!(error, HostError::Said { what: "no space left on device".to_owned(), kind: HostErrorKind::DiskFull });
