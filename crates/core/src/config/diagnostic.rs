@@ -106,7 +106,7 @@ impl Diagnostic {
             group = group.element(Level::HELP.with_name("hint").message(hint));
         }
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-        renderer.render(&[group])
+        without_commands(&renderer.render(&[group]))
     }
 
     /// As a [workflow command](https://docs.github.com/actions/reference/workflow-commands-for-github-actions) that
@@ -125,9 +125,14 @@ impl Diagnostic {
     }
 }
 
+/// A workflow's runner obeys `##[command]` anywhere in a line. What parts it has no width: underlines stay where they are.
+fn without_commands(text: &str) -> String {
+    text.replace("##[", "##\u{200b}[")
+}
+
 /// As the runner decodes a command's message.
 fn escape_data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    without_commands(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// As the runner decodes a command's properties, which end at `,` and `:`.
@@ -212,6 +217,14 @@ mod tests {
         let rendered = problem().render(source, false);
         assert!(rendered.chars().all(|char| char == '\n' || !is_unprintable(char)), "{rendered:?}");
         assert!(rendered.contains("2 | b: \u{fffd}x\u{fffd}y"), "{rendered}");
+    }
+
+    #[test]
+    fn the_runner_finds_no_command_in_a_line_of_the_file() {
+        let problem = Diagnostic { label: "found `##[add-mask]x`".to_owned(), ..problem() };
+        let rendered = problem.render("a: 1\nb: ##[error]x", false);
+        assert!(rendered.contains("2 | b: ##\u{200b}[error]x"), "{rendered}");
+        assert!(!rendered.contains("##[") && !problem.annotation().contains("##["));
     }
 
     #[test]
