@@ -86,7 +86,7 @@ impl Page {
             let short = text::code(revision.short());
             self.line("");
             self.line(match &run.commit_url {
-                Some(url) => format!("Release [{short}]({url})"),
+                Some(url) => format!("Release {}", text::link(&short, url)),
                 None => format!("Release {short}"),
             });
         }
@@ -174,7 +174,7 @@ impl Page {
 
     fn footer(&mut self, progress: &Progress) {
         let Some(run) = &progress.run else { return };
-        let link = run.run_url.as_ref().map(|url| format!("[run]({url}), ")).unwrap_or_default();
+        let link = run.run_url.as_ref().map(|url| format!("{}, ", text::link("run", url))).unwrap_or_default();
         self.line("");
         self.line(format!(
             "<sub>{link}started {}, skipper {}</sub>",
@@ -214,18 +214,23 @@ fn cut(comment: String) -> String {
     let mut kept: String = comment.chars().take(COMMENT_LIMIT - 200).collect();
     kept.truncate(kept.rfind('\n').unwrap_or(kept.len()));
     let mut fence: Option<String> = None;
+    let mut in_details = false;
     for line in kept.lines() {
         let marks: String = line.chars().take_while(|char| *char == '`').collect();
         match &fence {
             Some(open) if line == open => fence = None,
+            // What stands within a fence may look like skipper's own.
+            Some(_) => {}
             None if marks.len() >= 3 => fence = Some(marks),
-            _ => {}
+            None if line.starts_with("<details>") => in_details = true,
+            None if line == "</details>" => in_details = false,
+            None => {}
         }
     }
     if let Some(marks) = fence {
         kept = format!("{kept}\n{marks}");
     }
-    if kept.matches("<details>").count() > kept.matches("</details>").count() {
+    if in_details {
         kept.push_str("\n\n</details>");
     }
     format!("{kept}\n\nThe rest is in the run's log.\n")
@@ -237,12 +242,12 @@ mod tests {
 
     #[test]
     fn a_comment_that_is_cut_within_a_fence_closes_that_fence() {
-        let lines = vec!["``` not the end".to_owned(); 4_000];
+        let lines = vec!["``` not the </details> end".to_owned(); 4_000];
         let comment =
             cut(format!("<details><summary>The last lines</summary>\n\n{}\n\n</details>\n", text::fenced(&lines)));
         assert!(comment.len() < COMMENT_LIMIT && comment.contains("\n````text\n"));
         assert!(
-            comment.ends_with("not the end\n````\n\n</details>\n\nThe rest is in the run's log.\n"),
+            comment.ends_with("not the </details> end\n````\n\n</details>\n\nThe rest is in the run's log.\n"),
             "{}",
             &comment[comment.len() - 200..]
         );

@@ -54,6 +54,14 @@ pub fn prose(text: &str) -> String {
     safe
 }
 
+/// A link of Markdown, to an address that is one; the words alone otherwise. `words` is Markdown already.
+pub fn link(words: &str, address: &str) -> String {
+    let is_web = address.starts_with("https://") || address.starts_with("http://");
+    // A bracket would end the link, a `##[` is a command for a workflow's runner.
+    let is_plain = address.chars().all(|char| char.is_ascii_graphic() && !"()[]<>\\`\"".contains(char));
+    if is_web && is_plain { format!("[{words}]({address})") } else { words.to_owned() }
+}
+
 /// The most that a line in a fence shows: a build may print thousands of characters in one, and a comment holds them all.
 const FENCED_LINE: usize = 400;
 
@@ -137,6 +145,16 @@ mod tests {
     fn no_text_ends_its_cell_of_a_table() {
         assert_eq!(code("a|b"), r"`a\|b`");
         assert_eq!(code(r"a\|@team"), "`a\\\u{200b}\\|@team`");
+    }
+
+    #[test]
+    fn a_link_leads_to_an_address_and_nowhere_else() {
+        assert_eq!(link("run", "https://ghe.example:8443/a/b?c=d#e"), "[run](https://ghe.example:8443/a/b?c=d#e)");
+        for odd in
+            ["javascript:alert(1)", "https://a)b", "https://a b", "https://a\n::error::b", "https://##[error]b", ""]
+        {
+            assert_eq!(link("run", odd), "run");
+        }
     }
 
     #[test]
