@@ -1,5 +1,6 @@
 //! `skipper.yml` as its users write it: what is read, what is refused, and what they are told.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![expect(clippy::disallowed_methods, reason = "the files that are read here are those of the tests")]
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -139,6 +140,49 @@ fn what_would_not_fit_a_unit_is_refused() {
 fn a_file_that_is_far_too_large_is_not_read() {
     let problems = load(&"x: 1\n".repeat(60_000), "skipper.yml").unwrap_err();
     assert_eq!(problems[0].message, "the file is larger than 256 KiB");
+}
+
+#[test]
+fn an_empty_argument_is_one_in_a_list_as_in_a_text() {
+    let command = |words: &str| {
+        let source = format!("{{name: demo, services: {{web: {{repo: {{name: web}}, build: ., command: {words}}}}}}}");
+        load(&source, "skipper.yml").unwrap().services[&"web".parse().unwrap()].command.clone()
+    };
+    assert_eq!(command(r#"["serve", "--prefix", ""]"#), command(r#""serve --prefix ''""#));
+}
+
+/// As large as a file may be, and wrong everywhere: it is read at once, and what is told of it can be read.
+#[test]
+fn a_file_that_is_wrong_everywhere_is_told_in_few_words() {
+    let many = |each: &dyn Fn(usize) -> String, count: usize| (0..count).map(each).collect::<String>();
+    let services = many(&|n| format!("s{n}: {{repo: {{name: a}}, build: .}}, "), 2_500);
+    let files = [
+        many(&|n| format!("k{n}: 1\n"), 25_000),
+        format!("{{{}}}", many(&|n| format!("k{n}: 1, "), 22_000)),
+        format!("x-list: [{}]", "1, ".repeat(80_000)),
+        format!(
+            "name: a\nservices: {{{services}}}\ngroups: {{g: {{size: t3.small, services: [{}]}}}}",
+            many(&|n| format!("t{n}, "), 20_000)
+        ),
+    ];
+    for source in files {
+        assert!(source.len() < 256 * 1024, "{}", source.len());
+        let problems = load(&source, "skipper.yml").unwrap_err();
+        assert!(problems.iter().any(|problem| problem.severity == Severity::Error));
+        assert!(problems.len() <= 101, "{}", problems.len());
+        for problem in problems.iter().take(3).chain(problems.last()) {
+            assert!(problem.render(&source, false).len() < 2_000, "{}", problem.message);
+        }
+    }
+}
+
+#[test]
+fn the_problems_that_are_not_shown_are_counted() {
+    let unknown = (0..150).map(|n| format!("k{n}: 1\n")).collect::<String>();
+    let problems = load(&unknown, "skipper.yml").unwrap_err();
+    let last = problems.last().unwrap();
+    assert_eq!((problems.len(), last.message.as_str()), (101, "52 more problems are not shown"));
+    assert_eq!((last.file.as_str(), last.span.line), ("skipper.yml", 98));
 }
 
 /// Each alias doubles what the one before it holds.

@@ -1,9 +1,11 @@
 //! A problem in `skipper.yml`: its place, what is wrong and what to write instead; for people and for GitHub.
 
+use std::ops::Range;
+
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
 
-use crate::name::{is_unprintable, shown};
+use crate::name::{self, is_unprintable};
 
 /// A place in the file: part of one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -88,19 +90,21 @@ impl Diagnostic {
     /// line break at the end. Colour is for terminals and logs that take ANSI sequences.
     pub fn render(&self, source: &str, colour: bool) -> String {
         let lines = Lines::new(source);
-        let text = lines.printable();
-        let primary = AnnotationKind::Primary.span(lines.bytes(self.span));
+        let shown = lines.around(self.related.iter().map(|related| related.span).chain([self.span]));
+        let text = lines.printable(&shown);
+        let primary = AnnotationKind::Primary.span(lines.bytes(&shown, self.span));
         let primary = if self.label.is_empty() { primary } else { primary.label(&self.label) };
         let related = self
             .related
             .iter()
-            .map(|related| AnnotationKind::Context.span(lines.bytes(related.span)).label(&related.label));
-        let file = shown(&self.file);
+            .map(|related| AnnotationKind::Context.span(lines.bytes(&shown, related.span)).label(&related.label));
+        let file = name::shown(&self.file);
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let snippet = Snippet::source(&text).path(&file).annotation(primary).annotations(related);
+        let snippet =
+            Snippet::source(&text).line_start(shown.start).path(&file).annotation(primary).annotations(related);
         let mut group = level.primary_title(&self.message).element(snippet);
         if let Some(hint) = &self.hint {
             group = group.element(Level::HELP.with_name("hint").message(hint));
@@ -146,41 +150,51 @@ fn printable(text: &str) -> String {
     text.chars().map(|char| if is_unprintable(char) && char != '\t' { '\u{fffd}' } else { char }).collect()
 }
 
-/// The lines of a file as YAML breaks them: at `\n`, `\r\n` and `\r`.
-pub(super) struct Lines<'a>(Vec<&'a str>);
+/// The lines of a file as YAML breaks them, at `\n`, `\r\n` and `\r`, each with its characters counted: a file may have
+/// all of its many nodes in one line.
+pub(super) struct Lines<'a>(Vec<(&'a str, usize)>);
 
 impl<'a> Lines<'a> {
     pub(super) fn new(source: &'a str) -> Self {
         let mut lines = Vec::new();
         let mut rest = without_mark(source);
         while let Some((line, after)) = rest.split_once(['\n', '\r']) {
-            lines.push(line);
+            lines.push((line, line.chars().count()));
             let broken_by_return = rest.as_bytes().get(line.len()) == Some(&b'\r');
             rest = if broken_by_return { after.strip_prefix('\n').unwrap_or(after) } else { after };
         }
-        lines.push(rest);
+        lines.push((rest, rest.chars().count()));
         Self(lines)
     }
 
     /// The part of `span` that lies within the file.
     pub(super) fn clamp(&self, span: Span) -> Span {
         let line = span.line.clamp(1, self.0.len());
-        let width = self.0[line - 1].chars().count();
+        let (_, width) = self.0[line - 1];
         let column = if span.line > line { width + 1 } else { span.column.clamp(1, width + 1) };
         Span { line, column, length: span.length.min(width + 1 - column) }
     }
 
-    /// The text with nothing in it that a terminal would act on, and as many characters in every line.
-    fn printable(&self) -> String {
-        let lines: Vec<String> = self.0.iter().map(|line| printable(line)).collect();
+    /// The lines from the first span's to the last one's: the rest of a large file would be drawn and left out again.
+    fn around(&self, spans: impl Iterator<Item = Span>) -> Range<usize> {
+        let lines = spans.map(|span| self.clamp(span).line);
+        let (first, last) = lines.fold((usize::MAX, 1), |(first, last), line| (first.min(line), last.max(line)));
+        first.min(last)..last + 1
+    }
+
+    /// These lines with nothing in them that a terminal would act on, and as many characters in each.
+    fn printable(&self, lines: &Range<usize>) -> String {
+        let lines: Vec<String> =
+            self.0[lines.start - 1..lines.end - 1].iter().map(|(line, _)| printable(line)).collect();
         lines.join("\n")
     }
 
-    /// The bytes of a span within [`Self::printable`].
-    fn bytes(&self, span: Span) -> std::ops::Range<usize> {
+    /// The bytes of a span within [`Self::printable`] of these lines.
+    fn bytes(&self, lines: &Range<usize>, span: Span) -> Range<usize> {
         let span = self.clamp(span);
-        let before: usize = self.0[..span.line - 1].iter().map(|line| printable(line).len() + 1).sum();
-        let line = printable(self.0[span.line - 1]);
+        let before: usize =
+            self.0[lines.start - 1..span.line - 1].iter().map(|(line, _)| printable(line).len() + 1).sum();
+        let line = printable(self.0[span.line - 1].0);
         let byte = |column: usize| line.char_indices().nth(column).map_or(line.len(), |(byte, _)| byte);
         before + byte(span.column - 1)..before + byte(span.column - 1 + span.length)
     }
@@ -235,8 +249,9 @@ mod tests {
 
     #[test]
     fn lines_break_where_yaml_breaks_them() {
-        assert_eq!(Lines::new("\u{feff}a\r\nb\rc\n\nd").0, ["a", "b", "c", "", "d"]);
-        assert_eq!(Lines::new("").0, [""]);
+        let texts = |source| Lines::new(source).0.into_iter().map(|(line, _)| line).collect::<Vec<_>>();
+        assert_eq!(texts("\u{feff}a\r\nb\rc\n\nd"), ["a", "b", "c", "", "d"]);
+        assert_eq!(texts(""), [""]);
     }
 
     #[test]
@@ -245,6 +260,6 @@ mod tests {
         let span = |line, column, length| Span { line, column, length };
         assert_eq!(lines.clamp(span(9, 4, 2)), span(2, 3, 0));
         assert_eq!(lines.clamp(span(2, 2, 7)), span(2, 2, 1));
-        assert_eq!(lines.bytes(span(2, 2, 1)), 4..6);
+        assert_eq!(lines.bytes(&(1..3), span(2, 2, 1)), 4..6);
     }
 }

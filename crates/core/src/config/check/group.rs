@@ -80,7 +80,7 @@ impl Reader {
             let text = reader.text(item)?;
             if !known.contains(&text) {
                 let problem = Diagnostic::error(item.place(), format!("there is no service `{}`", shown(text)));
-                let hint = match nearest(text, known.iter().copied()) {
+                let hint = match reader.nearest(text, known) {
                     Some(near) => format!("did you mean `{}`?", shown(near)),
                     None => format!("the services of this file are {}", listed(known)),
                 };
@@ -195,10 +195,6 @@ impl Reader {
 /// The texts of a list, each once.
 fn texts_of(list: &Node) -> Vec<&str> {
     let items = if let Value::List(items) = &list.value { items.as_slice() } else { &[] };
-    items.iter().filter_map(Node::spelling).fold(Vec::new(), |mut texts, text| {
-        if !texts.contains(&text) {
-            texts.push(text);
-        }
-        texts
-    })
+    let mut seen = BTreeSet::new();
+    items.iter().filter_map(Node::spelling).filter(|text| seen.insert(*text)).collect()
 }

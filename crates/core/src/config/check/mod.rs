@@ -32,6 +32,9 @@ pub(super) const DISK: RangeInclusive<u32> = 8..=16_384;
 /// In bytes; a file may be hostile, and its reading should end.
 const LARGEST_FILE: usize = 256 * 1024;
 
+/// The most problems that are told of one file: nobody reads more, and each is shown with its line.
+const MOST_PROBLEMS: usize = 100;
+
 /// Said of a value with `${VAR}` in it.
 const UNFILLED: &str = "`${…}` is not filled in by skipper";
 
@@ -59,12 +62,31 @@ pub fn load(source: &str, path: &str) -> Result<Config, Vec<Diagnostic>> {
     problems.dedup();
     // What else is wrong with a text that was to be filled in, is not known.
     problems.retain(|problem| !reader.unfilled.contains(&problem.span) || problem.message == UNFILLED);
+    shorten(&mut problems);
     match config {
         Some(config) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
             Ok(Config { warnings: problems, spans: reader.spans, ..config })
         }
         _ => Err(problems),
     }
+}
+
+/// Leaves the first problems, and says how many there are beside them.
+fn shorten(problems: &mut Vec<Diagnostic>) {
+    let all = problems.len();
+    if all <= MOST_PROBLEMS {
+        return;
+    }
+    let has_errors = problems.iter().any(|problem| problem.severity == Severity::Error);
+    if has_errors {
+        problems.retain(|problem| problem.severity == Severity::Error);
+    }
+    problems.truncate(MOST_PROBLEMS);
+    let Some(last) = problems.last() else { return };
+    let message = format!("{} more problems are not shown", all - problems.len());
+    let rest = if has_errors { Diagnostic::error(last.span, message) } else { Diagnostic::warning(last.span, message) };
+    let rest = Diagnostic { file: last.file.clone(), ..rest };
+    problems.push(rest.hint("mend the ones above first"));
 }
 
 fn document(source: &str) -> Result<Node, Box<Diagnostic>> {
@@ -209,8 +231,7 @@ impl Reader {
             return;
         }
         let problem = Diagnostic::error(entry.key, format!("`{path}` is not a key of skipper"));
-        let known = S::KEYS.iter().copied();
-        let hint = match (find(S::FOREIGN), nearest(key, known)) {
+        let hint = match (find(S::FOREIGN), self.nearest(key, S::KEYS)) {
             (Some(ours), _) => ours.to_owned(),
             (None, Some(near)) => format!("did you mean `{near}`?"),
             (None, None) => format!("the keys here are {}; keys that begin with `x-` are left alone", listed(S::KEYS)),
@@ -243,6 +264,23 @@ impl Reader {
             }
             _ => {}
         }
+    }
+
+    /// The candidate that a misspelt word was probably meant to be.
+    fn nearest<'a>(&self, word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+        // A file may be hostile: the distance takes the product of both lengths, and many words may have many candidates.
+        if self.problems.len() >= MOST_PROBLEMS {
+            return None;
+        }
+        let word: String = word.chars().take(64).collect();
+        let allowed = (word.chars().count() / 3).max(1);
+        candidates
+            .iter()
+            .filter(|candidate| candidate.len() <= 256)
+            .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), *candidate))
+            .filter(|(distance, _)| *distance <= allowed)
+            .min()
+            .map(|(_, candidate)| candidate)
     }
 
     fn region(&mut self, entry: &Entry<'_>) -> Option<String> {
@@ -354,21 +392,13 @@ fn services_of(groups: &Node) -> BTreeSet<&str> {
     items.filter_map(Node::spelling).collect()
 }
 
-/// The candidate that a misspelt word was probably meant to be.
-fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // A file may be hostile, and the distance takes the product of both lengths.
-    let word: String = word.chars().take(64).collect();
-    let allowed = (word.chars().count() / 3).max(1);
-    candidates
-        .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
-/// `a`, `b` and `c`, each in backticks.
+/// `a`, `b` and `c`, each in backticks; of many the first.
 fn listed(words: &[&str]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("`{}`", shown(word))).collect();
+    const MOST: usize = 20;
+    let mut quoted: Vec<String> = words.iter().take(MOST).map(|word| format!("`{}`", shown(word))).collect();
+    if words.len() > MOST {
+        quoted.push(format!("{} more", words.len() - MOST));
+    }
     match quoted.split_last() {
         Some((last, [])) => last.clone(),
         Some((last, rest)) => format!("{} and {last}", rest.join(", ")),

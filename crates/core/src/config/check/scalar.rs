@@ -143,7 +143,11 @@ impl Reader {
     /// The words of a command: a list, or one text that is split as a shell would.
     pub(super) fn command(&mut self, entry: &Entry<'_>) -> Option<Vec<String>> {
         let words = match &entry.value.value {
-            Value::List(_) => self.list(entry, |reader, item| reader.text(item).map(str::to_owned))?,
+            Value::List(_) => self.list(entry, |reader, item| match &item.value.value {
+                // An empty argument is one, as it is in a text that is split.
+                Value::Text(text) if text.is_empty() => Some(String::new()),
+                _ => reader.text(item).map(str::to_owned),
+            })?,
             Value::Text(_) => {
                 let text = self.text(entry)?;
                 let Some(words) = shlex::split(text) else {
