@@ -145,14 +145,134 @@ mod tests {
         assert_eq!(decode_result(&encode_result(&line.repeat(most + 1))), Err(ResultError::Garbled));
     }
 
-    proptest! {
-        #[test]
-        fn any_word_comes_out_of_a_real_shell_as_it_went_in(word in "[^\0]{0,40}") {
-            let script = Script { name: "echo", header: vec![("WORD", word.clone())], body: "printf %s \"$WORD\"" };
-            let output = std::process::Command::new("sh").arg("-c").arg(script.text()).output().unwrap();
-            prop_assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
-        }
+    /// The words that a real shell makes of quoted ones: each as a script's assignment, then all as arguments of one command.
+    /// One call takes them all, because starting a shell takes longer than anything it does here.
+    #[expect(clippy::disallowed_methods, reason = "what a shell does with a word is for the shell to say")]
+    fn through(shell: &str, locale: &str, words: &[String]) -> [Vec<String>; 2] {
+        let assigned = |word: &String| Script {
+            name: "word",
+            header: vec![("WORD", word.clone())],
+            body: "printf '%s\\0' \"$WORD\"\n",
+        };
+        let mut text: String = words.iter().map(|word| assigned(word).text()).collect();
+        let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
+        let _ = writeln!(text, "set -- {}\nfor word do printf '%s\\0' \"$word\"; done", quoted.join(" "));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let output =
+            std::process::Command::new(shell).arg(file.path()).env_clear().env("LC_ALL", locale).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        let output = String::from_utf8(output.stdout).unwrap();
+        let mut told = output.split_terminator('\0').map(str::to_owned);
+        [told.by_ref().take(words.len()).collect(), told.collect()]
+    }
 
+    fn hold(words: &[String]) {
+        for (shell, locale) in [("sh", "C"), ("bash", "C"), ("bash", "C.UTF-8")] {
+            let [assigned, passed] = through(shell, locale, words);
+            assert_eq!(assigned, words, "assigned by {shell}, {locale}");
+            assert_eq!(passed, words, "passed by {shell}, {locale}");
+        }
+    }
+
+    /// Each character of Latin-1 alone, in the middle, at either end and doubled: their UTF-8 has most bytes that there are.
+    #[test]
+    fn every_character_goes_through_a_real_shell_wherever_it_stands() {
+        let around = |char: char| {
+            [format!("{char}"), format!("a{char}b"), format!("{char}-a"), format!("a {char}"), format!("{char}{char}")]
+        };
+        hold(&('\u{1}'..='\u{ff}').flat_map(around).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn words_that_a_shell_would_take_apart_go_through_it_whole() {
+        let words = [
+            "",
+            "-",
+            "--",
+            "-n",
+            "-e x",
+            "--help",
+            "~",
+            "~root",
+            "a=b",
+            "#",
+            "# x",
+            "!",
+            "!!",
+            "!$",
+            "^a^b",
+            "*",
+            "?",
+            "[a-z]",
+            "{a,b}",
+            "{1..3}",
+            "$HOME",
+            "${HOME}",
+            "$(id)",
+            "`id`",
+            "$((1+1))",
+            "$'\\n'",
+            "\\",
+            "\\\\",
+            "a\\",
+            "\\\n",
+            "'",
+            "''",
+            "'\"'\"'",
+            "\"",
+            "\\\"",
+            ";",
+            "&",
+            "&&",
+            "|",
+            "||",
+            "<",
+            ">",
+            ">>x",
+            "<<EOF\nx\nEOF",
+            "(",
+            ")",
+            "()",
+            "\n",
+            "\r\n",
+            "a\nb",
+            "\t",
+            " ",
+            "  a  ",
+            "if",
+            "done",
+            "é",
+            "€",
+            "\u{1f511}",
+            "\u{202e}",
+            "\u{feff}",
+            "e\u{301}",
+            "\u{85}",
+            "\u{2028}",
+        ];
+        hold(&words.map(str::to_owned));
+        let long = ["x", "'", "\"$", "\\", "\n", "é€"].map(|piece| piece.repeat(100_000 / piece.len()));
+        hold(&long);
+    }
+
+    #[test]
+    fn what_no_shell_can_hold_is_left_out_of_a_word() {
+        assert_eq!(through("sh", "C", &["a\0b\0".to_owned()])[0], ["ab"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_words_come_out_of_a_real_shell_as_they_went_in(
+            words in proptest::collection::vec(prop_oneof!["[^\0]{0,40}", "[-'\"\\\\$`!~#&|;<>(){}*?\\[\\] \n\r\ta=]{0,12}"], 1..40),
+        ) {
+            hold(&words);
+        }
+    }
+
+    proptest! {
         #[test]
         fn packing_loses_nothing(text in ".{0,200}") {
             prop_assert_eq!(unpack(&pack(&text)), Some(text));

@@ -80,6 +80,19 @@ mod tests {
         assert_eq!(systemd_word(";"), r#"";""#);
     }
 
+    #[test]
+    fn every_character_is_quoted_wherever_it_stands() {
+        for char in ('\u{1}'..='\u{ff}').chain("€\u{2028}\u{feff}\u{1f511}".chars()) {
+            for word in [format!("{char}"), format!("a{char}"), format!("{char}a"), format!("{char}{char}")] {
+                let quoted = systemd_word(&word);
+                // A line end or a backslash at the end of one would make it another line of the unit.
+                assert!(!quoted.contains(|char: char| char.is_ascii_control()), "{quoted:?}");
+                assert_eq!(systemd_unword(&quoted), Some(word));
+            }
+        }
+        assert_eq!(systemd_word("a\0b"), systemd_word("ab"));
+    }
+
     proptest! {
         #[test]
         fn a_quoted_word_is_one_line_and_reads_back(word in "[^\0]{0,60}") {
