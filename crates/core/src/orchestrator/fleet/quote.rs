@@ -63,7 +63,8 @@ pub(super) fn systemd_unword(quoted: &str) -> Option<String> {
             other => word.push(other),
         }
     }
-    Some(word)
+    // One word has one spelling: whatever else reads as it was written by somebody else.
+    (systemd_word(&word) == quoted).then_some(word)
 }
 
 #[cfg(test)]
@@ -91,6 +92,10 @@ mod tests {
             }
         }
         assert_eq!(systemd_word("a\0b"), systemd_word("ab"));
+        for other in ["plain", r#""open"#, r#""a\x41""#, r#""\q""#, r#""$A""#, r#""100%""#, "\"a\0b\"", "\"a\u{1b}b\""]
+        {
+            assert_eq!(systemd_unword(other), None, "{other:?}");
+        }
     }
 
     proptest! {
