@@ -1,14 +1,11 @@
-//! What a registry asks for before it answers, and what it is given.
+//! What a registry asks for before it answers, and what it is given. Compiled by itself for fuzzing, too.
 //!
 //! <https://distribution.github.io/distribution/spec/auth/token/>
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::HeaderValue;
-use reqwest::Url;
 use serde::Deserialize;
 use skipper_core::secret::Secret;
-
-use super::super::credentials::Login;
+use url::Url;
 
 /// How a registry wants to be spoken to.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +31,10 @@ impl Challenge {
                 match challenge.scheme {
                     scheme if scheme.eq_ignore_ascii_case("basic") => Some(Self::Basic),
                     scheme if scheme.eq_ignore_ascii_case("bearer") => {
-                        Some(Self::Bearer { realm: parameter("realm")?.parse().ok()?, service: parameter("service") })
+                        let realm: Url = parameter("realm")?.parse().ok()?;
+                        // Anything else cannot be asked, now or later.
+                        let is_web = matches!(realm.scheme(), "http" | "https");
+                        is_web.then(|| Self::Bearer { realm, service: parameter("service") })
                     }
                     _ => None,
                 }
@@ -56,11 +56,6 @@ impl TokenReply {
         let token = self.token.or(self.access_token).filter(|token| !token.is_empty())?;
         Some(Secret::new(format!("Bearer {token}")))
     }
-}
-
-/// The `Authorization` header that a user name and password make.
-pub(super) fn basic(login: &Login) -> Secret {
-    Secret::new(format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{}", login.username, login.password.expose()))))
 }
 
 #[cfg(test)]
@@ -86,5 +81,6 @@ mod tests {
         assert_eq!(of("bearer Realm=\"https://ghcr.io/token\""), bearer("https://ghcr.io/token", None));
         assert_eq!(of("Negotiate, Basic realm=\"x\""), Some(Challenge::Basic));
         assert_eq!(of("Bearer realm=\"not a url\""), None);
+        assert_eq!(of("Bearer realm=\"file:///etc/passwd\""), None);
     }
 }

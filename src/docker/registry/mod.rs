@@ -3,6 +3,7 @@
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>
 
 mod authorization;
+mod documents;
 mod refusal;
 mod transport;
 
@@ -14,12 +15,14 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde::Deserialize;
 use skipper_core::image::{Digest, ImageError, PinnedImage, Repository, Tag, hex_digest};
 use skipper_deploy::ports::{PortError, PortErrorKind, PortResult, Resolved};
 
-use self::transport::{Access, Call, Pace, Reply, Transport};
-use super::{CREATED_LABEL, credentials::Credentials, output::plain, trouble::failed};
+use self::{
+    documents::{Descriptor, ImageConfig, ManifestFields, detail},
+    transport::{Access, Call, Pace, Reply, Transport},
+};
+use super::{CREATED_LABEL, credentials::Credentials, trouble::failed};
 
 /// Every kind of manifest and index that Docker and BuildKit write.
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, \
@@ -36,44 +39,6 @@ struct Manifest {
     bytes: Bytes,
     content_type: String,
     digest: Digest,
-}
-
-/// What is read of a manifest or an index; the one has a config, the other manifests.
-#[derive(Deserialize)]
-struct ManifestFields {
-    config: Option<Descriptor>,
-    #[serde(default)]
-    manifests: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-struct Descriptor {
-    digest: Digest,
-    platform: Option<Platform>,
-}
-
-/// What an image runs on; of what is no image, such as the account of a build, both are `unknown`.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Platform {
-    os: String,
-    architecture: String,
-}
-
-/// What is read of an image's configuration.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ImageConfig {
-    #[serde(flatten)]
-    platform: Platform,
-    created: Option<String>,
-    config: Option<Labels>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Labels {
-    labels: Option<BTreeMap<String, String>>,
 }
 
 impl Registry {
@@ -117,7 +82,7 @@ impl Registry {
         match reply.status {
             status if status.is_success() => Ok(()),
             // It has the manifest and not all that the manifest names.
-            status if reply.detail().contains("_BLOB_UNKNOWN") || reply.detail().starts_with("BLOB_UNKNOWN") => {
+            status if detail(&reply.bytes).contains("_BLOB_UNKNOWN") || detail(&reply.bytes).starts_with("BLOB_UNKNOWN") => {
                 let error = unexpected(status, &reply, operation);
                 Err(PortError { kind: PortErrorKind::Missing, ..error })
             }
@@ -174,7 +139,7 @@ impl Registry {
             platforms.extend(config.platform.name());
         }
         let age = |created| Duration::try_from(jiff::Timestamp::now().duration_since(created)).unwrap_or_default();
-        Ok((config.created().map(age), platforms))
+        Ok((config.created(CREATED_LABEL).map(age), platforms))
     }
 
     /// What is at a path below the repository; nothing when the registry does not have it.
@@ -195,31 +160,6 @@ impl Registry {
     }
 }
 
-impl Descriptor {
-    fn platform(&self) -> Option<String> {
-        self.platform.as_ref()?.name()
-    }
-}
-
-impl Platform {
-    /// As Docker writes it: `linux/amd64`.
-    fn name(&self) -> Option<String> {
-        let is_known = |part: &str| !part.is_empty() && part != "unknown";
-        let named = is_known(&self.os) && is_known(&self.architecture);
-        named.then(|| plain(&format!("{}/{}", self.os, self.architecture)))
-    }
-}
-
-impl ImageConfig {
-    /// When the image was built. BuildKit takes `created` from the newest layer, which for a build from its cache is that of an
-    /// earlier build; the label that every build of skipper sets tells the truth.
-    fn created(&self) -> Option<jiff::Timestamp> {
-        let labels = self.config.as_ref().and_then(|config| config.labels.as_ref());
-        let label = labels.and_then(|labels| labels.get(CREATED_LABEL)).and_then(|text| text.parse().ok());
-        label.or_else(|| self.created.as_ref()?.parse().ok())
-    }
-}
-
 fn parsed(manifest: &[u8], operation: &str) -> PortResult<ManifestFields> {
     serde_json::from_slice(manifest).map_err(|error| {
         failed(PortErrorKind::Other, operation)
@@ -237,7 +177,7 @@ fn lost(digest: &Digest, operation: &str) -> PortError {
 }
 
 fn unexpected(status: StatusCode, reply: &Reply, operation: String) -> PortError {
-    failed(PortErrorKind::Invalid, operation).because(format!("the registry answered {status}")).because(reply.detail())
+    failed(PortErrorKind::Invalid, operation).because(format!("the registry answered {status}")).because(detail(&reply.bytes))
 }
 
 #[cfg(test)]

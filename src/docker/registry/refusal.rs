@@ -89,29 +89,6 @@ impl TransportError {
     }
 }
 
-/// A `Retry-After` header: seconds, or a date.
-pub(super) fn pause_of(header: &str) -> Option<Duration> {
-    if let Ok(seconds) = header.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let until = jiff::fmt::rfc2822::parse(header).ok()?.timestamp();
-    Some(Duration::try_from(until.duration_since(jiff::Timestamp::now())).unwrap_or_default())
-}
-
 fn asked(pause: &Option<Duration>) -> String {
     pause.map_or_else(String::new, |pause| format!(" and asks to wait {} s", pause.as_secs()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_are_read_in_both_forms() {
-        assert_eq!(pause_of("7"), Some(Duration::from_secs(7)));
-        assert_eq!(pause_of("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-        assert!(pause_of("Fri, 31 Dec 2100 23:59:59 GMT").is_some_and(|pause| pause > Duration::from_secs(3600)));
-        assert_eq!(pause_of("soon"), None);
-        assert_eq!(pause_of("-1"), None);
-    }
 }

@@ -9,20 +9,20 @@ use std::{
 };
 
 use backon::{ExponentialBuilder, Retryable};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, StatusCode, header};
 use reqwest::{Client, RequestBuilder, Response, Url};
-use serde::Deserialize;
 use skipper_core::{image::Repository, secret::Secret};
 use skipper_deploy::ports::{PortError, PortErrorKind, PortResult};
 
 use super::{
-    authorization::{Challenge, TokenReply, basic},
-    refusal::{Detail, TransportError, pause_of},
+    authorization::{Challenge, TokenReply},
+    documents::{detail, pause_of},
+    refusal::{Detail, TransportError},
 };
 use crate::docker::{
-    credentials::Credentials,
-    output::plain,
+    credentials::{Credentials, Login},
     trouble::{described, failed},
 };
 
@@ -238,7 +238,8 @@ impl Transport {
         let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let content_type =
             text("content-type").map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
-        let (digest, pause) = (text("docker-content-digest"), text("retry-after").as_deref().and_then(pause_of));
+        let (digest, pause) = (text("docker-content-digest"), text("retry-after"));
+        let pause = pause.and_then(|header| pause_of(&header, jiff::Timestamp::now()));
         let mut bytes = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unanswered(error))? {
             if bytes.len() + chunk.len() > LARGEST {
@@ -248,12 +249,12 @@ impl Transport {
         }
         let reply = Reply { status, content_type, digest, bytes: bytes.freeze() };
         match status {
-            StatusCode::FORBIDDEN => Err(TransportError::Forbidden(status, Detail(reply.detail()))),
+            StatusCode::FORBIDDEN => Err(TransportError::Forbidden(status, Detail(detail(&reply.bytes)))),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-                Err(TransportError::Busy { status, pause, detail: Detail(reply.detail()) })
+                Err(TransportError::Busy { status, pause, detail: Detail(detail(&reply.bytes)) })
             }
             status if status.is_server_error() => {
-                Err(TransportError::Busy { status, pause, detail: Detail(reply.detail()) })
+                Err(TransportError::Busy { status, pause, detail: Detail(detail(&reply.bytes)) })
             }
             _ => Ok(reply),
         }
@@ -284,24 +285,9 @@ impl Transport {
     }
 }
 
-impl Reply {
-    /// What the registry says of its refusal: `MANIFEST_INVALID: manifest invalid`.
-    pub(super) fn detail(&self) -> String {
-        #[derive(Deserialize)]
-        struct Errors {
-            errors: Vec<Error>,
-        }
-        #[derive(Deserialize)]
-        #[serde(default)]
-        #[derive(Default)]
-        struct Error {
-            code: String,
-            message: String,
-        }
-        let errors = serde_json::from_slice::<Errors>(&self.bytes).map(|body| body.errors).unwrap_or_default();
-        let texts: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.code, error.message)).collect();
-        plain(&texts.join(", ")).chars().take(300).collect()
-    }
+/// The `Authorization` header that a user name and password make.
+fn basic(login: &Login) -> Secret {
+    Secret::new(format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{}", login.username, login.password.expose()))))
 }
 
 fn with_authorization(request: RequestBuilder, authorization: &Secret) -> RequestBuilder {
