@@ -46,6 +46,11 @@ grep -q "^$machine$TAB" "$WORK/machines" || silent "this host is not among fleet
 # This scope's units, as lines of unit, replica, host, desired state: the description says whose they are.
 awk -F '\t' -v scope="$SCOPE" '{ split($3, d, " ") } d[2] == "on" && d[4] == "of" && d[5] == scope { print $1 "\t" d[1] "\t" d[3] "\t" $2 }' "$WORK/files" >"$WORK/scope"
 
+# A name that is none of a unit would be another file here, and its unit would be left out of the report.
+if grep -q -v "^[A-Za-z0-9][A-Za-z0-9_.:@-]*$TAB" "$WORK/scope"; then
+  silent "fleetctl list-unit-files: $(grep -v "^[A-Za-z0-9][A-Za-z0-9_.:@-]*$TAB" "$WORK/scope" | head -n 1)"
+fi
+
 # A registry that lost everything looks like one that never had anything. What this host has on record tells the two apart:
 # taken for an empty one, it would be deployed into while the containers it has forgotten are being stopped.
 if [ ! -s "$WORK/scope" ] && grep -q -s "^Description=.* of $SCOPE\$" "$UNITS"/*.service; then
