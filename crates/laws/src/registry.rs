@@ -6,7 +6,7 @@ mod authorization;
 mod documents;
 
 use authorization::{Challenge, TokenReply};
-use documents::{ImageConfig, ManifestFields, pause_of, refusal};
+use documents::{ImageConfig, ManifestFields, detail, pause_of};
 use http::HeaderValue;
 use jiff::Timestamp;
 
@@ -17,7 +17,7 @@ const NOW: i64 = 1_704_067_200;
 
 /// `data` as each of them: a body, and the lines of headers.
 pub fn registry(data: &[u8]) {
-    let said = refusal(data);
+    let said = detail(data);
     harmless::line(&said);
     assert!(said.chars().count() <= 300);
 
@@ -26,9 +26,11 @@ pub fn registry(data: &[u8]) {
             // It becomes a part of the next request's path.
             let hex = descriptor.digest.as_ref().strip_prefix("sha256:").unwrap();
             assert!(hex.len() == 64 && hex.chars().all(|char| char.is_ascii_hexdigit()));
+            descriptor.platform().iter().for_each(|platform| harmless::line(platform));
         }
     }
     if let Ok(config) = serde_json::from_slice::<ImageConfig>(data) {
+        config.platform.name().iter().for_each(|platform| harmless::line(platform));
         let now = Timestamp::from_second(NOW).unwrap();
         let _ = config.created("org.opencontainers.image.created").map(|created| now.duration_since(created));
     }
