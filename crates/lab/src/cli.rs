@@ -52,7 +52,8 @@ enum Action {
         #[arg(long, value_name = "PATH|URL")]
         fleet: Option<String>,
     },
-    /// Strike, cancel and kill runs at every point there is: first in the simulated world, then in a lab of its own
+    /// Strike, cancel and kill runs at every point there is, after checking the lease's rules in every way that runs can meet:
+    /// first in the simulated world, then in a lab of its own
     Sweep {
         /// Leave out the lab
         #[arg(long)]
@@ -155,11 +156,12 @@ fn status(lab: &Lab) -> Result<()> {
 
 /// Runs the sweeps of the tests whole; each prints its points and how many of them converged.
 fn sweep(simulated: bool) -> Result<ExitCode> {
-    let worlds: [&[&str]; 2] = [
+    let sweeps: [&[&str]; 3] = [
+        &["test", "--package", "skipper-core", "--lib", "lease::model", "--", "--include-ignored", "--nocapture"],
         &["test", "--package", "skipper-deploy", "--test", "simulated", "sweep", "--", "--nocapture"],
         &["test", "--test", "lab", "sweep", "--", "--nocapture"],
     ];
-    for arguments in worlds.iter().take(if simulated { 1 } else { 2 }) {
+    for arguments in sweeps.iter().take(if simulated { 2 } else { 3 }) {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.args(*arguments).env("SKIPPER_SWEEP", "all");
         let ended = hand_over(command)?;

@@ -82,7 +82,10 @@ impl Registry {
         match reply.status {
             status if status.is_success() => Ok(()),
             // It has the manifest and not all that the manifest names.
-            status if detail(&reply.bytes).contains("_BLOB_UNKNOWN") || detail(&reply.bytes).starts_with("BLOB_UNKNOWN") => {
+            status
+                if detail(&reply.bytes).contains("_BLOB_UNKNOWN")
+                    || detail(&reply.bytes).starts_with("BLOB_UNKNOWN") =>
+            {
                 let error = unexpected(status, &reply, operation);
                 Err(PortError { kind: PortErrorKind::Missing, ..error })
             }
@@ -177,7 +180,9 @@ fn lost(digest: &Digest, operation: &str) -> PortError {
 }
 
 fn unexpected(status: StatusCode, reply: &Reply, operation: String) -> PortError {
-    failed(PortErrorKind::Invalid, operation).because(format!("the registry answered {status}")).because(detail(&reply.bytes))
+    failed(PortErrorKind::Invalid, operation)
+        .because(format!("the registry answered {status}"))
+        .because(detail(&reply.bytes))
 }
 
 #[cfg(test)]

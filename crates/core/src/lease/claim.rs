@@ -8,23 +8,23 @@ use super::{Chain, Entry, Holder, READS, State, Tenure, Timing};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Claim {
     holder: Holder,
-    nonce: String,
+    pub(super) nonce: String,
     /// When each number was first tried: the create that took effect may be the first of several whose replies were lost.
-    tried: BTreeMap<u64, Duration>,
-    watched: Option<Watched>,
+    pub(super) tried: BTreeMap<u64, Duration>,
+    pub(super) watched: Option<Watched>,
 }
 
 /// A lease of somebody else that is being watched for signs of life.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Watched {
-    number: u64,
-    nonce: String,
-    beat: u64,
+pub(super) struct Watched {
+    pub(super) number: u64,
+    pub(super) nonce: String,
+    pub(super) beat: u64,
     /// When this beat was first read.
-    since: Duration,
-    reads: u32,
+    pub(super) since: Duration,
+    pub(super) reads: u32,
     /// Whether the beat has changed under the eyes of this run.
-    alive: bool,
+    pub(super) alive: bool,
 }
 
 /// What the chain shows, and so what is to be done.

@@ -8,10 +8,12 @@
 //! 2. it is taken over only when it was released, or when its beat has stood still for [`Timing::stale`], which is longer;
 //! 3. a number that was once created is never the highest again, since only numbers far below the highest are cleaned away.
 //!
-//! `tests/lease_model.rs` checks them exhaustively for three runs with delays, lost replies and stalls.
+//! `model.rs` checks them exhaustively for three runs with delays, lost replies and stalls.
 
 mod chain;
 mod claim;
+#[cfg(test)]
+mod model;
 mod tenure;
 
 use std::time::Duration;

@@ -7,11 +7,11 @@ use super::{Chain, Entry, Holder, State, Timing};
 /// A lease that this run holds, or held.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tenure {
-    number: u64,
-    entry: Entry,
+    pub(super) number: u64,
+    pub(super) entry: Entry,
     timing: Timing,
-    valid_until: Duration,
-    lost: Option<Lost>,
+    pub(super) valid_until: Duration,
+    pub(super) lost: Option<Lost>,
 }
 
 /// How a lease was lost.
