@@ -8,6 +8,8 @@
 
 #[path = "lab/errors.rs"]
 mod errors;
+#[path = "lab/leases.rs"]
+mod leases;
 #[path = "lab/refusals/mod.rs"]
 mod refusals;
 #[path = "lab/shop.rs"]
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     let trials = stories::TRIALS
         .iter()
         .chain(refusals::TRIALS.iter().copied().flatten())
+        .chain(leases::TRIALS)
         .chain(traps::TRIALS)
         .chain(sweep::TRIALS);
     let trials = trials.map(|(name, trial)| {

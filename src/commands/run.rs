@@ -31,7 +31,7 @@ use skipper_deploy::{
     lease::Terms,
     ports::{CodeHost, PortError},
     report::Reporter,
-    ship::{Runner, World},
+    runner::{Runner, World},
 };
 use tokio::signal::unix::{SignalKind, signal};
 

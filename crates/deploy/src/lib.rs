@@ -14,6 +14,6 @@ pub mod ports;
 pub mod records;
 pub mod report;
 pub mod retry;
-pub mod ship;
+pub mod runner;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -53,10 +53,10 @@ impl Tenure {
         }
     }
 
-    /// Looks at the chain: a later lease ends this one.
+    /// Looks at the chain: a later lease ends this one. Of one that has lapsed it tells who holds it now.
     pub fn look(&mut self, chain: &Chain) {
         if let Some((number, entry)) = chain.highest().filter(|(number, _)| *number > self.number) {
-            self.lost.get_or_insert_with(|| Lost::Taken { number, by: Box::new(entry.holder.clone()) });
+            self.lost = Some(Lost::Taken { number, by: Box::new(entry.holder.clone()) });
         }
     }
 

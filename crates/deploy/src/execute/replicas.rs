@@ -72,6 +72,9 @@ impl Run<'_> {
             starts.entry(fresh.placement.host.clone()).or_default().push(start);
         }
         let Err(failure) = self.start_all(&starts).await else { return Ok(()) };
+        if is_forbidden(&failure) {
+            return Err(failure.failure.into());
+        }
         let new: BTreeSet<&Handle> =
             replicas.iter().filter(|fresh| !fresh.restart).map(|fresh| &fresh.placement.handle).collect();
         let mut failed = failure.handles.clone();
@@ -100,6 +103,7 @@ impl Run<'_> {
                 self.remove_handles(&on_host(replacements.iter().map(|replacement| replacement.old.clone()).collect()))
                     .await
             }
+            Err(failed) if is_forbidden(&failed) => Err(failed.failure.into()),
             Err(failed) => {
                 self.say(format!("the new release does not serve on host `{host}`; bringing back what served there"));
                 let new = replacements.iter().map(|replacement| replacement.new.handle.clone()).collect();
@@ -248,6 +252,11 @@ impl Run<'_> {
     ) -> Result<BTreeMap<InstanceId, T>, Failure> {
         items.map(|(host, item)| Ok((self.known.instance(host)?, item))).collect()
     }
+}
+
+/// Whether the start was never begun, as the lease is lost: whatever is undone would be refused in the same way.
+fn is_forbidden(failed: &StartFailure) -> bool {
+    failed.failure.exit == Exit::Held
 }
 
 /// A start that failed, and what may have been started.

@@ -321,6 +321,17 @@ impl<'a> Lease<'a> {
         failure.hint("`skipper lease` shows who holds it now; run again to go on from what is there")
     }
 
+    /// Who has the lease in place of this run, which may so far know only that it has lost it.
+    pub async fn taken(&self) -> Option<Failure> {
+        if let Ok(values) = within(self.timing.call, self.store.read(&self.path)).await {
+            self.tenure.borrow_mut().look(&Chain::read(&values));
+        }
+        match self.tenure.borrow().lost() {
+            Some(lost @ Lost::Taken { .. }) => Some(self.lost(lost)),
+            _ => None,
+        }
+    }
+
     /// Gives it back. What goes wrong here is a warning: the lease frees itself.
     pub async fn release(self, events: &Events, cancel: &Cancel) {
         if self.tenure.borrow().lost().is_some() {

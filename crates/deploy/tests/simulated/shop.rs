@@ -26,7 +26,7 @@ use skipper_deploy::{
     images::ImageOptions,
     lease::Terms,
     report::Reporter,
-    ship::{Runner, World},
+    runner::{Runner, World},
     sim::SimWorld,
 };
 use tokio::{

@@ -1,0 +1,182 @@
+//! One run from its first event to its last, and what its commands share: `ship` in [`ship`], `plan` and `ps` in [`look`].
+
+mod ending;
+mod judge;
+mod look;
+mod ship;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use skipper_core::{
+    config::Config,
+    desired::{Desired, Scope},
+    event::{EventKind, Leftovers, Moment, Outcome, RunFinished, RunStarted, StateTable},
+    exit::Exit,
+    failure::Failure,
+    observed::Observed,
+    orchestrator::Orchestrator,
+    plan::{Plan, plan},
+    progress::StepProgress,
+    release::Release,
+    render::words,
+    state,
+};
+
+use self::ending::Ending;
+use crate::{
+    cancel::{self, Cancel},
+    events::Events,
+    images::ImageOptions,
+    lease::Terms,
+    observe::Eyes,
+    ports::{Compute, Images, Remote, Store},
+    records::{Past, read_past},
+    report::Reporter,
+};
+
+/// The world, as a run needs it.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// Hosts and ingress rules.
+    pub compute: &'a dyn Compute,
+    /// Scripts on hosts.
+    pub remote: &'a dyn Remote,
+    /// Images.
+    pub images: &'a dyn Images,
+    /// Records.
+    pub store: &'a dyn Store,
+    /// What runs replicas.
+    pub orchestrator: &'a dyn Orchestrator,
+}
+
+/// One run: what it is to do, and who hears of it.
+pub struct Runner<'a> {
+    /// What `skipper.yml` says.
+    pub config: &'a Config,
+    /// What the run is about; told in its first event.
+    pub about: RunStarted,
+    /// How images are made.
+    pub options: ImageOptions,
+    /// The world.
+    pub world: World<'a>,
+    /// Who hears of everything.
+    pub events: &'a Events,
+    /// Who tells the pull request.
+    pub reporter: &'a Reporter<'a>,
+    /// The wish to stop.
+    pub cancel: &'a Cancel,
+    /// What the run brings along to get the lease.
+    pub terms: &'a Terms,
+    /// The time of day, RFC 3339 in UTC, for records that people read.
+    pub time: &'a dyn Fn() -> String,
+    /// How long a host may take to come online, and to answer, at most.
+    pub host_timeout: Duration,
+    /// The calls made so far, by name.
+    pub calls: &'a dyn Fn() -> BTreeMap<String, u64>,
+}
+
+impl Runner<'_> {
+    /// Ends a run that cannot go on: what was under way is told as broken off, and the stream of events gets its end.
+    pub async fn break_off(&self, failure: Failure) -> Exit {
+        let progress = self.reporter.progress();
+        if progress.run.is_none() {
+            self.start();
+        }
+        for (step, how_far) in progress.steps {
+            if how_far == StepProgress::Started {
+                let action = progress.plan.iter().flat_map(|plan| &plan.steps).find(|planned| planned.id == step);
+                let left = action.map(|step| words::action(&step.action)).into_iter().collect();
+                let outcome =
+                    Outcome::Failed { failure: failure.clone(), leftovers: Leftovers::Unknown(left), restored: None };
+                self.events.emit(EventKind::StepFinished { step, outcome, took_ms: 0 });
+            }
+        }
+        self.finish(Ending::from(failure)).await
+    }
+
+    fn start(&self) {
+        self.events.emit(EventKind::RunStarted(self.about.clone()));
+    }
+
+    async fn finish(&self, ending: Ending) -> Exit {
+        let Ending { exit, summary, failure, leftovers, .. } = ending;
+        let finished = |calls| RunFinished {
+            exit,
+            summary: summary.clone(),
+            failure: failure.clone(),
+            leftovers: leftovers.clone(),
+            took_ms: self.events.elapsed_ms(),
+            calls,
+        };
+        let ended = EventKind::RunFinished(finished((self.calls)()));
+        if self.cancel.within(cancel::TELL, self.reporter.publish(self.events, Some(&ended))).await.is_none() {
+            let late = Failure::new(Exit::Serves, "the comment may not say how the run ended: there was no time left");
+            self.events
+                .warn(late.hint("the run was cancelled, and a runner waits no longer; this log says everything"));
+        }
+        self.events.emit(EventKind::RunFinished(finished((self.calls)())));
+        exit
+    }
+
+    /// For work that changes nothing on hosts.
+    async fn unless_cancelled<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let cancelled = || Failure::new(Exit::Cancelled, "cancelled before anything was deployed");
+        self.cancel.within(Duration::ZERO, work).await.ok_or_else(cancelled)?
+    }
+
+    async fn check_account(&self) -> Result<(), Failure> {
+        let account = self
+            .world
+            .compute
+            .account()
+            .await
+            .map_err(|error| error.failure.during("find out whose AWS credentials these are"))?;
+        match &self.config.account {
+            Some(wanted) if *wanted != account => Err(Failure::new(
+                Exit::Refused,
+                format!("the AWS credentials belong to account `{account}`, and skipper.yml says `{wanted}`"),
+            )
+            .hint("use credentials of the account that `account` names, or change `account`")),
+            _ => Ok(()),
+        }
+    }
+
+    fn scope(&self) -> &Scope {
+        &self.about.scope
+    }
+
+    fn eyes(&self) -> Eyes<'_> {
+        let World { compute, remote, store, orchestrator, .. } = self.world;
+        Eyes {
+            compute,
+            remote,
+            store,
+            orchestrator,
+            events: self.events,
+            after_another: false,
+            host_timeout: self.host_timeout,
+        }
+    }
+
+    fn tell_state(&self, observed: &Observed, known: &[Release], moment: Moment) -> StateTable {
+        let state = state::table(self.config, observed, known);
+        self.events.emit(EventKind::Observed { state: state.clone(), moment });
+        state
+    }
+
+    fn tell_plan(&self, desired: &Desired, observed: &Observed, moment: Moment) -> Plan {
+        let plan = plan(desired, observed, self.world.orchestrator);
+        self.events.emit(EventKind::Planned { plan: plan.clone(), moment });
+        plan
+    }
+
+    async fn past(&self) -> Result<Past, Failure> {
+        let store = self.world.store;
+        self.eyes().ask("read the records of the environment", async || read_past(store, self.scope()).await).await
+    }
+}
+
+/// The releases whose images can be recognised: this one, then those that served, the newest first.
+fn known(release: &Release, past: &Past) -> Vec<Release> {
+    std::iter::once(release).chain(past.records.served()).cloned().collect()
+}

@@ -1,0 +1,175 @@
+//! `ship`: images, plan, lease, execution, proof.
+
+use skipper_core::{
+    desired::Desired,
+    event::{EventKind, Moment, RunStarted, StateTable},
+    exit::Exit,
+    failure::Failure,
+    image::Revision,
+    lease::Holder,
+    observed::Observed,
+    plan::Plan,
+    record::{Ended, Record},
+    release::Release,
+};
+
+use super::{
+    Runner, World,
+    ending::{Ending, blocked},
+    known,
+};
+use crate::{
+    cancel,
+    execute::{Hands, execute},
+    images,
+    lease::{Acquiring, Guarded, Lease},
+    observe::Eyes,
+    records::{Past, write_record},
+};
+
+/// What is to be rolled out, and from where.
+struct Rollout {
+    release: Release,
+    desired: Desired,
+    observed: Observed,
+    before: StateTable,
+    plan: Plan,
+    past: Past,
+}
+
+impl Runner<'_> {
+    /// Ships a commit: images, plan, execution, proof.
+    pub async fn ship(&self, revision: &Revision) -> Exit {
+        self.start();
+        let ending = self.try_ship(revision).await.unwrap_or_else(Ending::from);
+        self.finish(ending).await
+    }
+
+    async fn try_ship(&self, revision: &Revision) -> Result<Ending, Failure> {
+        let (release, observed, past) = self.unless_cancelled(self.prepare(revision)).await?;
+        let desired = Desired::new(self.config, self.scope().environment.clone(), &release);
+        let known = known(&release, &past);
+        let before = self.tell_state(&observed, &known, Moment::Before);
+        let plan = self.tell_plan(&desired, &observed, Moment::Before);
+        if !plan.blocked.is_empty() {
+            return Err(blocked(&plan));
+        }
+        if plan.steps.is_empty() && known.get(1) == Some(&release) {
+            return Ok(self.nothing_to_do(&plan));
+        }
+        if !plan.steps.is_empty() {
+            let publish = async {
+                self.reporter.publish(self.events, None).await;
+                Ok(())
+            };
+            self.unless_cancelled(publish).await?;
+        }
+        let lease = self.acquire(&past).await?;
+        let rollout = Rollout { release, desired, observed, before, plan, past };
+        let ending = lease.hold(self.events, self.cancel, self.roll_out(&lease, rollout)).await;
+        lease.release(self.events, self.cancel).await;
+        ending
+    }
+
+    /// Makes the images ready and observes, side by side: observing does not depend on the images, and building takes longest.
+    async fn prepare(&self, revision: &Revision) -> Result<(Release, Observed, Past), Failure> {
+        // Where both fail, it is the account that is told: wrong credentials explain the rest.
+        let (account, past) = futures::join!(self.check_account(), self.past());
+        account?;
+        let past = past?;
+        let release = async {
+            let release = images::release(self.config, revision, &self.options, self.world.images, self.events).await;
+            self.reporter.publish(self.events, None).await;
+            release
+        };
+        let eyes = self.eyes();
+        // The chain of leases has been read before the world is: whoever takes the lease in between is seen to have taken it.
+        let (release, observed) = futures::join!(release, eyes.observe(self.config, self.scope()));
+        Ok((release?, observed?, past))
+    }
+
+    async fn acquire(&self, past: &Past) -> Result<Lease<'_>, Failure> {
+        let acquiring = Acquiring {
+            store: self.world.store,
+            scope: self.scope(),
+            terms: self.terms,
+            holder: self.holder((self.time)()),
+            events: self.events,
+            cancel: self.cancel,
+        };
+        acquiring.acquire(past.chain.clone()).await
+    }
+
+    fn holder(&self, since: String) -> Holder {
+        let RunStarted { command, revision, run_url, .. } = self.about.clone();
+        Holder { who: self.terms.who.clone(), command, revision, run_url, since }
+    }
+
+    /// Carries the plan out under the lease, and leaves a record of it.
+    async fn roll_out(&self, lease: &Lease<'_>, mut rollout: Rollout) -> Result<Ending, Failure> {
+        let World { compute, remote, store, .. } = self.world;
+        let guarded = Guarded { lease, compute, remote, store };
+        if !lease.follows(&rollout.past.chain) {
+            // Another run was at work after the world was observed, or may have something on its way to a host still.
+            rollout = self.unless_cancelled(self.start_over(&guarded, rollout)).await?;
+            if !rollout.plan.blocked.is_empty() {
+                return Err(blocked(&rollout.plan));
+            }
+        }
+        let Rollout { release, desired, observed, before, plan, past } = rollout;
+        let known = known(&release, &past);
+        let holder = self.holder((self.time)());
+        let mut record = Record { holder, release, ended: None };
+        let outdated = past.records.outdated();
+        let write = async |record: &Record, outdated: &[u64]| {
+            let written = write_record(&guarded, self.scope(), lease.number(), record, outdated);
+            let late = || Err(Failure::new(Exit::Cancelled, "the run was cancelled, and there was no time left"));
+            if let Err(failure) = self.cancel.within(cancel::RECORD, written).await.unwrap_or_else(late) {
+                self.events
+                    .warn(failure.during("keep a record of this rollout; `releases` and `ps` will not know of it"));
+            }
+        };
+        let ending = if plan.steps.is_empty() {
+            self.nothing_to_do(&plan)
+        } else {
+            // That it began is kept beside the first steps, so that a run that is killed leaves a trace.
+            let (execution, ()) =
+                futures::join!(execute(&plan, &desired, &observed, self.hands(&guarded)), write(&record, &[]));
+            let is_lost = execution.failure.as_ref().is_some_and(|failure| failure.exit == Exit::Held);
+            let taken = if is_lost { lease.taken().await } else { None };
+            self.judge(&desired, &known, before, execution, taken).await
+        };
+        record.ended = Some(Ended { at: (self.time)(), exit: ending.exit, serves: ending.serves });
+        write(&record, &outdated).await;
+        Ok(ending)
+    }
+
+    /// Observes and plans anew, and raises the fence on every host on the way.
+    async fn start_over(&self, guarded: &Guarded<'_>, rollout: Rollout) -> Result<Rollout, Failure> {
+        let Rollout { release, desired, .. } = rollout;
+        let eyes = Eyes { remote: guarded, after_another: true, ..self.eyes() };
+        let (observed, past) = futures::try_join!(eyes.observe(self.config, self.scope()), self.past())?;
+        let before = self.tell_state(&observed, &known(&release, &past), Moment::Before);
+        let plan = self.tell_plan(&desired, &observed, Moment::Before);
+        Ok(Rollout { release, desired, observed, before, plan, past })
+    }
+
+    /// Whatever a rollout changes goes through the guard.
+    fn hands<'b>(&'b self, guarded: &'b Guarded<'_>) -> Hands<'b> {
+        Hands {
+            compute: guarded,
+            remote: guarded,
+            store: guarded,
+            orchestrator: self.world.orchestrator,
+            events: self.events,
+            cancel: self.cancel,
+            host_timeout: self.host_timeout,
+        }
+    }
+
+    /// Nothing is done, so what was observed before is what there is.
+    fn nothing_to_do(&self, plan: &Plan) -> Ending {
+        self.events.emit(EventKind::Planned { plan: plan.clone(), moment: Moment::After });
+        Ending { serves: true, ..Ending::good("nothing to do: the release serves on every host") }
+    }
+}
