@@ -41,6 +41,9 @@ pub(crate) struct World {
     pub(crate) table: errors::Table,
 }
 
+/// Trials by their names, in the order in which they run.
+pub(crate) type Trials = &'static [(&'static str, fn(&World))];
+
 /// Made by whichever trial comes first; the failure to make it is the failure of every trial.
 type Shared = Arc<OnceLock<Result<World, String>>>;
 
@@ -49,13 +52,8 @@ fn main() -> ExitCode {
     // The trials share two processors with every host of the lab: side by side they would only wait for each other.
     arguments.test_threads = Some(1);
     let shared: Shared = Arc::default();
-    let trials = stories::TRIALS
-        .iter()
-        .chain(refusals::TRIALS.iter().copied().flatten())
-        .chain(leases::TRIALS)
-        .chain(traps::TRIALS)
-        .chain(sweep::TRIALS);
-    let trials = trials.map(|(name, trial)| {
+    let groups = [&[stories::TRIALS], refusals::TRIALS, &[leases::TRIALS, traps::TRIALS, sweep::TRIALS]];
+    let trials = groups.into_iter().flatten().copied().flatten().map(|(name, trial)| {
         let shared = Arc::clone(&shared);
         Trial::test(*name, move || run(name, *trial, &shared))
     });

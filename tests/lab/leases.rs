@@ -10,11 +10,11 @@ use skipper_core::event::EventKind;
 use skipper_lab::{Job, Running};
 
 use crate::{
-    World,
+    Trials, World,
     shop::{self, Shop, Told},
 };
 
-pub(crate) const TRIALS: &[(&str, fn(&World))] = &[
+pub(crate) const TRIALS: Trials = &[
     ("ten_runs_at_once_end_one_after_another", ten_runs_at_once_end_one_after_another),
     (
         "a_stalled_holder_changes_nothing_once_its_lease_is_taken",

@@ -10,11 +10,11 @@ use skipper_core::{
 use skipper_lab::Part;
 
 use crate::{
-    World,
+    Trials, World,
     shop::{self, Shop, Told},
 };
 
-pub(crate) const TRIALS: &[(&str, fn(&World))] = &[
+pub(crate) const TRIALS: Trials = &[
     ("a_push_becomes_a_release_that_serves_on_every_host", a_push_becomes_a_release_that_serves_on_every_host),
     ("the_same_commit_again_changes_nothing", the_same_commit_again_changes_nothing),
     ("the_action_s_image_sees_the_same_release", the_action_s_image_sees_the_same_release),

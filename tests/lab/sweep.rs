@@ -12,11 +12,11 @@ use std::{
 use skipper_lab::{Job, Running};
 
 use crate::{
-    World,
+    Trials, World,
     shop::{self, Shop},
 };
 
-pub(crate) const TRIALS: &[(&str, fn(&World))] = &[("sweep_death_and_cancel", sweep_death_and_cancel)];
+pub(crate) const TRIALS: Trials = &[("sweep_death_and_cancel", sweep_death_and_cancel)];
 
 /// The beginnings of the lines by which a step of each kind is told, in the order in which runs come to them.
 const FIRST_DEPLOY: [&str; 5] = ["] launch host", "] wait until", "] configure", "] pull", "] start `"];

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use skipper_lab::Host;
 
-use crate::{World, errors::Section, shop::Shop};
+use crate::{Trials, World, errors::Section, shop::Shop};
 
-pub(crate) const TRIALS: &[(&str, fn(&World))] = &[("fleet_s_traps_are_real", fleet_s_traps_are_real)];
+pub(crate) const TRIALS: Trials = &[("fleet_s_traps_are_real", fleet_s_traps_are_real)];
 
 /// Waits until a script on a host prints what is expected.
 #[track_caller]

@@ -287,3 +287,38 @@ async fn a_record_replaces_the_one_before() {
         })
     );
 }
+
+#[tokio::test]
+async fn a_record_is_created_only_where_none_is() {
+    let exists =
+        "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.";
+    let (aws, wire) = aws([
+        ok(&json!({ "Version": 1, "Tier": "Standard" })),
+        ssm_error(400, "ParameterAlreadyExists", exists),
+        ssm_error(
+            400,
+            "AccessDeniedException",
+            "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: ssm:PutParameter",
+        ),
+    ])
+    .await;
+    let path = "/skipper/demo/production/lease/2";
+    assert!(aws.store().create(path, "{}").await.unwrap());
+    assert!(!aws.store().create(path, "{}").await.unwrap());
+    assert_eq!(aws.store().create(path, "{}").await.unwrap_err().kind, PortErrorKind::Denied);
+    assert_eq!(wire.json(0)["Overwrite"], false);
+    assert_eq!(wire.json(0)["Name"], path);
+}
+
+#[tokio::test]
+async fn records_are_removed_ten_a_call_and_one_that_is_gone_is_no_error() {
+    let paths: Vec<String> = (1..=12).map(|number| format!("/skipper/demo/production/lease/{number}")).collect();
+    let (aws, wire) = aws([
+        ok(&json!({ "DeletedParameters": paths[..9], "InvalidParameters": [paths[9]] })),
+        ok(&json!({ "DeletedParameters": paths[10..], "InvalidParameters": [] })),
+    ])
+    .await;
+    aws.store().remove(&paths).await.unwrap();
+    assert_eq!(wire.json(0), json!({ "Names": paths[..10] }));
+    assert_eq!(wire.json(1), json!({ "Names": paths[10..] }));
+}

@@ -12,11 +12,9 @@ mod trouble;
 use serde_json::{Value, json};
 
 use crate::{
-    World,
+    Trials, World,
     shop::{Shop, Told},
 };
-
-type Trials = &'static [(&'static str, fn(&World))];
 
 pub(crate) const TRIALS: &[Trials] = &[
     inputs::TRIALS,

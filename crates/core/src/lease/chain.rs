@@ -117,3 +117,50 @@ impl FromIterator<(u64, Entry)> for Chain {
         Self(entries.into_iter().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(values: &[(&str, &str)]) -> Chain {
+        let values: BTreeMap<String, String> =
+            values.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        Chain::read(&values)
+    }
+
+    fn entry(state: &str) -> String {
+        format!(
+            r#"{{"holder":{{"who":"octocat","command":"ship","revision":null,"run_url":null,"since":"2026-01-01T00:00:00Z"}},"nonce":"n","beat":3,"state":"{state}"}}"#
+        )
+    }
+
+    #[test]
+    fn numbers_are_compared_as_numbers() {
+        let (held, released) = (entry("held"), entry("released"));
+        let chain = read(&[("9", &held), ("10", &released)]);
+        assert_eq!(chain.highest().map(|(number, _)| number), Some(10));
+        assert_eq!((chain.held(), chain.next(), chain.is_settled()), (None, 11, true));
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_a_lease_that_somebody_holds() {
+        let chain = read(&[("1", &entry("released")), ("2", "{\"state\":\"of a later version\"}"), ("notes", "mine")]);
+        let held = chain.held().map(|(number, entry)| (number, entry.holder.who.as_str()));
+        assert_eq!(held, Some((2, "somebody whose record cannot be read")));
+        assert!(!chain.is_settled());
+    }
+
+    #[test]
+    fn an_unsure_release_frees_the_lease_and_does_not_settle_it() {
+        let chain = read(&[("3", &entry("released_unsure"))]);
+        assert_eq!((chain.held(), chain.is_settled()), (None, false));
+    }
+
+    #[test]
+    fn the_newest_nine_are_kept() {
+        let chain: Chain = (1..=12).map(|number| (number, Entry::unreadable(""))).collect();
+        assert_eq!(chain.outdated(), [3, 2, 1]);
+        let chain: Chain = (4..=12).map(|number| (number, Entry::unreadable(""))).collect();
+        assert!(chain.outdated().is_empty());
+    }
+}

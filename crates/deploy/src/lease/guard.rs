@@ -82,7 +82,7 @@ impl Remote for Guarded<'_> {
         self.remote.agents(scope).await
     }
 
-    /// The call that sends the script must end within the lease; the script itself may go on for longer, as its host knows the fence.
+    /// The script is sent within the lease. It may come late and go on for longer: its host knows the fence.
     async fn run(
         &self,
         on: &BTreeSet<InstanceId>,
