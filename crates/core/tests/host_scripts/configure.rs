@@ -1,0 +1,87 @@
+//! A host becomes a part of the cluster.
+
+use skipper_core::{
+    observed::{HostReport, OrchestratorState},
+    orchestrator::{HostErrorKind, Orchestrator as _, fleet::Fleet},
+};
+
+use crate::host::*;
+
+#[test]
+fn a_fresh_host_has_no_fleet_and_says_so() {
+    let report = Host::fresh().observe().unwrap();
+    assert_eq!(
+        report,
+        HostReport {
+            configured: None,
+            member: false,
+            orchestrator: OrchestratorState::Absent,
+            replicas: vec![],
+            stray: vec![]
+        }
+    );
+}
+
+#[test]
+fn a_host_is_configured_once_and_the_second_delivery_changes_nothing() {
+    let host = Host::fresh();
+    let cluster = cluster(Some(host.publish_archive()));
+    assert_eq!(host.configure(&cluster), Ok(()));
+    assert_eq!(host.read("etc/skipper/configuration").trim(), Fleet.configuration(&cluster));
+    assert!(host.read("etc/fleet/fleet.conf").contains("metadata=\"group=web,host=web_1\""));
+    let member = host.read("etc/systemd/system/etcd-member.service.d/20-skipper.conf");
+    assert!(member.contains("ETCD_INITIAL_CLUSTER=web_1=http://10.0.0.1:2380\n"), "{member}");
+
+    // What the fake noted down of the running fleetd is relative to the root.
+    let noted = host.read("run/skipper/fleetd").replace("etc/", &format!("{}/etc/", host.root.path().display()));
+    host.write("run/skipper/fleetd", &noted);
+    assert_eq!(host.configure(&cluster), Ok(()));
+    assert_eq!(host.calls("curl https://example.com/archive"), 1);
+    assert_eq!(host.calls("systemctl kill"), 0);
+    let report = host.observe().unwrap();
+    assert_eq!((report.configured, report.member), (Some(Fleet.configuration(&cluster)), true));
+}
+
+#[test]
+fn a_serving_fleetd_is_never_stopped_in_the_ordinary_way() {
+    let host = Host::fresh();
+    let cluster = cluster(Some(host.publish_archive()));
+    host.configure(&cluster).unwrap();
+    host.write("run/skipper/fleetd", "of another configuration\n");
+    host.configure(&cluster).unwrap();
+    assert_eq!(host.calls("systemctl kill --signal=KILL --kill-whom=main fleet.service"), 1);
+    for purging in
+        ["systemctl stop fleet", "systemctl restart fleet", "systemctl reload fleet", "systemctl try-restart fleet"]
+    {
+        assert_eq!(host.calls(purging), 0, "{purging}");
+    }
+}
+
+#[test]
+fn an_archive_with_another_hash_is_not_installed_and_both_hashes_are_told() {
+    let host = Host::fresh();
+    let found = host.publish_archive();
+    let expected = "00".repeat(32);
+    let (kind, what) = said(host.configure(&cluster(Some(expected.clone()))));
+    assert_eq!(kind, HostErrorKind::ArchiveHash);
+    assert!(what.contains(&found) && what.contains(&expected), "{what}");
+    assert!(!host.path("opt/bin/fleetctl").exists());
+}
+
+#[test]
+fn an_archive_that_is_not_there_is_told_by_its_address() {
+    let (kind, what) = said(Host::fresh().configure(&cluster(None)));
+    assert_eq!((kind, what.as_str()), (HostErrorKind::ArchiveMissing, "https://example.com/archive answered 404"));
+}
+
+#[test]
+fn a_host_of_a_running_cluster_does_not_follow_other_members() {
+    let host = Host::fresh();
+    let mut cluster = cluster(Some(host.publish_archive()));
+    host.configure(&cluster).unwrap();
+    let before = host.read("etc/systemd/system/etcd-member.service.d/20-skipper.conf");
+    cluster.hosts[0].private_address = "10.0.0.77".to_owned();
+    let (_, what) = said(host.configure(&cluster));
+    assert!(what.contains("members of a running cluster do not change"), "{what}");
+    assert_eq!(host.read("etc/systemd/system/etcd-member.service.d/20-skipper.conf"), before);
+}

@@ -1,0 +1,131 @@
+//! Getting the lease: looks, creates and waits, as a claim says.
+
+use std::time::Duration;
+
+use skipper_core::{
+    desired::Scope,
+    event::EventKind,
+    exit::Exit,
+    failure::Failure,
+    lease::{Chain, Claim, Entry, Holder, Look, Timing},
+};
+use tokio::time::{Instant, sleep};
+
+use super::{Lease, Terms, lease_path, read_chain, within, write_entry};
+use crate::{
+    cancel::{self, Cancel},
+    events::Events,
+    ports::{PortError, Store},
+    retry::retry,
+};
+
+/// Creates in a row that the list may fail to show.
+const CREATES: u32 = 10;
+
+/// Getting the lease.
+pub struct Acquiring<'a> {
+    /// Where leases stand.
+    pub store: &'a dyn Store,
+    /// Whose lease it is.
+    pub scope: &'a Scope,
+    /// What the run brings along.
+    pub terms: &'a Terms,
+    /// Who the run is, for others.
+    pub holder: Holder,
+    /// Where waiting is told.
+    pub events: &'a Events,
+    /// The wish to stop, which ends the waiting.
+    pub cancel: &'a Cancel,
+}
+
+impl<'a> Acquiring<'a> {
+    /// Waits as long as the terms say and gets the lease. `chain` is the chain as it was read before.
+    ///
+    /// # Errors
+    /// [`Exit::Held`] when somebody else holds it, [`Exit::Cancelled`] when a stop was asked for meanwhile, and as the store answers.
+    pub async fn acquire(self, chain: Chain) -> Result<Lease<'a>, Failure> {
+        let clock = Instant::now();
+        let Terms { nonce, timing, wait, .. } = self.terms;
+        let mut claim = Claim::new(self.holder.clone(), nonce.clone());
+        let mut over = None;
+        let mut told = None;
+        let (mut asked, mut chain) = (Duration::ZERO, chain);
+        let mut grace = Duration::ZERO;
+        let mut creates = 0;
+        loop {
+            match claim.look(&chain, timing, asked, clock.elapsed()) {
+                Look::Mine(tenure) => {
+                    self.events.emit(EventKind::LeaseAcquired { number: tenure.number(), over });
+                    return Ok(Lease::new(self.store, self.scope, clock, tenure, *timing, chain));
+                }
+                Look::Create { number, entry, over: former } => {
+                    over = former;
+                    creates += 1;
+                    if creates > CREATES {
+                        let failure = Failure::new(
+                            Exit::Blocked,
+                            format!("lease {number} was created, and the list of leases does not show it"),
+                        );
+                        return Err(failure.hint("Parameter Store's lists lag behind; run again"));
+                    }
+                    // From here on the lease may be this run's: it is better given back than left to free itself.
+                    grace = cancel::CLAIM;
+                    self.unless_cancelled(grace, self.create(number, &entry, *timing)).await??;
+                }
+                Look::Held { number, holder, alive } => {
+                    creates = 0;
+                    if told != Some(number) {
+                        told = Some(number);
+                        self.events.emit(EventKind::LeaseAwaited { number, holder: holder.clone() });
+                    }
+                    if alive && clock.elapsed() >= wait.unwrap_or_default() {
+                        return Err(held(number, &holder, wait.is_some()));
+                    }
+                    self.unless_cancelled(Duration::ZERO, sleep(timing.beat / 15)).await?;
+                }
+            }
+            asked = clock.elapsed();
+            chain = self.unless_cancelled(grace, self.list()).await??;
+            grace = Duration::ZERO;
+        }
+    }
+
+    /// Whether it worked is told by the next look alone: a reply may be lost, and a lease that was created may have been cleaned away.
+    async fn create(&self, number: u64, entry: &Entry, timing: Timing) -> Result<(), Failure> {
+        let path = format!("{}/{number}", lease_path(self.scope));
+        let text = write_entry(entry)?;
+        let created = retry(
+            async || within(timing.call, self.store.create(&path, &text)).await,
+            |attempt, pause, error| self.tell_retry("take the lease", attempt, pause, error),
+        );
+        created.await.map(drop).map_err(|error| error.failure.during("take the lease"))
+    }
+
+    async fn list(&self) -> Result<Chain, Failure> {
+        let what = "read who holds the lease";
+        retry(
+            async || read_chain(self.store, self.scope).await,
+            |attempt, pause, error| self.tell_retry(what, attempt, pause, error),
+        )
+        .await
+        .map_err(|error| error.failure.during(what))
+    }
+
+    fn tell_retry(&self, what: &str, attempt: u32, pause: Duration, error: &PortError) {
+        let failure = error.failure.clone();
+        self.events.warn(failure.during(format!("{what} (try {attempt}, again in {} s)", pause.as_secs())));
+    }
+
+    async fn unless_cancelled<T>(&self, grace: Duration, work: impl Future<Output = T>) -> Result<T, Failure> {
+        let cancelled = || Failure::new(Exit::Cancelled, "cancelled while waiting for the lease");
+        self.cancel.within(grace, work).await.ok_or_else(cancelled)
+    }
+}
+
+fn held(number: u64, holder: &Holder, waited: bool) -> Failure {
+    let failure = Failure::new(Exit::Held, format!("lease {number} is held by {holder}"));
+    let failure = if waited { failure.because("it was waited for as long as `--wait` says") } else { failure };
+    failure.hint("wait for it with `--wait`; a run that has died loses its lease by itself within a minute or so").hint(
+        "`skipper lease` shows who holds it, and `skipper lease --break` takes it from a run that you know to be gone",
+    )
+}
