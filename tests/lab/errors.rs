@@ -37,12 +37,13 @@ pub(crate) enum Section {
     Launches,
     Trouble,
     Hosts,
+    Lease,
     Names,
     GitHub,
 }
 
 impl Section {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::File,
         Self::Run,
         Self::Images,
@@ -50,6 +51,7 @@ impl Section {
         Self::Launches,
         Self::Trouble,
         Self::Hosts,
+        Self::Lease,
         Self::Names,
         Self::GitHub,
     ];
@@ -63,6 +65,7 @@ impl Section {
             Self::Launches => "Launches",
             Self::Trouble => "AWS in trouble",
             Self::Hosts => "Hosts and their scripts",
+            Self::Lease => "The lease",
             Self::Names => "Hostile names",
             Self::GitHub => "GitHub",
         }
@@ -186,6 +189,9 @@ fn settled(text: &str, project: &str) -> String {
         (r"(?-u:\b)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?-u:\b)", "…"),
         (r"sha256:[0-9a-f]{64}", "sha256:…"),
         (r"commit `[0-9a-f]{7}`", "commit `…`"),
+        (r"for commit [0-9a-f]{7}, since [-0-9T:.]+Z", "for commit …, since …"),
+        (r"/actions/runs/[0-9]+", "/actions/runs/…"),
+        (r"lease [0-9]+", "lease …"),
         (r"GetImageBlob[0-9]+", "GetImageBlob…"),
         // The resolver's own words, and how far a launch has come by then.
         (r"(failed to lookup address information): [^\n]*", "$1"),

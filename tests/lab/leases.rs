@@ -11,6 +11,7 @@ use skipper_lab::{Job, Running};
 
 use crate::{
     Trials, World,
+    errors::Section,
     shop::{self, Shop, Told},
 };
 
@@ -109,7 +110,10 @@ fn a_stalled_holder_changes_nothing_once_its_lease_is_taken(world: &World) {
     let mut silent = start(&job(world, &shop, &shop.commit("silent")), &["ship"]);
     silent.wait_for("] replace", PATIENCE).unwrap();
     let (beside, sha) = checkout(world, &shop, "refused");
-    let refused = shop::run(&job(world, &beside, &sha).run_id(4711), &["ship"], 0).ends_with(9);
+    let refused = world.refusal(&shop, Section::Lease, "another run holds the lease", || {
+        shop::run(&job(world, &beside, &sha), &["ship"], 0)
+    });
+    let refused = refused.ends_with(9);
     refused.says("octocat").says("actions/runs/").says("--wait");
     shop::finish(silent, 0).ends_with(6);
     std::fs::write(&dockerfile, text).unwrap();
@@ -151,8 +155,10 @@ fn wakes_up_and_changes_nothing(world: &World, shop: &Shop, stalled: Running, se
     let runs = |shop: &Shop| (shop.answers(world), shop.processes(world, "web"), shop.processes(world, "clock"));
     let before = runs(shop);
     assert!(before.0.iter().all(|answer| answer.contains(serves)), "{before:?}");
-    stalled.signal("CONT").unwrap();
-    let told = shop::finish(stalled, 0);
+    let told = world.refusal(shop, Section::Lease, "another run has taken the lease meanwhile", || {
+        stalled.signal("CONT").unwrap();
+        shop::finish(stalled, 0)
+    });
     let told = told.ends_with(9).says("is lost");
     assert_eq!(told.outcome.outputs["status"], "held");
     assert_eq!(runs(shop), before);
