@@ -90,7 +90,9 @@ pub(crate) fn list(lab: &Topology, names: &BTreeMap<String, String>) -> Result<V
             continue;
         };
         let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-        let address = lines(&["inspect", "--format", format, container])?.pop().unwrap_or_default();
+        // One that was terminated may go between the two questions.
+        let Ok(mut addresses) = lines(&["inspect", "--format", format, container]) else { continue };
+        let address = addresses.pop().unwrap_or_default();
         hosts.push(Host {
             instance: instance.to_owned(),
             container: container.to_owned(),
