@@ -164,7 +164,8 @@ HOST
 check() {
   facts
   cat <<'HOST'
-healthy "$(unit web "$WEB")" 5000 /up && healthy "$(unit clock "$CLOCK")" 9000 /
+healthy "$(unit web "$WEB")" 5000 /up || exit 1
+healthy "$(unit clock "$CLOCK")" 9000 / || exit 1
 echo "host $NUMBER runs it"
 HOST
 }
