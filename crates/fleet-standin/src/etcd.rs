@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Response};
 use serde::Deserialize;
 
-use crate::http::{BadEndpoint, Endpoint, NoAnswer, encode};
+use crate::http::{BadEndpoint, Connections, Endpoint, NoAnswer, encode};
 
 const KEY_NOT_FOUND: u32 = 100;
 const KEY_EXISTS: u32 = 105;
@@ -15,6 +15,7 @@ const KEY_EXISTS: u32 = 105;
 #[derive(Clone, Debug)]
 pub struct Etcd {
     endpoints: Vec<Endpoint>,
+    connections: Connections,
     timeout: Duration,
 }
 
@@ -105,7 +106,11 @@ impl Etcd {
     /// # Errors
     /// An URL that cannot be used.
     pub fn new<'a>(urls: impl IntoIterator<Item = &'a str>, timeout: Duration) -> Result<Self, BadEndpoint> {
-        Ok(Self { endpoints: urls.into_iter().map(Endpoint::parse).collect::<Result<_, _>>()?, timeout })
+        Ok(Self {
+            endpoints: urls.into_iter().map(Endpoint::parse).collect::<Result<_, _>>()?,
+            connections: Connections::default(),
+            timeout,
+        })
     }
 
     /// Reads `key` with everything below it; `quorum` asks the cluster and not only the member that answers.
@@ -171,7 +176,7 @@ impl Etcd {
     ) -> Result<(Node, u64), Error> {
         let mut failures = Vec::new();
         for (number, endpoint) in self.endpoints.iter().enumerate() {
-            let request = endpoint.request(method.clone(), path, body.clone());
+            let request = endpoint.request_on(&self.connections, method.clone(), path, body.clone());
             let answer: Result<_, NoAnswer> = match timeout {
                 None => request.await,
                 Some(timeout) => match tokio::time::timeout(timeout, request).await {

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 request over a TCP or unix socket: plain, so that a start costs no TLS.
+//! HTTP/1.1 over TCP and unix sockets: plain, so that a start costs no TLS.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,8 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper_util::client::legacy::{self, Client, connect::HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -56,6 +57,52 @@ pub enum NoAnswer {
     /// The connection broke.
     #[error("{0}")]
     Broken(#[from] hyper::Error),
+    /// A connection that was kept open broke.
+    #[error("{0}")]
+    Ended(legacy::Error),
+}
+
+/// Connections that stay open between requests, as those of fleet's client do.
+#[derive(Clone, Debug)]
+pub struct Connections(Client<HttpConnector, Full<Bytes>>);
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self(Client::builder(TokioExecutor::new()).build_http())
+    }
+}
+
+impl Connections {
+    async fn send(
+        &self,
+        address: &str,
+        method: Method,
+        path: &str,
+        body: Option<(&str, String)>,
+    ) -> Result<Response<Bytes>, NoAnswer> {
+        let request = request(&format!("http://{address}{path}"), method, body);
+        let answer = self.0.request(request).await.map_err(|error| match refused(&error) {
+            Some(error) => NoAnswer::Dial { network: "tcp", address: address.to_owned(), error },
+            None => NoAnswer::Ended(error),
+        })?;
+        let (head, body) = answer.into_parts();
+        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
+    }
+}
+
+/// What the system says of a connection that it does not make.
+fn refused(error: &legacy::Error) -> Option<io::Error> {
+    if !error.is_connect() {
+        return None;
+    }
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(io::Error::new(error.kind(), error.to_string()));
+        }
+        source = error.source();
+    }
+    None
 }
 
 impl Endpoint {
@@ -107,6 +154,25 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// The same on one of `connections`, where the endpoint is no unix socket.
+    ///
+    /// # Errors
+    /// Only when there is no answer at all; every status is an answer.
+    pub async fn request_on(
+        &self,
+        connections: &Connections,
+        method: Method,
+        path: &str,
+        body: Option<(&str, String)>,
+    ) -> Result<Response<Bytes>, NoAnswer> {
+        match self {
+            Self::Unix(_) => self.request(method, path, body).await,
+            Self::Tcp(address) => connections.send(address, method, path, body).await,
+        }
+    }
+}
+
 impl fmt::Display for Endpoint {
     /// As fleetctl prints it in its errors: it never says which socket it dials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,19 +191,9 @@ async fn send(
     body: Option<(&str, String)>,
 ) -> Result<Response<Bytes>, NoAnswer> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let mut request = Request::new(Full::new(Bytes::new()));
-    *request.method_mut() = method;
-    if let Ok(uri) = path.parse() {
-        *request.uri_mut() = uri;
-    }
+    let mut request = request(path, method, body);
     if let Ok(host) = host.parse() {
         request.headers_mut().insert(http::header::HOST, host);
-    }
-    if let Some((kind, text)) = body {
-        if let Ok(kind) = kind.parse() {
-            request.headers_mut().insert(http::header::CONTENT_TYPE, kind);
-        }
-        *request.body_mut() = Full::new(text.into());
     }
     let exchange = async {
         let (head, body) = sender.send_request(request).await?.into_parts();
@@ -152,6 +208,21 @@ async fn send(
             exchange.await
         }
     }
+}
+
+fn request(uri: &str, method: Method, body: Option<(&str, String)>) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(Bytes::new()));
+    *request.method_mut() = method;
+    if let Ok(uri) = uri.parse() {
+        *request.uri_mut() = uri;
+    }
+    if let Some((kind, text)) = body {
+        if let Ok(kind) = kind.parse() {
+            request.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+        }
+        *request.body_mut() = Full::new(text.into());
+    }
+    request
 }
 
 /// Go's name for what the system says, where it matters to those who read fleetctl's errors.

@@ -34,7 +34,7 @@ const COMMENT: usize = 100;
 
 /// The pause before the first look: nothing is listed sooner.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The bounds of the pause before every other look, which is a quarter of what the script has taken so far: short scripts do not
+/// The bounds of the pause before every other look, which is a sixth of what the script has taken so far: short scripts do not
 /// wait for their watcher, and long ones are not looked at all the time (looking every second from many runs is throttled).
 const PAUSES: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(2));
 
@@ -148,7 +148,7 @@ impl RunCommand {
         let mut pause = FIRST_PAUSE;
         loop {
             sleep(pause).await;
-            pause = (sent.elapsed() / 4).clamp(PAUSES.0, PAUSES.1);
+            pause = (sent.elapsed() / 6).clamp(PAUSES.0, PAUSES.1);
             let mut invocations = self
                 .ssm
                 .list_command_invocations()

@@ -219,7 +219,7 @@ halt() {
     if [ "$(now)" -gt "$end" ]; then
       return 1
     fi
-    pause 300
+    pause 100
   done
 }
 

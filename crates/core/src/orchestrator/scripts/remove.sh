@@ -15,15 +15,20 @@ remove() {
   # would look like a registry that lost its data.
   rm -f "$UNITS/$1"
   end=$(($(now) + 10000))
-  while state=$(desired "$1") && [ -n "$state" ]; do
+  while
+    state=$(desired "$1") || {
+      printf 'fleet does not answer: %s\n' "$(first_words "$WORK/desired.$1.err")"
+      return
+    }
+    [ -n "$state" ]
+  do
     if [ "$(now)" -gt "$end" ]; then
       printf 'unit %s is still registered after it was destroyed\n' "$1"
       return
     fi
     fleet destroy "$1" >/dev/null 2>&1
-    pause 300
+    pause 50
   done
-  registry "$WORK/after.$1" || printf 'fleet does not answer: %s\n' "$(first_words "$WORK/after.$1.err")"
 }
 
 while read -r unit; do

@@ -9,8 +9,8 @@ mkdir -p "$UNITS" "$WORK/text" "$WORK/outcome" "$WORK/journal"
 APPEARANCE=20000
 # Milliseconds between two looks at a container on its way up, and how many more it gets at that pace: what is ready at
 # once does not wait for its second try.
-LOOK=200
-LOOKS=5
+LOOK=100
+LOOKS=10
 # Milliseconds that fleetd, which looks every five seconds, gets to hand a unit file to systemd ahead of its start.
 PRELOAD=8000
 
@@ -41,7 +41,7 @@ register() {
         REASON="fleet did not register it: $(last_words "$WORK/submitted.$1")"
         return 1
       fi
-      pause 200
+      pause 100
     done
   fi
   [ -e "$WORK/text/$1" ] || return 0
@@ -67,7 +67,7 @@ launch() {
       return 1
     fi
     fleet start --no-block "$1" >"$WORK/launch.$1" 2>&1
-    pause 200
+    pause 50
   done
 }
 
@@ -78,7 +78,7 @@ preload() {
   fleet load --no-block "$1"
   end=$(($(now) + PRELOAD))
   until [ "$(property LoadState "$1")" = loaded ] || [ "$(now)" -gt "$end" ]; do
-    pause 200
+    pause 100
   done
 }
 
