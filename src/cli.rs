@@ -89,7 +89,7 @@ pub(crate) struct Ship {
 /// Flags of `lease`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Lease {
-    /// Take the lease from a run that is known to be gone; one that still works stops changing anything
+    /// Take the lease from a run that is known to be gone; one that still works notices it within a minute
     #[arg(long = "break")]
     pub(crate) break_it: bool,
 }

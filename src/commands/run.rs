@@ -86,6 +86,7 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
         cancel: &cancel,
         terms: &terms,
         time: &time,
+        clock: &clock,
         host_timeout: settings.host_timeout,
         calls: &|| aws.calls(),
     };
@@ -151,6 +152,12 @@ fn about(config: &Config, settings: &Settings) -> RunStarted {
 /// One TLS provider for all; where another thread was first, that is the same one.
 pub(super) fn install_tls() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// The time since this machine was started, that of its sleep included: a lease goes on lapsing while a laptop is shut.
+fn clock() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// The time of day, to the second.

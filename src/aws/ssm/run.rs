@@ -12,15 +12,18 @@ use aws_sdk_ssm::{error::ProvideErrorMetadata, types::CommandInvocation};
 use backon::{ExponentialBuilder, Retryable};
 use futures::future::{join_all, try_join_all};
 use skipper_core::{
+    lease::Timing,
     observed::InstanceId,
     script::{RESULT_CLOSES, RESULT_OPENS, Script},
 };
 use skipper_deploy::ports::{Invocation, PortError, PortErrorKind, PortResult};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::RunCommand;
 use crate::aws::error::{Asked, shown};
 
+/// For sending a script, with all tries: no longer than a lease grants a change, so that none is sent after it has lapsed.
+const SEND_WITHIN: Duration = Timing::STANDARD.call;
 /// Instances of one command, and invocations of one page; the most that Systems Manager takes.
 const PAGE: usize = 50;
 /// Bytes of one script. The document limit is 64 KB, and no limit for parameters is documented: this stays below.
@@ -108,7 +111,7 @@ impl RunCommand {
     async fn send(&self, on: &[&InstanceId], script: &Script, text: &str, deadline: Duration) -> PortResult<String> {
         let asked = self.sending(script);
         let (least, most) = EXECUTION_SECONDS;
-        let sent = self
+        let sending = self
             .ssm
             .send_command()
             .document_name("AWS-RunShellScript")
@@ -120,8 +123,11 @@ impl RunCommand {
             // One host's failure is no reason to keep the script from another.
             .max_concurrency("100%")
             .max_errors("100%")
-            .send()
-            .await;
+            .send();
+        let Ok(sent) = timeout(SEND_WITHIN, sending).await else {
+            let why = format!("no answer came within {} s", SEND_WITHIN.as_secs());
+            return Err(asked.refused(PortErrorKind::Unclear, why));
+        };
         match sent {
             Ok(sent) => sent
                 .command

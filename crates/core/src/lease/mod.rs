@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use self::{
     chain::{Chain, Entry, Holder, State},
     claim::{Claim, Look},
-    tenure::{Lost, Tenure},
+    tenure::{Lost, Permit, Tenure},
 };
 
 /// How long everything about a lease takes. All runs of an environment must agree on it.

@@ -14,6 +14,17 @@ pub struct Tenure {
     pub(super) lost: Option<Lost>,
 }
 
+/// Whether a change may begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Permit {
+    /// It may.
+    Granted,
+    /// Not before a beat has made the lease longer; without one it lapses after this time.
+    Later(Duration),
+    /// Never again.
+    Lost(Lost),
+}
+
 /// How a lease was lost.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Lost {
@@ -60,15 +71,14 @@ impl Tenure {
         }
     }
 
-    /// Whether a call that changes something and takes at most [`Timing::call`] may start now.
-    ///
-    /// # Errors
-    /// When the lease is lost, or would be before the call has ended.
-    pub fn permits(&mut self, now: Duration) -> Result<(), Lost> {
-        if self.check(now) && now.saturating_add(self.timing.call) <= self.valid_until {
-            return Ok(());
+    /// Whether a call that changes something and takes at most [`Timing::call`] may start now: it has to end within the lease.
+    pub fn permits(&mut self, now: Duration) -> Permit {
+        self.check(now);
+        match &self.lost {
+            Some(lost) => Permit::Lost(lost.clone()),
+            None if now.saturating_add(self.timing.call) <= self.valid_until => Permit::Granted,
+            None => Permit::Later(self.valid_until.saturating_sub(now)),
         }
-        Err(self.lost.clone().unwrap_or(Lost::Lapsed))
     }
 
     /// Whether a call that was permitted may still be under way.

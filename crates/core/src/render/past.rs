@@ -16,10 +16,13 @@ const COLUMNS: [&str; 6] = ["number", "commit", "status", "started", "ended", "b
 pub fn lease(chain: &Chain, broken: Option<&Holder>) -> String {
     let mut lines = Vec::new();
     if let Some(holder) = broken {
-        lines.push(format!("the lease was held by {holder}, and is taken from it"));
+        lines.push(format!("the lease was held by {holder}, and is taken from it; should that run still work, it notices within a minute"));
     }
     lines.push(match (chain.held(), chain.highest()) {
-        (Some((number, entry)), _) => format!("lease {number} is held by {}", entry.holder),
+        (Some((number, entry)), _) => format!(
+            "lease {number} is held by {}; should that run have died, the next one takes it over within a minute or so",
+            entry.holder
+        ),
         (None, Some((number, entry))) => {
             format!("nobody holds the lease; the last one, {number}, was that of {}", entry.holder)
         }
@@ -66,6 +69,8 @@ fn status(fate: Fate, record: &Record) -> String {
     let serves = record.ended.as_ref().is_some_and(|ended| ended.serves);
     match fate {
         Fate::Ended(crate::exit::Exit::Serves) => fate.word().to_owned(),
+        // Nobody can tell a run that works from one that died a moment ago.
+        Fate::Running => "running, or died".to_owned(),
         _ if serves => format!("{}, serves", fate.word()),
         _ => fate.word().to_owned(),
     }

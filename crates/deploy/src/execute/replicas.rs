@@ -111,7 +111,8 @@ impl Run<'_> {
                 let (restored, failure) = match self.bring_back(host, replacements).await {
                     Ok(restored) => (restored, failed.failure),
                     Err(back) => {
-                        (Some(false), failed.failure.because(format!("bringing back what served failed too: {back}")))
+                        let failure = failed.failure.because(format!("bringing back what served failed too: {back}"));
+                        (Some(false), back.causes.into_iter().fold(failure, Failure::because))
                     }
                 };
                 Err(StepFailure { failure, leftovers, restored })

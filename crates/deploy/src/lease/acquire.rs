@@ -9,7 +9,7 @@ use skipper_core::{
     failure::Failure,
     lease::{Chain, Claim, Entry, Holder, Look, Timing},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{Lease, Terms, lease_path, read_chain, within, write_entry};
 use crate::{
@@ -34,6 +34,8 @@ pub struct Acquiring<'a> {
     pub holder: Holder,
     /// Where waiting is told.
     pub events: &'a Events,
+    /// The time since some moment, that of a machine that sleeps included.
+    pub clock: &'a dyn Fn() -> Duration,
     /// The wish to stop, which ends the waiting.
     pub cancel: &'a Cancel,
 }
@@ -44,19 +46,19 @@ impl<'a> Acquiring<'a> {
     /// # Errors
     /// [`Exit::Held`] when somebody else holds it, [`Exit::Cancelled`] when a stop was asked for meanwhile, and as the store answers.
     pub async fn acquire(self, chain: Chain) -> Result<Lease<'a>, Failure> {
-        let clock = Instant::now();
         let Terms { nonce, timing, wait, .. } = self.terms;
+        let began = (self.clock)();
         let mut claim = Claim::new(self.holder.clone(), nonce.clone());
         let mut over = None;
         let mut told = None;
-        let (mut asked, mut chain) = (Duration::ZERO, chain);
+        let (mut asked, mut chain) = (began, chain);
         let mut grace = Duration::ZERO;
         let mut creates = 0;
         loop {
-            match claim.look(&chain, timing, asked, clock.elapsed()) {
+            match claim.look(&chain, timing, asked, (self.clock)()) {
                 Look::Mine(tenure) => {
                     self.events.emit(EventKind::LeaseAcquired { number: tenure.number(), over });
-                    return Ok(Lease::new(self.store, self.scope, clock, tenure, *timing, chain));
+                    return Ok(Lease::new(self.store, self.scope, self.clock, tenure, *timing, chain));
                 }
                 Look::Create { number, entry, over: former } => {
                     over = former;
@@ -68,6 +70,10 @@ impl<'a> Acquiring<'a> {
                         );
                         return Err(failure.hint("Parameter Store's lists lag behind; run again"));
                     }
+                    if creates > 1 {
+                        // The list lags, or another run was quicker.
+                        self.unless_cancelled(grace, sleep(timing.beat / 15)).await?;
+                    }
                     // From here on the lease may be this run's: it is better given back than left to free itself.
                     grace = cancel::CLAIM;
                     self.unless_cancelled(grace, self.create(number, &entry, *timing)).await??;
@@ -78,13 +84,13 @@ impl<'a> Acquiring<'a> {
                         told = Some(number);
                         self.events.emit(EventKind::LeaseAwaited { number, holder: holder.clone() });
                     }
-                    if alive && clock.elapsed() >= wait.unwrap_or_default() {
+                    if alive && (self.clock)().saturating_sub(began) >= wait.unwrap_or_default() {
                         return Err(held(number, &holder, wait.is_some()));
                     }
                     self.unless_cancelled(Duration::ZERO, sleep(timing.beat / 15)).await?;
                 }
             }
-            asked = clock.elapsed();
+            asked = (self.clock)();
             chain = self.unless_cancelled(grace, self.list()).await??;
             grace = Duration::ZERO;
         }
@@ -124,8 +130,14 @@ impl<'a> Acquiring<'a> {
 
 fn held(number: u64, holder: &Holder, waited: bool) -> Failure {
     let failure = Failure::new(Exit::Held, format!("lease {number} is held by {holder}"));
-    let failure = if waited { failure.because("it was waited for as long as `--wait` says") } else { failure };
-    failure.hint("wait for it with `--wait`; a run that has died loses its lease by itself within a minute or so").hint(
+    let failure = if waited {
+        failure.because("it was waited for as long as `--wait` says").hint("wait longer, or run again later")
+    } else {
+        failure.hint(
+            "wait for it with `--wait` (input `wait`); a run that has died loses its lease by itself within a minute or so",
+        )
+    };
+    failure.hint(
         "`skipper lease` shows who holds it, and `skipper lease --break` takes it from a run that you know to be gone",
     )
 }

@@ -89,12 +89,13 @@ impl Remote for Guarded<'_> {
         script: &Script,
         deadline: Duration,
     ) -> PortResult<BTreeMap<InstanceId, Invocation>> {
-        self.lease.permits()?;
-        let answers = self.lease.noting(self.remote.run(on, &script.fenced(self.lease.number()), deadline)).await?;
-        if answers.values().any(|answer| matches!(answer, Invocation::Lost(_))) {
+        self.lease.permits().await?;
+        let ran = self.lease.noting(self.remote.run(on, &script.fenced(self.lease.number()), deadline)).await;
+        // Whatever went wrong may have gone wrong after the script was sent.
+        if ran.as_ref().map_or(true, |answers| answers.values().any(|answer| matches!(answer, Invocation::Lost(_)))) {
             self.lease.unsure.set(true);
         }
-        Ok(answers)
+        ran
     }
 }
 

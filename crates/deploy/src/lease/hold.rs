@@ -10,12 +10,9 @@ use skipper_core::{
     desired::Scope,
     exit::Exit,
     failure::Failure,
-    lease::{Chain, Lost, Tenure, Timing},
+    lease::{Chain, Lost, Permit, Tenure, Timing},
 };
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep},
-};
+use tokio::{sync::Notify, time::sleep};
 
 use super::{lease_path, within, write_entry};
 use crate::{
@@ -28,7 +25,7 @@ use crate::{
 pub struct Lease<'a> {
     store: &'a dyn Store,
     path: String,
-    clock: Instant,
+    clock: &'a dyn Fn() -> Duration,
     timing: Timing,
     tenure: RefCell<Tenure>,
     outdated: Vec<String>,
@@ -37,14 +34,15 @@ pub struct Lease<'a> {
     /// Whether a beat is under way, and whether it is to be the last.
     beating: Cell<bool>,
     over: Cell<bool>,
-    end: Notify,
+    /// Given when a beat has ended, well or not.
+    beaten: Notify,
 }
 
 impl<'a> Lease<'a> {
     pub(super) fn new(
         store: &'a dyn Store,
         scope: &Scope,
-        clock: Instant,
+        clock: &'a dyn Fn() -> Duration,
         tenure: Tenure,
         timing: Timing,
         chain: Chain,
@@ -60,7 +58,7 @@ impl<'a> Lease<'a> {
             unsure: Cell::new(false),
             beating: Cell::new(false),
             over: Cell::new(false),
-            end: Notify::new(),
+            beaten: Notify::new(),
         }
     }
 
@@ -93,13 +91,11 @@ impl<'a> Lease<'a> {
     async fn keep(&self, events: &Events) {
         let mut pause = self.timing.beat;
         loop {
-            select(pin!(sleep(pause)), pin!(self.end.notified())).await;
-            if self.over.get() {
-                return;
-            }
+            sleep(pause).await;
             self.beating.set(true);
             let beaten = self.beat().await;
             self.beating.set(false);
+            self.beaten.notify_waiters();
             let lost = self.tenure.borrow().lost().cloned();
             if let Some(lost) = lost {
                 events.warn(self.lost(&lost));
@@ -119,7 +115,7 @@ impl<'a> Lease<'a> {
     }
 
     async fn beat(&self) -> PortResult<()> {
-        let sent = self.clock.elapsed();
+        let sent = (self.clock)();
         let (number, entry) = {
             let mut tenure = self.tenure.borrow_mut();
             (tenure.number(), tenure.beat())
@@ -133,8 +129,9 @@ impl<'a> Lease<'a> {
         if let Ok(values) = &read {
             tenure.look(&Chain::read(values));
         }
-        if written.is_ok() {
-            tenure.acknowledged(sent, self.clock.elapsed());
+        // Without having seen the chain, this run would not know of a lease that was broken.
+        if written.is_ok() && read.is_ok() {
+            tenure.acknowledged(sent, (self.clock)());
         }
         written.and(read.map(drop))
     }
@@ -144,13 +141,25 @@ impl<'a> Lease<'a> {
     /// # Errors
     /// When the lease is lost, when no answer comes in time, and as the call answers.
     pub async fn change<T>(&self, call: impl Future<Output = PortResult<T>>) -> PortResult<T> {
-        self.permits()?;
+        self.permits().await?;
         self.noting(within(self.timing.call, call)).await
     }
 
-    pub(super) fn permits(&self) -> PortResult<()> {
-        let permitted = self.tenure.borrow_mut().permits(self.clock.elapsed());
-        permitted.map_err(|lost| PortError { kind: PortErrorKind::Other, failure: self.lost(&lost) })
+    /// Waits where the lease is still this run's and too short for a call: the next beat makes it longer, or it lapses.
+    pub(super) async fn permits(&self) -> PortResult<()> {
+        loop {
+            let beaten = self.beaten.notified();
+            let permit = self.tenure.borrow_mut().permits((self.clock)());
+            match permit {
+                Permit::Granted => return Ok(()),
+                Permit::Later(left) => {
+                    select(pin!(beaten), pin!(sleep(left + Duration::from_millis(1)))).await;
+                }
+                Permit::Lost(lost) => {
+                    return Err(PortError { kind: PortErrorKind::Other, failure: self.lost(&lost) });
+                }
+            }
+        }
     }
 
     /// Notes whether the call may still be on its way when nobody waits for it any more.

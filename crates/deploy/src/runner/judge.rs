@@ -54,8 +54,10 @@ impl Runner<'_> {
             (None, None, Ok(_)) => Failure::new(Exit::Defect, "the proof was not made"),
         };
         if let Some(taken) = taken {
-            return taken_over(taken, leftovers);
+            return taken_over(taken, failure, leftovers);
         }
+        // It frees itself, and nobody has taken it so far.
+        let failure = if failure.exit == Exit::Held { Failure { exit: Exit::Blocked, ..failure } } else { failure };
         if proof.as_ref().is_some_and(verdict::only_tidying_is_left) {
             let exit = if failure.exit == Exit::Refused { Exit::Refused } else { Exit::Blocked };
             let summary =

@@ -69,6 +69,8 @@ pub struct Runner<'a> {
     pub terms: &'a Terms,
     /// The time of day, RFC 3339 in UTC, for records that people read.
     pub time: &'a dyn Fn() -> String,
+    /// The time since some moment, that of a machine that sleeps included: the lease goes by it.
+    pub clock: &'a dyn Fn() -> Duration,
     /// How long a host may take to come online, and to answer, at most.
     pub host_timeout: Duration,
     /// The calls made so far, by name.

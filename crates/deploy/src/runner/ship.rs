@@ -51,10 +51,11 @@ impl Runner<'_> {
         let known = known(&release, &past);
         let before = self.tell_state(&observed, &known, Moment::Before);
         let plan = self.tell_plan(&desired, &observed, Moment::Before);
-        if !plan.blocked.is_empty() {
+        // Where another run is at work, what blocks this one may be its doing: it is planned anew under the lease.
+        if !plan.blocked.is_empty() && past.chain.held().is_none() {
             return Err(blocked(&plan));
         }
-        if plan.steps.is_empty() && known.get(1) == Some(&release) {
+        if plan.is_empty() && known.get(1) == Some(&release) {
             return Ok(self.nothing_to_do(&plan));
         }
         if !plan.steps.is_empty() {
@@ -95,6 +96,7 @@ impl Runner<'_> {
             terms: self.terms,
             holder: self.holder((self.time)()),
             events: self.events,
+            clock: self.clock,
             cancel: self.cancel,
         };
         acquiring.acquire(past.chain.clone()).await
@@ -135,8 +137,11 @@ impl Runner<'_> {
             // That it began is kept beside the first steps, so that a run that is killed leaves a trace.
             let (execution, ()) =
                 futures::join!(execute(&plan, &desired, &observed, self.hands(&guarded)), write(&record, &[]));
-            let is_lost = execution.failure.as_ref().is_some_and(|failure| failure.exit == Exit::Held);
-            let taken = if is_lost { lease.taken().await } else { None };
+            // Of a run that was stalled for long, it may be the other one's doing that a step failed.
+            let taken = match &execution.failure {
+                Some(_) => self.cancel.within(cancel::LOOK, lease.taken()).await.flatten(),
+                None => None,
+            };
             self.judge(&desired, &known, before, execution, taken).await
         };
         record.ended = Some(Ended { at: (self.time)(), exit: ending.exit, serves: ending.serves });

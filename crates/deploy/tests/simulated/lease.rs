@@ -16,7 +16,7 @@ use skipper_deploy::{
 };
 use tokio::sync::Notify;
 
-use crate::shop::{Told, commit, edit, in_time, scope, ship, ship_beside, shop};
+use crate::shop::{Told, break_images_of, commit, edit, in_time, scope, ship, ship_beside, shop};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -179,6 +179,112 @@ fn a_stalled_holder_that_wakes_up_after_a_takeover_changes_nothing_any_more() {
     assert_eq!(stalled.exit, Exit::Held);
     let again = ship(&world, &config, &commit(3));
     assert_eq!((again.exit, again.plan().steps.len()), (Exit::Serves, 0));
+}
+
+#[test]
+fn a_run_whose_release_failed_while_it_was_stalled_leaves_what_the_next_one_made() {
+    let world = SimWorld::default();
+    let config = shop(2);
+    assert_eq!(ship(&world, &config, &commit(1)).exit, Exit::Serves);
+    edit(&world, "web", "a greeting that is never heard");
+    break_images_of(&world, &commit(2));
+    let (stalled, after) = in_time(async {
+        let mut stalls = pin!(ship_beside(&world, &config, commit(2), None, |_| {}));
+        let sent = async {
+            while !world.look().calls.contains_key("remote.watch/start") {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        world.take_calls();
+        assert!(matches!(select(stalls.as_mut(), pin!(sent)).await, Either::Right(_)));
+        edit(&world, "web", "another greeting");
+        assert_eq!(ship_beside(&world, &config, commit(3), None, |_| {}).await.exit, Exit::Serves);
+        let after = units(&world);
+        (stalls.await, after)
+    });
+    assert_eq!(units(&world), after, "the run that woke up changed something");
+    assert_eq!(stalled.exit, Exit::Held, "{}", stalled.failure());
+    assert!(stalled.failure().contains("lease 3 stands after it"), "{}", stalled.failure());
+}
+
+/// Two beats are lost while a release fails, at any moment of it.
+#[test]
+fn a_run_that_has_too_little_of_its_lease_left_waits_for_the_next_beat() {
+    for seconds in (2..44).step_by(3) {
+        let world = SimWorld::default();
+        let config = shop(1);
+        assert_eq!(ship(&world, &config, &commit(1)).exit, Exit::Serves);
+        edit(&world, "web", "a greeting that is never heard");
+        break_images_of(&world, &commit(2));
+        // The record is written, two beats are not, and later ones are.
+        world.change().faults.push(Fault {
+            after: 1,
+            times: Some(2),
+            ..Fault::always("store.write", FaultKind::ServerError)
+        });
+        world.change().stop_takes = Duration::from_secs(seconds);
+        let told = ship(&world, &config, &commit(2));
+        assert_eq!(told.exit, Exit::Restored, "where a stop takes {seconds} s: {}", told.failure());
+    }
+}
+
+#[test]
+fn what_blocks_a_run_while_another_one_is_at_work_is_looked_at_again_under_the_lease() {
+    let world = SimWorld::default();
+    let config = shop(2);
+    assert_eq!(ship(&world, &config, &commit(1)).exit, Exit::Serves);
+    edit(&world, "web", "a new greeting");
+    let (first, second) = in_time(async {
+        let sign = Sign::default();
+        let first = ship_beside(&world, &config, commit(2), None, sign.at(launches));
+        let second = async {
+            sign.given().await;
+            let silent = |silent| world.change().hosts.values_mut().for_each(|host| host.silent = silent);
+            silent(true);
+            let looked = async |kind: &'static str| {
+                while !world.look().calls.contains_key(kind) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            world.take_calls();
+            let heard = async {
+                looked("remote.agents").await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                silent(false);
+            };
+            let (told, ()) =
+                futures::join!(ship_beside(&world, &config, commit(2), Some(30 * MINUTE), |_| {}), heard);
+            told
+        };
+        futures::join!(first, second)
+    });
+    assert_eq!((first.exit, second.exit), (Exit::Serves, Exit::Serves), "{:?}", second.finished());
+}
+
+#[test]
+fn of_two_who_break_the_lease_one_has_broken_it() {
+    let world = SimWorld::default();
+    let config = shop(1);
+    in_time(async {
+        let sign = Sign::default();
+        let dies = pin!(ship_beside(&world, &config, commit(1), None, sign.at(launches)));
+        assert!(matches!(select(dies, pin!(sign.given())).await, Either::Right(_)));
+    });
+    let scope = scope(&config);
+    let breaks = |nonce: &'static str| {
+        let by = Holder {
+            who: nonce.to_owned(),
+            command: "lease --break".to_owned(),
+            revision: None,
+            run_url: None,
+            since: String::new(),
+        };
+        break_lease(&world, &scope, by, nonce)
+    };
+    let (one, other) = in_time(async { futures::join!(breaks("one"), breaks("other")) });
+    assert_eq!(one.unwrap().unwrap().who, "octocat");
+    let refused = other.unwrap_err();
+    assert_eq!((refused.exit, refused.message.as_str()), (Exit::Held, "lease 2 was just taken by `lease --break` of one, since "));
 }
 
 #[test]

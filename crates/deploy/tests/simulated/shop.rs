@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     pin::pin,
     rc::Rc,
@@ -15,7 +15,7 @@ use skipper_core::{
     desired::Scope,
     event::{Event, EventKind, RunFinished, RunStarted, check},
     exit::Exit,
-    image::{Repository, Revision},
+    image::{PinnedImage, Repository, Revision},
     lease::Timing,
     orchestrator::fleet::Fleet,
     plan::Plan,
@@ -97,6 +97,19 @@ pub(crate) fn commit(n: u8) -> Revision {
 /// Gives the sources of a service new contents.
 pub(crate) fn edit(world: &SimWorld, service: &str, contents: &str) {
     world.change().registry.sources.insert(service.to_owned(), contents.to_owned());
+}
+
+/// Nothing that is new in the images of this commit will ever answer.
+pub(crate) fn break_images_of(world: &SimWorld, revision: &Revision) {
+    // The digest of an image follows from its sources and its commit, so a run on a copy of the registry tells it.
+    let copy = SimWorld::default();
+    copy.change().registry = world.look().registry.clone();
+    ship(&copy, &shop(1), revision);
+    let images = |world: &SimWorld| -> BTreeSet<PinnedImage> {
+        world.look().hosts.values().flat_map(|host| host.images.clone()).collect()
+    };
+    let broken = images(&copy).difference(&images(world)).cloned().collect();
+    world.change().broken_images = broken;
 }
 
 /// Whose things they are.
@@ -257,6 +270,7 @@ async fn running(
     let events = Events::new(vec![listener, hear, stop]);
     let number = RUNS.with(|runs| runs.replace(runs.get() + 1));
     let terms = Terms { who: "octocat".to_owned(), nonce: format!("run {number}"), timing: Timing::STANDARD, wait };
+    let began = tokio::time::Instant::now();
     let runner = Runner {
         config,
         about: RunStarted {
@@ -278,6 +292,7 @@ async fn running(
         host_timeout: HOST_TIMEOUT,
         terms: &terms,
         time: &|| "2026-01-01T00:00:00Z".to_owned(),
+        clock: &|| began.elapsed(),
         calls: &|| world.look().calls.clone(),
     };
     let exit = run(runner).await;

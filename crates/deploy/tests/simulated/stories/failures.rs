@@ -3,7 +3,7 @@
 use skipper_core::{exit::Exit, observed::LaunchFacts};
 use skipper_deploy::sim::{Fault, FaultKind, SimWorld};
 
-use crate::shop::{commit, edit, plan, ship, shop};
+use crate::shop::{break_images_of, commit, edit, plan, ship, shop};
 
 #[test]
 fn a_release_that_does_not_answer_stops_at_its_first_host_and_the_old_one_comes_back() {
@@ -22,16 +22,7 @@ fn a_release_that_does_not_answer_stops_at_its_first_host_and_the_old_one_comes_
 
 /// Ships commit 2 whose images all fail to answer.
 fn ship_broken(world: &SimWorld, hosts: u32) -> crate::shop::Told {
-    let probe = plan(world, &shop(hosts), &commit(2));
-    drop(probe);
-    // The digest of an image follows from its sources and its commit, so a run on a copy of the registry tells it.
-    let copy = SimWorld::default();
-    copy.change().registry = world.look().registry.clone();
-    ship(&copy, &shop(1), &commit(2));
-    let broken = copy.look().hosts.values().flat_map(|host| host.images.clone()).collect();
-    world.change().broken_images = broken;
-    let fine: Vec<_> = world.look().hosts.values().flat_map(|host| host.images.clone()).collect();
-    world.change().broken_images.retain(|image| !fine.contains(image));
+    break_images_of(world, &commit(2));
     ship(world, &shop(hosts), &commit(2))
 }
 
