@@ -5,6 +5,7 @@ use std::{
     io::{self, BufWriter, Write as _},
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use futures::FutureExt as _;

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     pin::pin,
+    time::Duration,
 };
 
 use futures::future::{Either, select};

@@ -42,7 +42,11 @@ impl From<Failure> for Ending {
 
 /// A run whose lease another one has taken: what serves is no longer its matter, whatever had failed of it.
 pub(super) fn taken_over(taken: Failure, failed: Failure, leftovers: Vec<String>) -> Ending {
-    let taken = if failed.exit == Exit::Held { taken } else { taken.because(format!("a step of this run had failed: {failed}")) };
+    let taken = if failed.exit == Exit::Held {
+        taken
+    } else {
+        taken.because(format!("a step of this run had failed: {failed}"))
+    };
     let summary = "another run has taken the lease; what serves is up to it".to_owned();
     Ending { exit: Exit::Held, summary, failure: Some(taken), leftovers, serves: false }
 }

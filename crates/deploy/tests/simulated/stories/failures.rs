@@ -3,7 +3,7 @@
 use skipper_core::{exit::Exit, observed::LaunchFacts};
 use skipper_deploy::sim::{Fault, FaultKind, SimWorld};
 
-use crate::shop::{break_images_of, commit, edit, plan, ship, shop};
+use crate::shop::{break_images_of, commit, edit, ship, shop};
 
 #[test]
 fn a_release_that_does_not_answer_stops_at_its_first_host_and_the_old_one_comes_back() {
