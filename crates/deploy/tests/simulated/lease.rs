@@ -219,9 +219,9 @@ fn a_run_that_has_too_little_of_its_lease_left_waits_for_the_next_beat() {
         assert_eq!(ship(&world, &config, &commit(1)).exit, Exit::Serves);
         edit(&world, "web", "a greeting that is never heard");
         break_images_of(&world, &commit(2));
-        // The record is written, two beats are not, and later ones are.
+        // The record and the first beat are written, two beats are not, and later ones are.
         world.change().faults.push(Fault {
-            after: 1,
+            after: 2,
             times: Some(2),
             ..Fault::always("store.write", FaultKind::ServerError)
         });
