@@ -120,9 +120,7 @@ fn a_stalled_holder_changes_nothing_once_its_lease_is_taken(world: &World) {
     shop.commit("it answers again");
 
     // One that is stalled is.
-    let mut first = start(&job(world, &shop, &greet(&shop, "first")), &["ship"]);
-    first.wait_for("] pull", PATIENCE).unwrap();
-    first.signal("STOP").unwrap();
+    let first = stalled(world, &shop, "first");
     shop.skipper(world, &["lease"]).ends_with(0).says("lease 3 is held by `ship` of octocat for commit");
     let (beside, sha) = checkout(world, &shop, "second");
     let taken_over = shop::run(&job(world, &beside, &sha), &["ship"], 0).ends_with(0);
@@ -133,9 +131,7 @@ fn a_stalled_holder_changes_nothing_once_its_lease_is_taken(world: &World) {
     wakes_up_and_changes_nothing(world, &shop, first, "second");
 
     // Broken, it is free at once.
-    let mut third = start(&job(world, &shop, &greet(&shop, "third")), &["ship"]);
-    third.wait_for("] pull", PATIENCE).unwrap();
-    third.signal("STOP").unwrap();
+    let third = stalled(world, &shop, "third");
     shop.skipper(world, &["lease", "--break"]).ends_with(0).says("the lease was held by `ship` of octocat");
     let sha = greet(&beside, "fourth");
     shop::run(&job(world, &beside, &sha), &["ship"], 0).ends_with(0);
@@ -147,6 +143,19 @@ fn a_stalled_holder_changes_nothing_once_its_lease_is_taken(world: &World) {
     let rows = told.as_array().unwrap();
     let statuses_told: Vec<_> = rows.iter().map(|row| row["status"].as_str().unwrap()).collect();
     assert_eq!(statuses_told, statuses, "{}", releases.outcome.log);
+}
+
+/// A run that is stopped while a script of its first step is at work: nothing of it is on its way but that script.
+fn stalled(world: &World, shop: &Shop, greeting: &str) -> Running {
+    let sha = greet(shop, greeting);
+    world.lab.cloud().clear_calls().unwrap();
+    let mut running = start(&job(world, shop, &sha), &["ship"]);
+    running.wait_for("] pull", PATIENCE).unwrap();
+    while !world.lab.cloud().changes().unwrap().iter().any(|change| change.about == "skipper pull") {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    running.signal("STOP").unwrap();
+    running
 }
 
 /// A stopped run is let go on, and leaves what runs as it is.

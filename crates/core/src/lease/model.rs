@@ -158,9 +158,6 @@ impl Model for Runs {
                 let held = |run: &Run| matches!(&run.phase, Phase::Holding(_));
                 world.in_force().count() == 1 && world.runs.iter().filter(|run| held(run)).count() > 1
             }),
-            Property::sometimes("a beat makes a lease longer", |model: &Self, world: &World| {
-                world.in_force().any(|tenure| tenure.valid_until == NOW + model.timing.valid && tenure.entry.beat > 0)
-            }),
             Property::sometimes("every run comes to its end", |_, world: &World| {
                 let is_free = world.highest.as_ref().is_some_and(|(_, entry)| entry.state == State::Released);
                 is_free && world.runs.iter().all(|run| run.phase == Phase::Gone)

@@ -104,3 +104,61 @@ impl Tenure {
         self.lost.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// Created at 100 s: valid until 145 s, and so open for changes until 125 s.
+    fn tenure() -> Tenure {
+        let holder = Holder {
+            who: "octocat".to_owned(),
+            command: "ship".to_owned(),
+            revision: None,
+            run_url: None,
+            since: String::new(),
+        };
+        let entry = Entry { holder, nonce: "mine".to_owned(), beat: 0, state: State::Held };
+        Tenure::new(7, entry, Timing::STANDARD, at(100))
+    }
+
+    #[test]
+    fn a_change_has_to_end_within_the_lease() {
+        let mut tenure = tenure();
+        assert_eq!(tenure.permits(at(125)), Permit::Granted);
+        assert_eq!(tenure.permits(at(126)), Permit::Later(at(19)));
+        assert_eq!(tenure.permits(at(146)), Permit::Lost(Lost::Lapsed));
+    }
+
+    #[test]
+    fn a_beat_makes_the_lease_longer_from_when_it_was_sent() {
+        let mut tenure = tenure();
+        tenure.acknowledged(at(115), at(119));
+        assert_eq!(tenure.permits(at(140)), Permit::Granted);
+        assert_eq!(tenure.permits(at(141)), Permit::Later(at(19)));
+        // An answer that took long, to a beat that was sent before that one.
+        tenure.acknowledged(at(110), at(142));
+        assert_eq!(tenure.permits(at(141)), Permit::Later(at(19)));
+    }
+
+    #[test]
+    fn a_beat_that_is_acknowledged_too_late_revives_nothing() {
+        let mut tenure = tenure();
+        tenure.acknowledged(at(140), at(146));
+        assert_eq!(tenure.permits(at(146)), Permit::Lost(Lost::Lapsed));
+        assert!(!tenure.is_in_force(at(120)));
+    }
+
+    #[test]
+    fn a_later_lease_ends_it_and_tells_whose_it_is() {
+        let mut tenure = tenure();
+        let later = Entry { nonce: "other".to_owned(), ..tenure.release(true) };
+        assert_eq!(tenure.permits(at(146)), Permit::Lost(Lost::Lapsed));
+        tenure.look(&[(8, later)].into_iter().collect());
+        assert!(matches!(tenure.permits(at(147)), Permit::Lost(Lost::Taken { number: 8, .. })));
+    }
+}
