@@ -175,7 +175,7 @@ async fn each_invocation_is_judged_by_itself_in_either_spelling() {
 
 #[tokio::test(start_paused = true)]
 async fn what_does_not_end_in_time_is_lost_by_name_and_cancelled() {
-    // Looks go on from 0.5 s to every 2 s: 37 in a minute.
+    // Looks go on from 0.5 s to every 2 s: 42 in a minute.
     let looks = std::iter::repeat_n(
         listed(&[invocation("i-1", "Success", 0, "ok"), invocation("i-2", "InProgress", -1, "")]),
         45,
@@ -189,7 +189,7 @@ async fn what_does_not_end_in_time_is_lost_by_name_and_cancelled() {
     assert_eq!(begun.elapsed().as_secs(), 60);
     let actions = wire.actions();
     assert_eq!(actions.last().map(String::as_str), Some("CancelCommand"));
-    assert!(actions.len() <= 40, "{}", actions.len());
+    assert!(actions.len() <= 45, "{}", actions.len());
 }
 
 #[tokio::test(start_paused = true)]
