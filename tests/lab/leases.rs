@@ -1,13 +1,10 @@
 //! The lease, held by real processes: ten at once, one that is stalled, and what `lease` and `releases` say of them.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use skipper_core::event::EventKind;
-use skipper_lab::{Job, Running};
+use skipper_lab::Running;
 
 use crate::{
     Trials, World,
@@ -28,15 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const RUNS: usize = 10;
 /// What the clocks of two runs may differ by: they begin to count when their processes have come up.
 const APART: Duration = Duration::from_secs(1);
-
-/// A job whose lease is taken over after twelve seconds in place of a minute.
-fn job(world: &World, shop: &Shop, sha: &str) -> Job {
-    shop.job(world, sha).variable("SKIPPER_LEASE_BEAT", "3s")
-}
-
-fn start(job: &Job, arguments: &[&str]) -> Running {
-    job.start(Path::new(env!("CARGO_BIN_EXE_skipper")), arguments).unwrap()
-}
 
 /// Commits a greeting that no release had before.
 fn greet(shop: &Shop, greeting: &str) -> String {
@@ -62,7 +50,7 @@ fn ten_runs_at_once_end_one_after_another(world: &World) {
     let began = Instant::now();
     let runs: Vec<(Duration, Running)> = checkouts
         .iter()
-        .map(|(shop, sha)| (began.elapsed(), start(&shop.job(world, sha), &["ship", "--wait=10m"])))
+        .map(|(shop, sha)| (began.elapsed(), shop::start(&shop.job(world, sha), &["ship", "--wait=10m"])))
         .collect();
     let told: Vec<(Duration, Told)> =
         runs.into_iter().map(|(started, running)| (started, shop::finish(running, 0).ends_with(0))).collect();
@@ -107,11 +95,11 @@ fn a_stalled_holder_changes_nothing_once_its_lease_is_taken(world: &World) {
     let dockerfile = shop.folder.join("web/Dockerfile");
     let text = std::fs::read_to_string(&dockerfile).unwrap();
     std::fs::write(&dockerfile, format!("{text}CMD [\"/bin/busybox\", \"sleep\", \"3600\"]\n")).unwrap();
-    let mut silent = start(&job(world, &shop, &shop.commit("silent")), &["ship"]);
+    let mut silent = shop::start(&shop.brisk_job(world, &shop.commit("silent")), &["ship"]);
     silent.wait_for("] replace", PATIENCE).unwrap();
     let (beside, sha) = checkout(world, &shop, "refused");
     let refused = world.refusal(&shop, Section::Lease, "another run holds the lease", || {
-        shop::run(&job(world, &beside, &sha), &["ship"], 0)
+        shop::run(&beside.brisk_job(world, &sha), &["ship"], 0)
     });
     let refused = refused.ends_with(9);
     refused.says("octocat").says("actions/runs/").says("--wait");
@@ -123,7 +111,7 @@ fn a_stalled_holder_changes_nothing_once_its_lease_is_taken(world: &World) {
     let first = stalled(world, &shop, "first");
     shop.skipper(world, &["lease"]).ends_with(0).says("lease 3 is held by `ship` of octocat for commit");
     let (beside, sha) = checkout(world, &shop, "second");
-    let taken_over = shop::run(&job(world, &beside, &sha), &["ship"], 0).ends_with(0);
+    let taken_over = shop::run(&beside.brisk_job(world, &sha), &["ship"], 0).ends_with(0);
     let taken_over = taken_over.says("lease 3").says("octocat");
     assert!(taken_over.events.iter().any(|event| {
         matches!(&event.kind, EventKind::LeaseAcquired { number: 4, over: Some(former) } if former.who == "octocat")
@@ -134,7 +122,7 @@ fn a_stalled_holder_changes_nothing_once_its_lease_is_taken(world: &World) {
     let third = stalled(world, &shop, "third");
     shop.skipper(world, &["lease", "--break"]).ends_with(0).says("the lease was held by `ship` of octocat");
     let sha = greet(&beside, "fourth");
-    shop::run(&job(world, &beside, &sha), &["ship"], 0).ends_with(0);
+    shop::run(&beside.brisk_job(world, &sha), &["ship"], 0).ends_with(0);
     wakes_up_and_changes_nothing(world, &shop, third, "fourth");
 
     let releases = shop.skipper(world, &["releases"]).ends_with(0);
@@ -149,7 +137,7 @@ fn a_stalled_holder_changes_nothing_once_its_lease_is_taken(world: &World) {
 fn stalled(world: &World, shop: &Shop, greeting: &str) -> Running {
     let sha = greet(shop, greeting);
     world.lab.cloud().clear_calls().unwrap();
-    let mut running = start(&job(world, shop, &sha), &["ship"]);
+    let mut running = shop::start(&shop.brisk_job(world, &sha), &["ship"]);
     running.wait_for("] pull", PATIENCE).unwrap();
     while !world.lab.cloud().changes().unwrap().iter().any(|change| change.about == "skipper pull") {
         std::thread::sleep(Duration::from_millis(20));

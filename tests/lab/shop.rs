@@ -10,7 +10,7 @@ use std::{
 
 use skipper_core::event::Event;
 use skipper_lab::{
-    Job, Outcome,
+    Job, Outcome, Running,
     github::{Comment, Seed},
 };
 
@@ -110,6 +110,11 @@ impl Shop {
             .run_id(RUNS.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// The same, with a lease that is taken over after twelve seconds in place of a minute.
+    pub(crate) fn brisk_job(&self, world: &World, sha: &str) -> Job {
+        self.job(world, sha).variable("SKIPPER_LEASE_BEAT", "3s")
+    }
+
     /// Commits, merges and ships.
     pub(crate) fn ship(&self, world: &World, subject: &str) -> Told {
         let (sha, pull_request) = self.merge(world, subject);
@@ -182,11 +187,15 @@ impl Told {
 
 /// Runs the binary as the runner would, and holds what it tells to the contract.
 pub(crate) fn run(job: &Job, arguments: &[&str], pull_request: u64) -> Told {
-    let running = job.start(Path::new(env!("CARGO_BIN_EXE_skipper")), arguments).unwrap();
-    finish(running, pull_request)
+    finish(start(job, arguments), pull_request)
 }
 
-pub(crate) fn finish(running: skipper_lab::Running, pull_request: u64) -> Told {
+/// Starts the binary as the runner would.
+pub(crate) fn start(job: &Job, arguments: &[&str]) -> Running {
+    job.start(Path::new(env!("CARGO_BIN_EXE_skipper")), arguments).unwrap()
+}
+
+pub(crate) fn finish(running: Running, pull_request: u64) -> Told {
     let outcome = running.wait(PATIENCE).unwrap();
     let text = fs::read_to_string(outcome.temporary().join("events.jsonl")).unwrap_or_default();
     let events: Vec<Event> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

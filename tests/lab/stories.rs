@@ -233,7 +233,7 @@ fn a_run_that_is_cancelled_stops_between_two_steps(world: &World) {
     shop.replace("web/site/index.html", "first commit", "cancelled commit");
     let (sha, _) = shop.merge(world, "a commit whose run is cancelled");
     let job = shop.job(world, &sha);
-    let mut running = job.start(std::path::Path::new(env!("CARGO_BIN_EXE_skipper")), &["ship"]).unwrap();
+    let mut running = shop::start(&job, &["ship"]);
     running.wait_for("] replace `web_1`", Duration::from_secs(60)).unwrap();
     running.signal("INT").unwrap();
     let told = shop::finish(running, 0).ends_with(8).says("running again goes on from here");

@@ -5,11 +5,8 @@
 
 use std::{
     hash::{BuildHasher as _, RandomState},
-    path::Path,
     time::{Duration, Instant},
 };
-
-use skipper_lab::{Job, Running};
 
 use crate::{
     Trials, World,
@@ -52,10 +49,10 @@ fn sweep_death_and_cancel(world: &World) {
             }
             let (sha, pull_request) = shop.merge(world, "a commit whose run is struck");
             let hits = steps.iter().filter(|step| strike(world, &shop, &sha, signal, step)).count();
-            let told = shop::run(&job(world, &shop, &sha), &["ship"], pull_request).ends_with(0);
+            let told = shop::run(&shop.brisk_job(world, &sha), &["ship"], pull_request).ends_with(0);
             assert_eq!(shop.comments(world, &told).len(), 1, "comments on {pull_request}");
             leaves_nothing_twice(world, &shop, if chain == 2 { 1 } else { 2 });
-            shop::run(&job(world, &shop, &sha), &["ship"], pull_request).ends_with(0).says("nothing to do");
+            shop::run(&shop.brisk_job(world, &sha), &["ship"], pull_request).ends_with(0).says("nothing to do");
             struck += hits;
             converged += hits;
         }
@@ -64,15 +61,9 @@ fn sweep_death_and_cancel(world: &World) {
     assert!(struck > 0, "no step was struck");
 }
 
-/// A job whose lease, should it be killed, frees itself in twelve seconds in place of a minute.
-fn job(world: &World, shop: &Shop, sha: &str) -> Job {
-    shop.job(world, sha).variable("SKIPPER_LEASE_BEAT", "3s")
-}
-
 /// Runs until a step of this kind begins and sends the signal then; whether there was such a step.
 fn strike(world: &World, shop: &Shop, sha: &str, signal: &str, step: &str) -> bool {
-    let mut running: Running =
-        job(world, shop, sha).start(Path::new(env!("CARGO_BIN_EXE_skipper")), &["ship"]).unwrap();
+    let mut running = shop::start(&shop.brisk_job(world, sha), &["ship"]);
     if running.wait_for(step, PATIENCE).is_err() || running.signal(signal).is_err() {
         // What an earlier run had under way has made the step needless.
         return false;

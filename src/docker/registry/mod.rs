@@ -82,10 +82,7 @@ impl Registry {
         match reply.status {
             status if status.is_success() => Ok(()),
             // It has the manifest and not all that the manifest names.
-            status
-                if detail(&reply.bytes).contains("_BLOB_UNKNOWN")
-                    || detail(&reply.bytes).starts_with("BLOB_UNKNOWN") =>
-            {
+            status if lacks_a_blob(&detail(&reply.bytes)) => {
                 let error = unexpected(status, &reply, operation);
                 Err(PortError { kind: PortErrorKind::Missing, ..error })
             }
@@ -177,6 +174,10 @@ fn lost(digest: &Digest, operation: &str) -> PortError {
         failed(PortErrorKind::Missing, format!("the registry has lost `{digest}`, which the image is made of"));
     error.failure = error.failure.during(operation);
     error.hint("push the image again")
+}
+
+fn lacks_a_blob(detail: &str) -> bool {
+    detail.contains("_BLOB_UNKNOWN") || detail.starts_with("BLOB_UNKNOWN")
 }
 
 fn unexpected(status: StatusCode, reply: &Reply, operation: String) -> PortError {

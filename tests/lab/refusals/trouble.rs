@@ -1,12 +1,10 @@
 //! AWS in trouble for longer than a run waits.
 
-use std::path::Path;
-
 use super::{Trials, changed_nothing, fresh, refused, with};
 use crate::{
     World,
     errors::Section,
-    shop::{Shop, finish},
+    shop::{Shop, finish, start},
 };
 
 pub(super) const TRIALS: Trials =
@@ -21,7 +19,7 @@ fn trouble_of_aws_that_does_not_pass(world: &World) {
     let job = lost.job(world, &sha).variable("AWS_ENDPOINT_URL", "http://sts.us-nowhere-1.invalid");
     let nowhere = || {
         // All of them wait between their tries: side by side they wait together.
-        let running = job.start(Path::new(env!("CARGO_BIN_EXE_skipper")), &["ship"]).unwrap();
+        let running = start(&job, &["ship"]);
         throttled_and_broken(world, &shop);
         finish(running, 0)
     };

@@ -5,7 +5,10 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
 
-use crate::name::{self, is_unprintable};
+use crate::{
+    name::{self, is_unprintable},
+    render::text::without_commands,
+};
 
 /// A place in the file: part of one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -127,11 +130,6 @@ impl Diagnostic {
         let (file, title) = (escape_property(&self.file), escape_property(&self.message));
         format!("::{command} file={file},line={line},col={column},title={title}::{}", escape_data(&body))
     }
-}
-
-/// A workflow's runner obeys `##[command]` anywhere in a line. What parts it has no width: underlines stay where they are.
-fn without_commands(text: &str) -> String {
-    text.replace("##[", "##\u{200b}[")
 }
 
 /// As the runner decodes a command's message.

@@ -211,21 +211,22 @@ impl World {
     fn take_effect(&mut self, request: &Request) -> Reply {
         match request {
             Request::List => return Reply::Listed(self.highest.clone()),
-            Request::Create(number, _) | Request::Write(number, _) if !self.is_changed_by(*number, request) => {}
             Request::Create(number, entry) | Request::Write(number, entry) => {
-                self.highest = Some((*number, entry.clone()));
+                if self.is_changed_by(request) {
+                    self.highest = Some((*number, entry.clone()));
+                }
             }
         }
         Reply::Done
     }
 
     /// Entries are created where nothing is, and nobody looks at those below the highest.
-    fn is_changed_by(&self, number: u64, request: &Request) -> bool {
+    fn is_changed_by(&self, request: &Request) -> bool {
         let highest = self.highest.as_ref().map_or(0, |(number, _)| *number);
         match request {
             Request::List => false,
-            Request::Create(..) => number > highest,
-            Request::Write(..) => number == highest,
+            Request::Create(number, _) => *number > highest,
+            Request::Write(number, _) => *number == highest,
         }
     }
 

@@ -12,8 +12,13 @@ pub fn line(text: &str) -> String {
         .map(|char| if char == '\t' { ' ' } else { char })
         .filter(|char| !is_unprintable(*char))
         .collect();
-    let plain = plain.replace("##[", "##\u{200b}[");
+    let plain = without_commands(&plain);
     if plain.trim_start().starts_with("::") { plain.replacen("::", ":\u{200b}:", 1) } else { plain }
+}
+
+/// A workflow's runner obeys `##[command]` anywhere in a line. What parts it has no width: what stands below a character stays there.
+pub(crate) fn without_commands(text: &str) -> String {
+    text.replace("##[", "##\u{200b}[")
 }
 
 /// A text in a cell of a Markdown table or in a sentence: one line, as code, with nothing that ends the code or the cell.

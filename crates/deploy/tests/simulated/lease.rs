@@ -7,6 +7,7 @@ use skipper_core::{
     config::Config,
     event::{Event, EventKind},
     exit::Exit,
+    image::Revision,
     lease::{Holder, State},
 };
 use skipper_deploy::{
@@ -37,6 +38,24 @@ impl Sign {
 
     async fn given(&self) {
         self.0.notified().await;
+    }
+}
+
+/// Ships a commit and is killed at its first step: whoever is dropped never runs again.
+async fn die_at_the_first_step(world: &SimWorld, config: &Config, revision: Revision) {
+    let sign = Sign::default();
+    let dies = pin!(ship_beside(world, config, revision, None, sign.at(launches)));
+    assert!(matches!(select(dies, pin!(sign.given())).await, Either::Right(_)));
+}
+
+/// Somebody who breaks the lease.
+fn breaker(who: &str) -> Holder {
+    Holder {
+        who: who.to_owned(),
+        command: "lease --break".to_owned(),
+        revision: None,
+        run_url: None,
+        since: String::new(),
     }
 }
 
@@ -145,13 +164,7 @@ fn a_wait_has_an_end() {
 fn the_lease_of_a_run_that_was_killed_frees_itself() {
     let world = SimWorld::default();
     let config = shop(2);
-    in_time(async {
-        let sign = Sign::default();
-        let dies = pin!(ship_beside(&world, &config, commit(1), None, sign.at(launches)));
-        // Whoever is dropped never runs again.
-        let given = pin!(sign.given());
-        assert!(matches!(select(dies, given).await, Either::Right(_)));
-    });
+    in_time(die_at_the_first_step(&world, &config, commit(1)));
     let told = ship(&world, &config, &commit(1));
     assert_eq!(told.exit, Exit::Serves);
     let (number, over) = acquired(&told).unwrap();
@@ -238,9 +251,7 @@ fn what_blocks_a_run_while_another_one_has_the_lease_is_looked_at_again_under_it
     assert_eq!(ship(&world, &config, &commit(1)).exit, Exit::Serves);
     edit(&world, "web", "a new greeting");
     let second = in_time(async {
-        let sign = Sign::default();
-        let dies = pin!(ship_beside(&world, &config, commit(2), None, sign.at(launches)));
-        assert!(matches!(select(dies, pin!(sign.given())).await, Either::Right(_)));
+        die_at_the_first_step(&world, &config, commit(2)).await;
         let silent = |silent| world.change().hosts.values_mut().for_each(|host| host.silent = silent);
         let recovers = async {
             silent(true);
@@ -258,20 +269,10 @@ fn what_blocks_a_run_while_another_one_has_the_lease_is_looked_at_again_under_it
 fn of_two_who_break_the_lease_one_has_broken_it() {
     let world = SimWorld::default();
     let config = shop(1);
-    in_time(async {
-        let sign = Sign::default();
-        let dies = pin!(ship_beside(&world, &config, commit(1), None, sign.at(launches)));
-        assert!(matches!(select(dies, pin!(sign.given())).await, Either::Right(_)));
-    });
+    in_time(die_at_the_first_step(&world, &config, commit(1)));
     let scope = scope(&config);
     let breaks = |nonce: &'static str| {
-        let by = Holder {
-            who: nonce.to_owned(),
-            command: "lease --break".to_owned(),
-            revision: None,
-            run_url: None,
-            since: String::new(),
-        };
+        let by = breaker(nonce);
         break_lease(&world, &scope, by, nonce)
     };
     let (one, other) = in_time(async { futures::join!(breaks("one"), breaks("other")) });
@@ -347,13 +348,7 @@ fn a_lease_can_be_broken_and_its_holder_stops() {
         let first = ship_beside(&world, &config, commit(2), None, sign.at(launches));
         let broken = async {
             sign.given().await;
-            let by = Holder {
-                who: "somebody".to_owned(),
-                command: "lease --break".to_owned(),
-                revision: None,
-                run_url: None,
-                since: String::new(),
-            };
+            let by = breaker("somebody");
             break_lease(&world, &scope(&config), by, "another nonce").await.unwrap()
         };
         futures::join!(first, broken)

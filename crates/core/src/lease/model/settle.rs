@@ -70,10 +70,7 @@ impl World {
 
     /// What can have no effect any more may as well have had it.
     fn settle_requests(&mut self, index: usize) {
-        let is_vain = |request: &Request| match request {
-            Request::List => false,
-            Request::Create(number, _) | Request::Write(number, _) => !self.is_changed_by(*number, request),
-        };
+        let is_vain = |request: &Request| *request != Request::List && !self.is_changed_by(request);
         let Run { pending, orphan, .. } = &self.runs[index];
         let is_orphan_vain = orphan.as_ref().is_some_and(is_vain);
         let is_pending_vain = pending.as_ref().is_some_and(|pending| is_vain(&pending.request));
