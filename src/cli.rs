@@ -51,6 +51,9 @@ pub(crate) struct Common {
     /// The environment to act on [default: production]
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) environment: Option<String>,
+    /// The AWS region, in place of the one in skipper.yml
+    #[arg(long, global = true, value_name = "REGION")]
+    pub(crate) region: Option<String>,
     /// What is written to standard output
     #[arg(long, global = true, value_enum, default_value_t)]
     pub(crate) output: Output,
@@ -71,6 +74,15 @@ pub(crate) struct About {
     /// The commit, in full [default: that of the workflow, else git's HEAD]
     #[arg(long, value_name = "SHA")]
     pub(crate) revision: Option<String>,
+    /// Only these services, separated by commas; the others stay as they are
+    #[arg(long, value_name = "SERVICES")]
+    pub(crate) services: Option<String>,
+    /// Terminate the hosts of groups that skipper.yml does not name any more
+    #[arg(long)]
+    pub(crate) allow_terminate: bool,
+    /// The pull request to comment on
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) pull_request: Option<String>,
 }
 
 /// Flags of `ship`.
@@ -81,6 +93,9 @@ pub(crate) struct Ship {
     /// Build even what the registry has for this commit or these inputs
     #[arg(long)]
     pub(crate) rebuild: bool,
+    /// Carry out only what this plan shows: `pr` for the one on the merged pull request, or a plan's hash
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) expect_plan: Option<String>,
     /// Wait while another run holds the lease [default with no value: 1h]
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
     pub(crate) wait: Option<String>,

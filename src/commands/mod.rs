@@ -9,12 +9,17 @@ mod run;
 
 use std::{io::Write as _, path::Path, process::ExitCode};
 
-use skipper_core::{exit::Exit, failure::Failure, render::log::failure_lines};
+use skipper_core::{
+    config::Config,
+    exit::Exit,
+    failure::Failure,
+    render::{log::failure_lines, text},
+};
 
 use self::output::Printer;
 use crate::{
-    cli::{Cli, Command},
-    settings::{self, Flags, Settings},
+    cli::{About, Cli, Command, Common, Ship},
+    settings::{self, Flags, Settings, Verdict},
 };
 
 /// Runs the command that was asked for.
@@ -53,6 +58,9 @@ fn dispatch(cli: Cli, printer: Printer) -> Exit {
         }
     };
     start_diagnosis(settings.debug);
+    if let Some(number) = settings.trigger.as_ref().and_then(|trigger| trigger.without_secrets()) {
+        return end_on_fork(number, &settings, printer);
+    }
     let early = |failure: &Failure| end_early(failure, settings.output_file(), printer);
     let file = match check::read(&settings.config) {
         Ok(file) => file,
@@ -60,7 +68,10 @@ fn dispatch(cli: Cli, printer: Printer) -> Exit {
     };
     let only_check = settings.command == settings::Command::Check;
     let config = match check::check(&file, &printer, only_check) {
-        Ok(config) if !only_check => config,
+        Ok(config) if !only_check => match in_place_of_the_file(config, &settings) {
+            Ok(config) => config,
+            Err(failure) => return early(&failure),
+        },
         checked => {
             let exit = checked.err().unwrap_or(Exit::Serves);
             output::early_outputs(settings.output_file(), exit, printer);
@@ -78,6 +89,35 @@ fn dispatch(cli: Cli, printer: Printer) -> Exit {
     }
 }
 
+/// What flags and inputs say in place of the file.
+fn in_place_of_the_file(config: Config, settings: &Settings) -> Result<Config, Failure> {
+    if let Some(unknown) = settings.services.iter().find(|service| !config.services.contains_key(*service)) {
+        let known: Vec<String> = config.services.keys().map(|service| format!("`{service}`")).collect();
+        let failure = Failure::new(Exit::BadInput, format!("skipper.yml has no service `{unknown}` to deploy"));
+        return Err(failure.hint(format!("correct `--services` (input `services`): there is {}", known.join(", "))));
+    }
+    let region = settings.region.clone().unwrap_or_else(|| config.region.clone());
+    Ok(Config { region, ..config })
+}
+
+/// A run on a pull request whose workflow gets no secrets can do nothing, and whoever opened it cannot change that.
+fn end_on_fork(number: u64, settings: &Settings, printer: Printer) -> Exit {
+    let why = format!("pull request {number} gets no secrets and no AWS role: it is from a fork, or Dependabot's");
+    if settings.fork == Verdict::Fail {
+        let failure = Failure::new(Exit::Refused, why).hint("leave out `fork: fail` where such a run is no failure");
+        return end_early(&failure, settings.output_file(), printer);
+    }
+    printer.log(&[annotation("notice", printer, &format!("nothing is done: {why}"))]);
+    output::skipped_outputs(settings.output_file(), printer);
+    Exit::Serves
+}
+
+/// A line that a workflow shows with the job, and a terminal as it is.
+fn annotation(word: &str, printer: Printer, text: &str) -> String {
+    let text = text::line(text);
+    if printer.is_workflow() { format!("::{word}::{text}") } else { format!("{word}: {text}") }
+}
+
 /// Tells why a run ended before it began.
 fn end_early(failure: &Failure, outputs: Option<&Path>, printer: Printer) -> Exit {
     printer.log(&failure_lines("error", failure, printer.is_workflow()));
@@ -87,33 +127,26 @@ fn end_early(failure: &Failure, outputs: Option<&Path>, printer: Printer) -> Exi
 
 /// What the command line says, in the terms of the settings.
 fn flags(cli: Cli) -> Flags {
-    let (mut wait, mut break_lease) = (None, false);
-    let (command, revision, rebuild) = match cli.command {
-        None => (None, None, false),
-        Some(Command::Ship(ship)) => {
-            wait = ship.wait;
-            (Some(settings::Command::Ship), ship.about.revision, ship.rebuild)
+    let Common { config, environment, region, host_timeout, events, .. } = cli.common;
+    let flags = Flags { config, environment, region, host_timeout, events, ..Flags::default() };
+    match cli.command {
+        None => flags,
+        Some(Command::Ship(Ship { about, rebuild, expect_plan, wait })) => {
+            Flags { command: Some(settings::Command::Ship), rebuild, expect_plan, wait, ..with_about(flags, about) }
         }
+        Some(Command::Plan(about)) => Flags { command: Some(settings::Command::Plan), ..with_about(flags, about) },
         Some(Command::Lease(lease)) => {
-            break_lease = lease.break_it;
-            (Some(settings::Command::Lease), None, false)
+            Flags { command: Some(settings::Command::Lease), break_lease: lease.break_it, ..flags }
         }
-        Some(Command::Releases) => (Some(settings::Command::Releases), None, false),
-        Some(Command::Plan(about)) => (Some(settings::Command::Plan), about.revision, false),
-        Some(Command::Ps) => (Some(settings::Command::Ps), None, false),
-        Some(Command::Check | Command::Replay { .. }) => (Some(settings::Command::Check), None, false),
-    };
-    Flags {
-        command,
-        config: cli.common.config,
-        environment: cli.common.environment,
-        revision,
-        events: cli.common.events,
-        rebuild,
-        wait,
-        break_lease,
-        host_timeout: cli.common.host_timeout,
+        Some(Command::Releases) => Flags { command: Some(settings::Command::Releases), ..flags },
+        Some(Command::Ps) => Flags { command: Some(settings::Command::Ps), ..flags },
+        Some(Command::Check | Command::Replay { .. }) => Flags { command: Some(settings::Command::Check), ..flags },
     }
+}
+
+fn with_about(flags: Flags, about: About) -> Flags {
+    let About { revision, services, allow_terminate, pull_request } = about;
+    Flags { revision, services, allow_terminate, pull_request, ..flags }
 }
 
 /// Diagnosis is for developers and goes to standard error; what users read comes from events.

@@ -17,6 +17,8 @@ use crate::{
     settings::Settings,
 };
 
+/// The status of a run that did nothing on purpose.
+const SKIPPED: &str = "skipped";
 /// What stands below everything that could not be told.
 const NOT_TOUCHED: &str = "the run itself is not touched by this";
 
@@ -104,6 +106,14 @@ pub(crate) fn runner_files(settings: &Settings, progress: &Progress, printer: Pr
 pub(crate) fn early_outputs(file: Option<&Path>, exit: Exit, printer: Printer) {
     if let Some(file) = file {
         set_outputs(file, &ending(exit), printer);
+    }
+}
+
+/// The outputs of a run that had nothing to do with this event.
+pub(crate) fn skipped_outputs(file: Option<&Path>, printer: Printer) {
+    if let Some(file) = file {
+        let code = Exit::Serves.code().to_string();
+        set_outputs(file, &[(Output::Status, SKIPPED.to_owned()), (Output::ExitCode, code)], printer);
     }
 }
 

@@ -32,7 +32,7 @@ use skipper_deploy::{
     lease::Terms,
     ports::{CodeHost, PortError},
     report::Reporter,
-    runner::{Runner, World},
+    runner::{Bounds, Runner, World},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -81,6 +81,7 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
         config,
         about: about(config, settings),
         options: ImageOptions { root: root(&settings.config), rebuild: settings.rebuild },
+        bounds: Bounds { services: settings.services.clone(), allow_terminate: settings.allow_terminate },
         world: World { compute: &compute, remote: &remote, images: &docker, store: &store, orchestrator: &Fleet },
         events: &events,
         reporter: &reporter,

@@ -15,7 +15,7 @@ const LONGEST_SUMMARY: u64 = 1024 * 1024;
 /// What stands where a summary was cut.
 const CUT: &str = "\n\n_(cut here: a step's summary may hold 1 MiB)_\n";
 
-/// An output of the step. `action.yml` is checked against this list.
+/// An output of the step. `action.yml` is written from this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// How the run ended, in one word.
@@ -26,8 +26,16 @@ pub enum Output {
     Release,
     /// The images of the release by service, as JSON.
     Images,
+    /// Where the release can be reached.
+    Url,
+    /// The plan, as JSON.
+    Plan,
+    /// The hash of the plan.
+    PlanHash,
     /// What runs where, as JSON.
     Ps,
+    /// The number of the GitHub deployment.
+    DeploymentId,
     /// The address of the comment.
     CommentUrl,
     /// The file that holds the run's events.
@@ -35,9 +43,20 @@ pub enum Output {
 }
 
 impl Output {
-    /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Status, Self::ExitCode, Self::Release, Self::Images, Self::Ps, Self::CommentUrl, Self::Events];
+    /// All of them, in the order of `action.yml`.
+    pub const ALL: [Self; 11] = [
+        Self::Status,
+        Self::ExitCode,
+        Self::Release,
+        Self::Images,
+        Self::Url,
+        Self::Plan,
+        Self::PlanHash,
+        Self::Ps,
+        Self::DeploymentId,
+        Self::CommentUrl,
+        Self::Events,
+    ];
 
     /// Its name in the workflow's `steps.<id>.outputs`.
     pub const fn as_str(self) -> &'static str {
@@ -46,9 +65,32 @@ impl Output {
             Self::ExitCode => "exit-code",
             Self::Release => "release",
             Self::Images => "images",
+            Self::Url => "url",
+            Self::Plan => "plan",
+            Self::PlanHash => "plan-hash",
             Self::Ps => "ps",
+            Self::DeploymentId => "deployment-id",
             Self::CommentUrl => "comment-url",
             Self::Events => "events",
+        }
+    }
+
+    /// What it holds, as `action.yml` tells it.
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Status => "How the run ended, in one word; `succeeded` when the release serves on every host",
+            Self::ExitCode => "The exit code; its meanings are in the README",
+            Self::Release => "The commit that was shipped",
+            Self::Images => "The images of the release by service, as a JSON object of `registry/name@sha256:…`",
+            Self::Url => "Where the release can be reached: the first public port of the first host that serves",
+            Self::Plan => "The plan that was made, as a JSON object of steps, what is kept and what is blocked",
+            Self::PlanHash => {
+                "The hash of what the plan changes; the same before and after a merge while nothing else moves"
+            }
+            Self::Ps => "What runs where, as a JSON array with one object a replica",
+            Self::DeploymentId => "The number of the GitHub deployment; empty when there is none",
+            Self::CommentUrl => "The address of the comment on the pull request; empty when there is none",
+            Self::Events => "The file that holds the run's events, as the container sees it",
         }
     }
 }

@@ -34,6 +34,30 @@ pub enum SettingsError {
         /// What it holds.
         text: String,
     },
+    /// An input should be one of a few words.
+    #[error("the input `{input}` is `{text}`, not {}", words(choices))]
+    Choice {
+        /// Which.
+        input: &'static str,
+        /// What it holds.
+        text: String,
+        /// What it may hold.
+        choices: Vec<&'static str>,
+    },
+    /// A service to deploy has a name that is none.
+    #[error("`{name}` is not a service's name")]
+    Service {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        source: NameError,
+    },
+    /// The plan to carry out is neither the pull request's nor a hash.
+    #[error("`{0}` is not a plan to expect")]
+    ExpectedPlan(String),
+    /// The number of the pull request is none.
+    #[error("`{0}` is not the number of a pull request")]
+    PullRequest(String),
     /// The time to wait for the lease is none, or too long.
     #[error("`{0}` is not a time to wait")]
     Wait(String),
@@ -133,6 +157,10 @@ impl SettingsError {
             Self::Missing(name) => format!("GitHub's runner sets `{name}`: pass it on, or unset `GITHUB_ACTIONS` where this is not a workflow"),
             Self::NotANumber { name, .. } | Self::Url { name, .. } => format!("leave `{name}` as GitHub's runner sets it"),
             Self::NotABoolean { input, .. } => format!("write `{input}: true` or `{input}: false` below `with:`"),
+            Self::Choice { input, choices, .. } => format!("write `{input}:` with {} below `with:`", words(choices)),
+            Self::Service { .. } => "correct `services`: names of services of skipper.yml, separated by blanks or commas".to_owned(),
+            Self::ExpectedPlan(_) => "write `expect-plan: pr`, or the output `plan-hash` of a step with `command: plan`".to_owned(),
+            Self::PullRequest(_) => "write `pull-request` as a number, such as `7`, or leave it out".to_owned(),
             Self::Wait(_) => "write `wait` (or `--wait=`) as `90s`, `30m` or `1h`, at most `24h`".to_owned(),
             Self::LeaseBeat(_) => "unset it: it is for tests, and all runs of an environment must agree on it".to_owned(),
             Self::HostTimeout(_) => "write `host-timeout` (or `--host-timeout`) as `90s` or `10m`, from `1s` to `1h`".to_owned(),
@@ -157,5 +185,14 @@ impl SettingsError {
             Some(source) => failure.because_of(source),
             None => failure,
         }
+    }
+}
+
+/// `a`, `b` or `c`, each in backticks.
+fn words(choices: &[&str]) -> String {
+    let quoted: Vec<String> = choices.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => quoted.concat(),
     }
 }

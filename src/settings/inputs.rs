@@ -1,8 +1,8 @@
-//! The action's inputs, which are also the defaults of the command line. `action.yml` is checked against this list.
+//! The action's inputs, which are also the defaults of the command line. `action.yml` is written from this list.
 
 use std::{path::PathBuf, str::FromStr};
 
-use skipper_core::secret::Secret;
+use skipper_core::{plan::PlanHash, secret::Secret};
 
 use super::{Raw, SettingsError};
 
@@ -61,61 +61,201 @@ impl FromStr for Command {
 pub struct Input {
     /// Its name in a workflow's `with:`.
     pub name: &'static str,
-    /// What it is when it is not given; `action.yml` may fill it from the workflow's context instead.
+    /// What it is when it is not given.
     pub default: Option<&'static str>,
+    /// What `action.yml` fills it with from the workflow's context when it is not given.
+    pub context: Option<&'static str>,
+    /// What it is for, as `action.yml` tells it.
+    pub description: &'static str,
 }
 
 impl Input {
+    const fn optional(name: &'static str, description: &'static str) -> Self {
+        Self { name, default: None, context: None, description }
+    }
+
+    const fn or(self, default: &'static str) -> Self {
+        Self { default: Some(default), ..self }
+    }
+
+    const fn or_context(self, context: &'static str) -> Self {
+        Self { context: Some(context), ..self }
+    }
+
     /// The variable in which the runner passes it: blanks become `_`, dashes stay (actions/runner, `ContainerActionHandler`).
     pub fn variable(self) -> String {
         format!("INPUT_{}", self.name.replace(' ', "_").to_uppercase())
     }
 }
 
-const COMMAND: Input = Input { name: "command", default: Some("ship") };
-const CONFIG: Input = Input { name: "config", default: Some("skipper.yml") };
-const ENVIRONMENT: Input = Input { name: "environment", default: Some("production") };
-const HOST_TIMEOUT: Input = Input { name: "host-timeout", default: Some("6m") };
-const REBUILD: Input = Input { name: "rebuild", default: Some("false") };
-const REGISTRY_USERNAME: Input = Input { name: "registry-username", default: None };
-const REGISTRY_PASSWORD: Input = Input { name: "registry-password", default: None };
-const GITHUB_TOKEN: Input = Input { name: "github-token", default: None };
-const WAIT: Input = Input { name: "wait", default: None };
-const EVENTS: Input = Input { name: "events", default: None };
+const COMMAND: Input = Input::optional(
+    "command",
+    "What to do: `ship`, `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease) or `releases` (show what was rolled out)",
+)
+.or("ship");
+const CONFIG: Input = Input::optional("config", "Where skipper.yml is, relative to the workspace").or("skipper.yml");
+const ENVIRONMENT: Input = Input::optional("environment", "The environment to deploy to").or("production");
+const REGION: Input = Input::optional("region", "The AWS region, in place of the one in skipper.yml");
+const REVISION: Input = Input::optional(
+    "revision",
+    "The commit to act on, in full; when not given that of the event, on a pull request its head. One that is named here is deployed even where a newer one serves",
+);
+const SERVICES: Input = Input::optional(
+    "services",
+    "The services to deploy, separated by blanks or commas; all when not given. The others stay as they are",
+);
+const REBUILD: Input =
+    Input::optional("rebuild", "Builds every image anew, even where the registry has it").or("false");
+const ALLOW_TERMINATE: Input = Input::optional(
+    "allow-terminate",
+    "Terminates the hosts of groups that skipper.yml does not name any more; otherwise they are kept and shown",
+)
+.or("false");
+const EXPECT_PLAN: Input = Input::optional(
+    "expect-plan",
+    "`pr` to ship only what skipper's plan on the merged pull request shows, or the `plan-hash` of an earlier step; a plan that would do anything else is refused (exit 5)",
+);
+const WAIT: Input = Input::optional(
+    "wait",
+    "How long to wait while another run holds the lease, such as `30m`; when not given the run ends at once (exit 9)",
+);
+const ON_SUPERSEDED: Input = Input::optional(
+    "on-superseded",
+    "What a run comes to whose commit is older than the one that serves: `warn` (the step succeeds) or `fail` (exit 10); nothing is deployed either way",
+)
+.or("warn");
+const HOST_TIMEOUT: Input =
+    Input::optional("host-timeout", "How long a host may take to come online after its launch, such as `90s` or `10m`")
+        .or("6m");
+const REGISTRY_USERNAME: Input = Input::optional(
+    "registry-username",
+    "The user name for the registries that skipper.yml pushes to; Docker's own configuration is used when this is not given",
+);
+const REGISTRY_PASSWORD: Input =
+    Input::optional("registry-password", "The password or token that belongs to it, from a secret");
+const GITHUB_TOKEN: Input = Input::optional(
+    "github-token",
+    "The token that reads pull requests and writes the comment and the deployment; the job needs `pull-requests: write` and `deployments: write`",
+)
+.or_context("${{ github.token }}");
+const COMMENT: Input = Input::optional(
+    "comment",
+    "Which pull requests a push is told on: `merged` (the one that brought the commit; open ones that it heads), `open` (only open ones) or `off` (no comment at all)",
+)
+.or("merged");
+const PULL_REQUEST: Input = Input::optional(
+    "pull-request",
+    "The number of the pull request to comment on, for events that are about none, such as `workflow_dispatch`",
+);
+const DEPLOYMENTS: Input = Input::optional(
+    "deployments",
+    "Whether a GitHub deployment is created: `auto` (unless the job's own `environment:` makes one), `always` or `never`",
+)
+.or("auto");
+const FORK: Input = Input::optional(
+    "fork",
+    "What a run on a fork's pull request comes to, which gets no secrets: `skip` (the step succeeds and does nothing) or `fail`",
+)
+.or("skip");
+const EVENTS: Input = Input::optional(
+    "events",
+    "The file for the run's events, one JSON object a line; `events.jsonl` in the runner's temporary folder when not given",
+);
 
-/// Every input there is.
-pub const INPUTS: [Input; 10] = [
+/// Every input there is, in the order of `action.yml`.
+pub const INPUTS: [Input; 20] = [
     COMMAND,
     CONFIG,
     ENVIRONMENT,
+    REGION,
+    REVISION,
+    SERVICES,
     REBUILD,
+    ALLOW_TERMINATE,
+    EXPECT_PLAN,
     WAIT,
+    ON_SUPERSEDED,
     HOST_TIMEOUT,
     REGISTRY_USERNAME,
     REGISTRY_PASSWORD,
     GITHUB_TOKEN,
+    COMMENT,
+    PULL_REQUEST,
+    DEPLOYMENTS,
+    FORK,
     EVENTS,
 ];
+
+/// Which pull requests a commit that was pushed is told on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comments {
+    /// The one that brought the commit, and open ones that it heads.
+    Merged,
+    /// Open ones that it heads.
+    Open,
+    /// None, whatever the event.
+    Off,
+}
+
+/// Whether a GitHub deployment is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deployments {
+    /// Unless the job's own `environment:` has made one.
+    Auto,
+    /// In any case.
+    Always,
+    /// In no case.
+    Never,
+}
+
+/// What becomes of a step that has nothing to do for a reason that some want to hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It succeeds, and says why it did nothing.
+    Pass,
+    /// It fails.
+    Fail,
+}
+
+/// The plan that a run may carry out, and no other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExpectedPlan {
+    /// The one that stands on the merged pull request.
+    OnPullRequest,
+    /// The one with this hash.
+    Hash(PlanHash),
+}
 
 /// The inputs, with their defaults in place.
 pub(super) struct Inputs {
     pub command: Command,
     pub config: PathBuf,
     pub environment: String,
+    pub region: Option<String>,
+    pub revision: Option<String>,
+    pub services: Option<String>,
     pub rebuild: bool,
+    pub allow_terminate: bool,
+    pub expect_plan: Option<String>,
     pub wait: Option<String>,
+    pub on_superseded: Verdict,
     pub host_timeout: String,
     pub events: Option<PathBuf>,
     pub registry_login: Option<(String, Secret)>,
     pub github_token: Option<Secret>,
+    pub comments: Comments,
+    pub pull_request: Option<String>,
+    pub deployments: Deployments,
+    pub fork: Verdict,
 }
 
 impl Inputs {
     pub(super) fn read(raw: &Raw<'_>) -> Result<Self, SettingsError> {
+        let optional = |input: Input| raw.text(&input.variable());
         let text = |input: Input| -> Result<String, SettingsError> {
-            Ok(raw.text(&input.variable())?.unwrap_or_else(|| input.default.unwrap_or_default().to_owned()))
+            Ok(optional(input)?.unwrap_or_else(|| input.default.unwrap_or_default().to_owned()))
         };
-        let username = raw.text(&REGISTRY_USERNAME.variable())?;
+        let username = optional(REGISTRY_USERNAME)?;
         let password = raw.secret(&REGISTRY_PASSWORD.variable())?;
         let registry_login = match (username, password) {
             (Some(username), Some(password)) => Some((username, password)),
@@ -137,12 +277,34 @@ impl Inputs {
             command: text(COMMAND)?.parse()?,
             config: raw.path(&CONFIG.variable()).unwrap_or_else(|| CONFIG.default.unwrap_or_default().into()),
             environment: text(ENVIRONMENT)?,
+            region: optional(REGION)?,
+            revision: optional(REVISION)?,
+            services: optional(SERVICES)?,
             rebuild: boolean(REBUILD, &text(REBUILD)?)?,
-            wait: raw.text(&WAIT.variable())?,
+            allow_terminate: boolean(ALLOW_TERMINATE, &text(ALLOW_TERMINATE)?)?,
+            expect_plan: optional(EXPECT_PLAN)?,
+            wait: optional(WAIT)?,
+            on_superseded: choice(
+                ON_SUPERSEDED,
+                text(ON_SUPERSEDED)?,
+                &[("warn", Verdict::Pass), ("fail", Verdict::Fail)],
+            )?,
             host_timeout: text(HOST_TIMEOUT)?,
             events: raw.path(&EVENTS.variable()),
             registry_login,
             github_token: raw.secret(&GITHUB_TOKEN.variable())?,
+            comments: choice(
+                COMMENT,
+                text(COMMENT)?,
+                &[("merged", Comments::Merged), ("open", Comments::Open), ("off", Comments::Off)],
+            )?,
+            pull_request: optional(PULL_REQUEST)?,
+            deployments: choice(
+                DEPLOYMENTS,
+                text(DEPLOYMENTS)?,
+                &[("auto", Deployments::Auto), ("always", Deployments::Always), ("never", Deployments::Never)],
+            )?,
+            fork: choice(FORK, text(FORK)?, &[("skip", Verdict::Pass), ("fail", Verdict::Fail)])?,
         })
     }
 }
@@ -153,5 +315,16 @@ fn boolean(input: Input, text: &str) -> Result<bool, SettingsError> {
         "true" | "True" | "TRUE" => Ok(true),
         "false" | "False" | "FALSE" => Ok(false),
         _ => Err(SettingsError::NotABoolean { input: input.name, text: text.to_owned() }),
+    }
+}
+
+fn choice<T: Copy>(input: Input, text: String, choices: &[(&'static str, T)]) -> Result<T, SettingsError> {
+    match choices.iter().find(|(word, _)| *word == text) {
+        Some((_, choice)) => Ok(*choice),
+        None => Err(SettingsError::Choice {
+            input: input.name,
+            text,
+            choices: choices.iter().map(|(word, _)| *word).collect(),
+        }),
     }
 }

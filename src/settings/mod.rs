@@ -18,22 +18,28 @@ mod workflow;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     ffi::OsString,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use skipper_core::{config, image::Revision, lease::Timing, name::EnvironmentName, secret::Secret};
+use skipper_core::{
+    config,
+    image::Revision,
+    lease::Timing,
+    name::{EnvironmentName, ServiceName},
+    secret::Secret,
+};
 
-use self::inputs::Inputs;
 pub use self::{
     error::SettingsError,
-    inputs::{Command, INPUTS, Input},
+    inputs::{Command, Comments, Deployments, ExpectedPlan, INPUTS, Input, Verdict},
     trigger::{EventKind, PullRequest, Trigger},
     workflow::Workflow,
 };
+use self::{inputs::Inputs, trigger::Asked};
 use crate::github::Access;
 
 /// What the command line says; each stands above the input of the same name.
@@ -45,8 +51,18 @@ pub struct Flags {
     pub config: Option<PathBuf>,
     /// The environment to act on.
     pub environment: Option<String>,
+    /// The region, in place of the file's.
+    pub region: Option<String>,
     /// The commit, in full.
     pub revision: Option<String>,
+    /// The services to deploy.
+    pub services: Option<String>,
+    /// Terminates the hosts of groups that are gone.
+    pub allow_terminate: bool,
+    /// The plan that may be carried out.
+    pub expect_plan: Option<String>,
+    /// The pull request to comment on.
+    pub pull_request: Option<String>,
     /// Where the run's events are written.
     pub events: Option<PathBuf>,
     /// Builds even what the registry has.
@@ -83,8 +99,24 @@ pub struct Settings {
     pub config: PathBuf,
     /// The environment to act on.
     pub environment: EnvironmentName,
+    /// The AWS region, in place of the file's.
+    pub region: Option<String>,
+    /// The services to deploy; all when empty.
+    pub services: BTreeSet<ServiceName>,
     /// Builds even what the registry has.
     pub rebuild: bool,
+    /// Terminates the hosts of groups that the file does not name any more.
+    pub allow_terminate: bool,
+    /// The plan that may be carried out, and no other; any when absent.
+    pub expect_plan: Option<ExpectedPlan>,
+    /// What a run comes to whose commit is older than the one that serves.
+    pub on_superseded: Verdict,
+    /// What a run on a fork's pull request comes to.
+    pub fork: Verdict,
+    /// Which pull requests a commit that was pushed is told on.
+    pub comments: Comments,
+    /// Whether a GitHub deployment is created.
+    pub deployments: Deployments,
     /// How long to wait for another run that holds the lease; not at all when absent.
     pub wait: Option<Duration>,
     /// Takes the lease from whoever holds it.
@@ -147,12 +179,11 @@ impl Settings {
         let environment =
             environment.parse().map_err(|source| SettingsError::Environment { name: environment, source })?;
         let trigger = if command.is_about_a_commit() {
-            let revision = flags
-                .revision
-                .map(|revision| revision.parse::<Revision>())
-                .transpose()
-                .map_err(SettingsError::Revision)?;
-            Some(Trigger::read(&raw, workflow.as_ref(), revision, here)?)
+            let revision = flags.revision.or(inputs.revision);
+            let revision = revision.map(|revision| revision.parse::<Revision>()).transpose();
+            let pull_request = flags.pull_request.or(inputs.pull_request).map(pull_request).transpose()?;
+            let asked = Asked { revision: revision.map_err(SettingsError::Revision)?, pull_request };
+            Some(Trigger::read(&raw, workflow.as_ref(), asked, here)?)
         } else {
             None
         };
@@ -165,7 +196,15 @@ impl Settings {
             command,
             config: flags.config.unwrap_or(inputs.config),
             environment,
+            region: flags.region.or(inputs.region),
+            services: services(flags.services.or(inputs.services))?,
             rebuild: flags.rebuild || inputs.rebuild,
+            allow_terminate: flags.allow_terminate || inputs.allow_terminate,
+            expect_plan: flags.expect_plan.or(inputs.expect_plan).map(expected_plan).transpose()?,
+            on_superseded: inputs.on_superseded,
+            fork: inputs.fork,
+            comments: inputs.comments,
+            deployments: inputs.deployments,
             wait: flags.wait.or(inputs.wait).map(wait).transpose()?,
             break_lease: flags.break_lease,
             lease: pace(raw.text("SKIPPER_LEASE_BEAT")?)?,
@@ -191,6 +230,25 @@ impl Settings {
             workflow,
         })
     }
+}
+
+/// Separated by blanks or commas, as they come out of YAML's lists and block texts.
+fn services(text: Option<String>) -> Result<BTreeSet<ServiceName>, SettingsError> {
+    let text = text.unwrap_or_default();
+    let names = text.split([',', ' ', '\n', '\t', '\r']).filter(|name| !name.is_empty());
+    names.map(|name| name.parse().map_err(|source| SettingsError::Service { name: name.to_owned(), source })).collect()
+}
+
+fn expected_plan(text: String) -> Result<ExpectedPlan, SettingsError> {
+    match text.as_str() {
+        "pr" => Ok(ExpectedPlan::OnPullRequest),
+        hash => hash.parse().map(ExpectedPlan::Hash).map_err(|_| SettingsError::ExpectedPlan(text)),
+    }
+}
+
+fn pull_request(text: String) -> Result<u64, SettingsError> {
+    let number = text.trim_start_matches('#').parse().ok().filter(|number| *number > 0);
+    number.ok_or(SettingsError::PullRequest(text))
 }
 
 /// At most a day: a run that waits holds a runner.

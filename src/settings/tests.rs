@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use serde::Deserialize;
+use serde_json::json;
 use skipper_core::exit::Exit;
 use tempfile::TempDir;
 
@@ -76,7 +76,7 @@ fn a_push_ships_its_commit_to_production() {
     assert_eq!(settings.environment.as_ref(), "production");
     assert_eq!(
         settings.trigger,
-        Some(Trigger { event: EventKind::Push, revision: SHA.parse().unwrap(), pull_request: None })
+        Some(Trigger { event: EventKind::Push, revision: SHA.parse().unwrap(), pull_request: None, deliberate: false })
     );
     let workflow = settings.workflow.unwrap();
     assert_eq!(workflow.run(), (77, 2));
@@ -145,6 +145,7 @@ fn flags_stand_above_inputs() {
         wait: Some("30m".to_owned()),
         break_lease: false,
         host_timeout: Some("90s".to_owned()),
+        ..Flags::default()
     };
     let step = Process::step("push", "{}")
         .with("INPUT_COMMAND", "ps")
@@ -286,32 +287,111 @@ fn a_checkout_without_a_commit_is_told() {
     assert!(circle.starts_with("find the commit to act on: "), "{circle}");
 }
 
-/// `action.yml`, as far as it has to agree with the code.
-#[derive(Deserialize)]
-struct Action {
-    inputs: BTreeMap<String, Declared>,
-    outputs: BTreeMap<String, Declared>,
+/// The inputs and outputs as `action.yml` declares them.
+fn declarations() -> String {
+    let mut text = "inputs:\n".to_owned();
+    for Input { name, default, context, description } in INPUTS {
+        text.push_str(&format!("  {name}:\n    description: {}\n", json!(description)));
+        if let Some(value) = context.or(default) {
+            text.push_str(&format!("    default: {}\n", json!(value)));
+        }
+    }
+    text.push_str("\noutputs:\n");
+    for output in Output::ALL {
+        text.push_str(&format!("  {}:\n    description: {}\n", output.as_str(), json!(output.description())));
+    }
+    text
 }
 
-#[derive(Deserialize)]
-struct Declared {
-    default: Option<String>,
+/// `SKIPPER_BLESS=1` writes it anew.
+#[test]
+fn the_action_declares_the_inputs_that_are_read_and_the_outputs_that_are_set() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("action.yml");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once("inputs:\n").unwrap();
+    let (_, after) = rest.split_once("\nruns:\n").unwrap();
+    let right = format!("{before}{}\nruns:\n{after}", declarations());
+    if env::var_os("SKIPPER_BLESS").is_some() {
+        fs::write(&path, right).unwrap();
+    } else {
+        assert!(text == right, "`SKIPPER_BLESS=1 cargo test --workspace --lib action` writes action.yml anew");
+    }
 }
 
 #[test]
-fn the_action_declares_the_inputs_that_are_read_and_the_outputs_that_are_set() {
-    let action: Action = serde_saphyr::from_str(include_str!("../../action.yml")).unwrap();
-    let declared: BTreeMap<&str, Option<&str>> =
-        action.inputs.iter().map(|(name, input)| (name.as_str(), input.default.as_deref())).collect();
-    let mut read: BTreeMap<&str, Option<&str>> = INPUTS.iter().map(|input| (input.name, input.default)).collect();
-    // The one default that only a workflow has.
-    read.insert("github-token", Some("${{ github.token }}"));
-    assert_eq!(declared, read);
+fn inputs_of_a_few_words_say_which_they_take() {
+    let settings = Process::step("push", "{}").read();
+    assert_eq!(
+        (settings.fork, settings.on_superseded, settings.comments, settings.deployments),
+        (Verdict::Pass, Verdict::Pass, Comments::Merged, Deployments::Auto)
+    );
+    let settings = Process::step("push", "{}").with("INPUT_COMMENT", "off").with("INPUT_FORK", "fail").read();
+    assert_eq!((settings.comments, settings.fork), (Comments::Off, Verdict::Fail));
+    let failure = Process::step("push", "{}").with("INPUT_ON-SUPERSEDED", "ignore").failure();
+    assert_eq!(failure, "the input `on-superseded` is `ignore`, not `warn` or `fail`");
+    let failure = Process::step("push", "{}").with("INPUT_COMMENT", "never").failure();
+    assert_eq!(failure, "the input `comment` is `never`, not `merged`, `open` or `off`");
+}
 
-    let declared: Vec<&str> = action.outputs.keys().map(String::as_str).collect();
-    let mut set = Output::ALL.map(Output::as_str);
-    set.sort_unstable();
-    assert_eq!(declared, set);
+#[test]
+fn services_may_be_listed_in_any_of_yamls_ways() {
+    for text in ["web,redis", "web redis", "web,\n  redis\n", " redis\nweb"] {
+        let settings = Process::step("push", "{}").with("INPUT_SERVICES", text).read();
+        assert_eq!(settings.services.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["redis", "web"], "{text:?}");
+    }
+    let failure = Process::step("push", "{}").with("INPUT_SERVICES", "web;redis").failure();
+    assert!(failure.starts_with("`web;redis` is not a service's name: "), "{failure}");
+}
+
+#[test]
+fn the_plan_to_expect_is_the_pull_requests_or_one_with_a_hash() {
+    let read = |text| Process::step("push", "{}").with("INPUT_EXPECT-PLAN", text).read().expect_plan;
+    assert_eq!(read(""), None);
+    assert_eq!(read("pr"), Some(ExpectedPlan::OnPullRequest));
+    assert_eq!(read("0123456789abcdef"), Some(ExpectedPlan::Hash("0123456789abcdef".parse().unwrap())));
+    let failure = Process::step("push", "{}").with("INPUT_EXPECT-PLAN", "yes").failure();
+    assert_eq!(failure, "`yes` is not a plan to expect");
+}
+
+#[test]
+fn a_comment_on_a_pull_request_is_about_that_pull_request_and_the_default_branchs_commit() {
+    let on_pull = r#"{"action": "created", "issue": {"number": 9, "pull_request": {"url": "x"}}, "comment": {}}"#;
+    let trigger = Process::step("issue_comment", on_pull).read().trigger.unwrap();
+    assert_eq!(trigger.pull_request, Some(PullRequest { number: 9, from_fork: false }));
+    assert_eq!(trigger.revision, SHA.parse().unwrap());
+    let on_issue = r#"{"action": "created", "issue": {"number": 9}, "comment": {}}"#;
+    assert_eq!(Process::step("issue_comment", on_issue).read().trigger.unwrap().pull_request, None);
+}
+
+#[test]
+fn a_pull_request_of_a_fork_or_of_dependabot_gets_no_secrets() {
+    let own = Process::step("pull_request", &pull_request(r#"{"full_name": "acme/hello"}"#));
+    assert_eq!(own.read().trigger.unwrap().without_secrets(), None);
+    let fork = Process::step("pull_request", &pull_request(r#"{"full_name": "mallory/hello"}"#));
+    assert_eq!(fork.read().trigger.unwrap().without_secrets(), Some(12));
+    let dependabot = own.with("GITHUB_ACTOR", "dependabot[bot]");
+    assert_eq!(dependabot.read().trigger.unwrap().without_secrets(), Some(12));
+}
+
+#[test]
+fn an_event_that_is_about_no_pull_request_may_be_given_one_and_a_commit() {
+    let step = Process::step("workflow_dispatch", "{}").with("INPUT_PULL-REQUEST", "#7").with("INPUT_REVISION", HEAD);
+    let trigger = step.read().trigger.unwrap();
+    assert_eq!(trigger.pull_request, Some(PullRequest { number: 7, from_fork: false }));
+    assert_eq!((trigger.revision, trigger.deliberate), (HEAD.parse().unwrap(), true));
+    let failure = Process::step("workflow_dispatch", "{}").with("INPUT_PULL-REQUEST", "seven").failure();
+    assert_eq!(failure, "`seven` is not the number of a pull request");
+}
+
+#[test]
+fn every_description_fits_into_one_line_and_names_are_unique() {
+    let inputs = INPUTS.map(|input| (input.name, input.description));
+    let outputs = Output::ALL.map(|output| (output.as_str(), output.description()));
+    for (name, description) in inputs.into_iter().chain(outputs) {
+        assert!(!description.contains('\n') && !description.ends_with('.'), "{name}");
+    }
+    let names: BTreeSet<&str> = INPUTS.iter().map(|input| input.name).collect();
+    assert_eq!(names.len(), INPUTS.len());
 }
 
 #[test]

@@ -14,6 +14,9 @@ use super::{Raw, SettingsError, Workflow, git};
 /// More than any event has, in bytes.
 const LARGEST_EVENT: u64 = 64 * 1024 * 1024;
 
+/// Whose pull requests GitHub treats as a fork's.
+const DEPENDABOT: &str = "dependabot[bot]";
+
 /// What caused the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trigger {
@@ -21,8 +24,16 @@ pub struct Trigger {
     pub event: EventKind,
     /// The commit to act on. On a pull request this is its head, not the merge that GitHub tries out.
     pub revision: Revision,
-    /// The pull request that the event is about. A push is about none, though its commit may belong to one.
+    /// The pull request that the event is about, or that was named. A push is about none, though its commit may belong to one.
     pub pull_request: Option<PullRequest>,
+    /// Whether somebody named the commit, and so means that one even where a newer one serves.
+    pub deliberate: bool,
+}
+
+/// What was asked for by flag or input, which stands above the event.
+pub(super) struct Asked {
+    pub revision: Option<Revision>,
+    pub pull_request: Option<u64>,
 }
 
 /// The kinds of event that are treated differently.
@@ -34,6 +45,8 @@ pub enum EventKind {
     PullRequest,
     /// The same, run with the secrets of the target.
     PullRequestTarget,
+    /// Somebody commented on an issue or a pull request.
+    IssueComment,
     /// Another event of GitHub's, by name.
     Other(String),
     /// None: somebody runs skipper outside a workflow.
@@ -45,40 +58,57 @@ pub enum EventKind {
 pub struct PullRequest {
     /// Its number.
     pub number: u64,
-    /// Whether its head is in another repository: GitHub gives such a run no secrets and a token that may only read.
+    /// Whether its head is in another repository, or Dependabot pushed it: GitHub gives such a run no secrets and a token that may only read.
     pub from_fork: bool,
 }
 
 impl Trigger {
-    /// Reads the event, or git's files outside a workflow. A revision that was asked for stands above both.
+    /// The pull request whose workflow gets no secrets and a token that may only read, if this is one: a fork's, or Dependabot's
+    /// (<https://docs.github.com/en/code-security/dependabot/working-with-dependabot/automating-dependabot-with-github-actions>).
+    pub fn without_secrets(&self) -> Option<u64> {
+        let pull_request = self.pull_request.filter(|_| self.event == EventKind::PullRequest)?;
+        pull_request.from_fork.then_some(pull_request.number)
+    }
+
+    /// Reads the event, or git's files outside a workflow.
     pub(super) fn read(
         raw: &Raw<'_>,
         workflow: Option<&Workflow>,
-        asked: Option<Revision>,
+        asked: Asked,
         here: &Path,
     ) -> Result<Self, SettingsError> {
+        let deliberate = asked.revision.is_some();
+        let named = asked.pull_request.map(|number| PullRequest { number, from_fork: false });
         let Some(workflow) = workflow else {
-            let revision = match asked {
+            let revision = match asked.revision {
                 Some(revision) => revision,
                 None => git::head(here).map_err(SettingsError::NoRevision)?,
             };
-            return Ok(Self { event: EventKind::ByHand, revision, pull_request: None });
+            return Ok(Self { event: EventKind::ByHand, revision, pull_request: named, deliberate });
         };
         let event = match workflow.event_name.as_str() {
             "push" => EventKind::Push,
             "pull_request" => EventKind::PullRequest,
             "pull_request_target" => EventKind::PullRequestTarget,
+            "issue_comment" => EventKind::IssueComment,
             other => EventKind::Other(other.to_owned()),
         };
         let path = &workflow.event_path;
         let (head, pull_request) = match event {
             EventKind::PullRequest | EventKind::PullRequestTarget => {
                 let PullRequestEvent { pull_request: PullRequestPayload { number, head } } = payload(path)?;
-                let from_fork =
+                let is_fork =
                     head.repo.is_none_or(|repository| !repository.full_name.eq_ignore_ascii_case(&workflow.repository));
                 let revision =
                     head.sha.parse().map_err(|source| SettingsError::EventHead { path: path.clone(), source })?;
+                let from_fork = is_fork
+                    || (event == EventKind::PullRequest && raw.text("GITHUB_ACTOR")?.as_deref() == Some(DEPENDABOT));
                 (Some(revision), Some(PullRequest { number, from_fork }))
+            }
+            EventKind::IssueComment => {
+                let IssueEvent { issue: Issue { number, pull_request } } = payload(path)?;
+                // The comment's author may be anybody, but the commit is the default branch's, whoever wrote the pull request.
+                (None, pull_request.map(|_| PullRequest { number, from_fork: false }))
             }
             EventKind::Push | EventKind::Other(_) | EventKind::ByHand => {
                 // Nothing in it is needed, but a runner that does not write it is none that can be trusted with the rest.
@@ -89,12 +119,25 @@ impl Trigger {
         if let (EventKind::PullRequestTarget, Some(PullRequest { number, from_fork: true })) = (&event, pull_request) {
             return Err(SettingsError::ForkWithSecrets(number));
         }
-        let revision = match asked.or(head) {
+        let revision = match asked.revision.or(head) {
             Some(revision) => revision,
             None => raw.required("GITHUB_SHA")?.parse().map_err(SettingsError::Sha)?,
         };
-        Ok(Self { event, revision, pull_request })
+        Ok(Self { event, revision, pull_request: named.or(pull_request), deliberate })
     }
+}
+
+/// The part that matters of <https://docs.github.com/en/webhooks/webhook-events-and-payloads#issue_comment>.
+#[derive(Deserialize)]
+struct IssueEvent {
+    issue: Issue,
+}
+
+#[derive(Deserialize)]
+struct Issue {
+    number: u64,
+    /// There for a pull request only.
+    pull_request: Option<IgnoredAny>,
 }
 
 /// The part that matters of <https://docs.github.com/en/webhooks/webhook-events-and-payloads#pull_request>.

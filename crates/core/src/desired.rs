@@ -1,6 +1,6 @@
 //! What the configuration and the release ask for, as plain data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,10 @@ pub struct Desired {
     pub groups: BTreeMap<GroupName, Group>,
     /// The services, with pinned images.
     pub services: BTreeMap<ServiceName, DesiredService>,
+    /// Services whose replicas are neither planned for nor taken away.
+    pub left_alone: BTreeSet<ServiceName>,
+    /// Whether the hosts of groups that are not among `groups` may be terminated.
+    pub allow_terminate: bool,
     /// Where hosts get fleet from.
     pub fleet: FleetSource,
 }
@@ -60,9 +64,9 @@ pub struct DesiredService {
 }
 
 impl Desired {
-    /// Joins the checked configuration with the images of a release. Services the release has no image for are left out.
+    /// Joins the checked configuration with the images of a release. Services the release has no image for are left alone.
     pub fn new(config: &Config, environment: EnvironmentName, release: &Release) -> Self {
-        let services = config
+        let services: BTreeMap<_, _> = config
             .services
             .iter()
             .filter_map(|(name, service)| {
@@ -79,10 +83,13 @@ impl Desired {
                 Some((name.clone(), service))
             })
             .collect();
+        let left_alone = config.services.keys().filter(|name| !services.contains_key(*name)).cloned().collect();
         Self {
             scope: Scope { project: config.project.clone(), environment },
             groups: config.groups.clone(),
             services,
+            left_alone,
+            allow_terminate: false,
             fleet: config.fleet.clone(),
         }
     }

@@ -1,6 +1,6 @@
 //! A release: a revision together with the pinned image of every service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,4 +16,15 @@ pub struct Release {
     pub revision: Revision,
     /// What each service runs.
     pub images: BTreeMap<ServiceName, PinnedImage>,
+}
+
+impl Release {
+    /// The release with what `earlier` ran for the services that this one does not have, as far as `services` names them.
+    #[must_use]
+    pub fn completed_from(mut self, earlier: &Self, services: &BTreeSet<ServiceName>) -> Self {
+        for (service, image) in earlier.images.iter().filter(|(service, _)| services.contains(*service)) {
+            self.images.entry(service.clone()).or_insert_with(|| image.clone());
+        }
+        self
+    }
 }

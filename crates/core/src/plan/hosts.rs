@@ -176,24 +176,30 @@ fn generation(host: &HostName, observed: &Observed) -> u32 {
 fn leaving(desired: &Desired, observed: &Observed, draft: &mut Draft) -> BTreeMap<HostName, InstanceId> {
     let mut leaving = BTreeMap::new();
     for (host, found) in &observed.hosts {
-        let Some(group) = desired.group_of(host) else {
-            draft.notes.push(format!(
-                "host `{host}` belongs to group `{}`, which skipper.yml does not name; it is kept",
-                host.group
-            ));
-            continue;
+        let (why, keep) = match desired.group_of(host) {
+            Some(group) if host.number <= group.scale => continue,
+            Some(group) => (
+                format!("the scale of `{}` is {}", host.group, group.scale),
+                format!("keep `scale: {}` or more", host.number),
+            ),
+            None if desired.allow_terminate => (
+                format!("skipper.yml does not name group `{}` any more", host.group),
+                format!("keep the group with `scale: {}`", host.number),
+            ),
+            None => {
+                draft.notes.push(format!(
+                    "host `{host}` belongs to group `{}`, which skipper.yml does not name; it is kept (`--allow-terminate`, \
+                     the input `allow-terminate`, would terminate it)",
+                    host.group
+                ));
+                continue;
+            }
         };
-        if host.number <= group.scale {
-            continue;
-        }
         match &found.report {
             Some(report) if report.member => draft.block(
                 format!("host `{host}`"),
-                format!(
-                    "the scale of `{}` is {}, and this host carries an etcd member; moving members is not built yet",
-                    host.group, group.scale
-                ),
-                format!("keep `scale: {}` or more", host.number),
+                format!("{why}, and this host carries an etcd member; moving members is not built yet"),
+                keep,
             ),
             Some(_) => {
                 leaving.insert(host.clone(), found.instance.clone());

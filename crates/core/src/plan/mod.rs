@@ -2,6 +2,7 @@
 
 mod hosts;
 mod network;
+mod outline;
 mod replicas;
 mod rollout;
 
@@ -20,7 +21,10 @@ use crate::{
     orchestrator::Orchestrator,
 };
 
-pub use self::hosts::cluster;
+pub use self::{
+    hosts::cluster,
+    outline::{Outline, PlanHash},
+};
 
 /// What it would take to make `observed` match `desired`.
 ///
@@ -288,6 +292,9 @@ impl Order {
 /// A replica that goes away.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removal {
+    /// Its symbolic name; absent where only its handle is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<ReplicaName>,
     /// What it is called.
     pub handle: Handle,
     /// Why.

@@ -109,7 +109,7 @@ fn found_on<'a>(observed: &'a Observed, host: &HostName) -> Vec<&'a ObservedRepl
 
 fn removal(replica: &ObservedReplica, reason: Reason) -> (Removal, BTreeSet<u16>) {
     let ports = if holds_ports(replica) { host_ports(&replica.bindings) } else { BTreeSet::new() };
-    (Removal { handle: replica.handle.clone(), reason }, ports)
+    (Removal { replica: Some(replica.replica.clone()), handle: replica.handle.clone(), reason }, ports)
 }
 
 /// Whether a replica may hold its host ports: it runs, or its orchestrator tries to run it.
@@ -164,7 +164,8 @@ impl<'a> Comparison<'a> {
         }
         for replica in self.found.clone() {
             let service = &replica.replica.service;
-            if !here.contains(service) || !desired.services.contains_key(service) {
+            let is_gone = !here.contains(service) || !desired.services.contains_key(service);
+            if is_gone && !desired.left_alone.contains(service) {
                 self.wishes.removals.push(removal(replica, Reason::NotInConfig));
             }
         }

@@ -114,7 +114,7 @@ impl Stages {
             return;
         };
         for handle in stray {
-            let removal = Removal { handle: handle.clone(), reason: Reason::HostGone };
+            let removal = Removal { replica: None, handle: handle.clone(), reason: Reason::HostGone };
             self.late_removals.entry(host.clone()).or_default().push(removal);
         }
     }

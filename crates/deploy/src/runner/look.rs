@@ -1,8 +1,6 @@
 //! `plan` and `ps`, which change nothing.
 
-use skipper_core::{
-    desired::Desired, event::Moment, exit::Exit, failure::Failure, image::Revision, release::Release, render::words,
-};
+use skipper_core::{event::Moment, exit::Exit, failure::Failure, image::Revision, release::Release, render::words};
 
 use super::{
     Runner,
@@ -29,7 +27,8 @@ impl Runner<'_> {
     async fn try_plan(&self, revision: &Revision) -> Result<Ending, Failure> {
         self.check_account().await?;
         let eyes = self.eyes();
-        let resolved = images::resolve(self.config, revision, &self.options, self.world.images);
+        let config = self.in_bounds();
+        let resolved = images::resolve(&config, revision, &self.options, self.world.images);
         let (resolved, observed, past) =
             futures::join!(resolved, eyes.observe(self.config, self.scope()), self.past_if_known());
         let ((release, missing), observed) = (resolved?, observed?);
@@ -43,12 +42,7 @@ impl Runner<'_> {
                 .hint("`skipper ship` builds it; what it does with the replicas depends on the image"),
             );
         }
-        // Services without an image are neither planned for nor taken away.
-        let mut observed = observed;
-        for host in observed.hosts.values_mut().filter_map(|host| host.report.as_mut()) {
-            host.replicas.retain(|replica| !missing.contains(&replica.replica.service));
-        }
-        let desired = Desired::new(self.config, self.scope().environment.clone(), &release);
+        let desired = self.desired(&release);
         let plan = self.tell_plan(&desired, &observed, Moment::Before);
         if !plan.blocked.is_empty() {
             return Err(blocked(&plan));

@@ -5,7 +5,11 @@ mod judge;
 mod look;
 mod ship;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use skipper_core::{
     config::Config,
@@ -13,6 +17,7 @@ use skipper_core::{
     event::{EventKind, Leftovers, Moment, Outcome, RunFinished, RunStarted, StateTable},
     exit::Exit,
     failure::Failure,
+    name::ServiceName,
     observed::Observed,
     orchestrator::Orchestrator,
     plan::{Plan, plan},
@@ -49,6 +54,15 @@ pub struct World<'a> {
     pub orchestrator: &'a dyn Orchestrator,
 }
 
+/// What a run may touch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// The services to deploy; all when empty. The others stay as they are.
+    pub services: BTreeSet<ServiceName>,
+    /// Whether the hosts of groups that the file does not name any more may be terminated.
+    pub allow_terminate: bool,
+}
+
 /// One run: what it is to do, and who hears of it.
 pub struct Runner<'a> {
     /// What `skipper.yml` says.
@@ -57,6 +71,8 @@ pub struct Runner<'a> {
     pub about: RunStarted,
     /// How images are made.
     pub options: ImageOptions,
+    /// What it may touch.
+    pub bounds: Bounds,
     /// The world.
     pub world: World<'a>,
     /// Who hears of everything.
@@ -141,6 +157,22 @@ impl Runner<'_> {
             .hint("use credentials of the account that `account` names, or change `account`")),
             _ => Ok(()),
         }
+    }
+
+    /// What the file and the images ask for, within the bounds of this run.
+    fn desired(&self, release: &Release) -> Desired {
+        let desired = Desired::new(self.config, self.scope().environment.clone(), release);
+        Desired { allow_terminate: self.bounds.allow_terminate, ..desired }
+    }
+
+    /// The file with the services that this run deploys.
+    fn in_bounds(&self) -> Cow<'_, Config> {
+        if self.bounds.services.is_empty() {
+            return Cow::Borrowed(self.config);
+        }
+        let mut config = self.config.clone();
+        config.services.retain(|service, _| self.bounds.services.contains(service));
+        Cow::Owned(config)
     }
 
     fn scope(&self) -> &Scope {

@@ -47,7 +47,12 @@ impl Runner<'_> {
 
     async fn try_ship(&self, revision: &Revision) -> Result<Ending, Failure> {
         let (release, observed, past) = self.unless_cancelled(self.prepare(revision)).await?;
-        let desired = Desired::new(self.config, self.scope().environment.clone(), &release);
+        let desired = self.desired(&release);
+        // What is not deployed now runs on as it was last recorded, and belongs to the release.
+        let release = match past.records.served().next() {
+            Some(earlier) => release.completed_from(earlier, &desired.left_alone),
+            None => release,
+        };
         let known = known(&release, &past);
         let before = self.tell_state(&observed, &known, Moment::Before);
         let plan = self.tell_plan(&desired, &observed, Moment::Before);
@@ -79,7 +84,8 @@ impl Runner<'_> {
         account?;
         let past = past?;
         let release = async {
-            let release = images::release(self.config, revision, &self.options, self.world.images, self.events).await;
+            let release =
+                images::release(&self.in_bounds(), revision, &self.options, self.world.images, self.events).await;
             self.reporter.publish(self.events, None).await;
             release
         };

@@ -26,7 +26,7 @@ use skipper_deploy::{
     images::ImageOptions,
     lease::Terms,
     report::Reporter,
-    runner::{Runner, World},
+    runner::{Bounds, Runner, World},
     sim::SimWorld,
 };
 use tokio::{
@@ -285,6 +285,7 @@ async fn running(
             run: Some((1, 1)),
         },
         options: ImageOptions { root: PathBuf::new(), rebuild: false },
+        bounds: Bounds::default(),
         world: World { compute: world, remote: world, images: world, store: world, orchestrator: &Fleet },
         events: &events,
         reporter: &reporter,
