@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     version,
     about,
     after_help = "Exit codes: 0 the release serves, 1 a defect, 2 bad input, 3 refused, 4 build or push failed, \
-5 blocked, 6 failed and the previous release serves, 7 degraded, 8 cancelled, 9 another run holds the lease."
+5 blocked, 6 failed and the previous release serves, 7 degraded, 8 cancelled, 9 another run holds the lease, 10 a newer commit serves."
 )]
 pub struct Cli {
     #[command(subcommand)]

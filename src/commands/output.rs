@@ -7,6 +7,7 @@ use serde_json::json;
 use skipper_core::{
     exit::Exit,
     failure::Failure,
+    plan::Outline,
     progress::{ImageProgress, Progress},
     render::{log::failure_lines, markdown, text},
 };
@@ -139,6 +140,10 @@ fn outputs(settings: &Settings, progress: &Progress) -> Vec<(Output, String)> {
     let known = [
         (Output::Release, progress.run.as_ref().and_then(|run| run.revision.as_ref()).map(ToString::to_string)),
         (Output::Images, (!images.is_empty()).then(|| json!(images).to_string())),
+        (Output::Url, progress.state().and_then(|state| state.url.clone())),
+        (Output::Plan, progress.plan.as_ref().map(|plan| json!(plan).to_string())),
+        (Output::PlanHash, progress.plan.as_ref().map(|plan| Outline::of(plan).hash().to_string())),
+        (Output::DeploymentId, progress.deployment.map(|id| id.to_string())),
         (Output::Ps, progress.state().map(|state| json!(state.replicas).to_string())),
         (Output::CommentUrl, progress.comments.values().next().cloned()),
         (Output::Events, settings.events.as_ref().map(|events| events.path.display().to_string())),

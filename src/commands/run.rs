@@ -31,7 +31,7 @@ use skipper_deploy::{
     images::ImageOptions,
     lease::Terms,
     ports::{CodeHost, PortError},
-    report::Reporter,
+    report::{Publicity, Reporter},
     runner::{Bounds, Runner, World},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,7 +41,7 @@ use crate::{
     aws::Aws,
     docker::{self, Docker},
     github::GitHub,
-    settings::{Command, EventsFile, Settings},
+    settings::{Command, EventsFile, Settings, Trigger, Verdict},
 };
 
 /// Runs the command and writes what came of it.
@@ -65,9 +65,15 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
 
     let pull_request =
         settings.trigger.as_ref().and_then(|trigger| trigger.pull_request.as_ref()).map(|pull| pull.number);
-    let comments = settings.command == Command::Ship || pull_request.is_some();
-    let code_host = code_host.as_ref().filter(|_| comments).map(|code_host| code_host as &dyn CodeHost);
-    let (reporter, fold) = Reporter::new(code_host, pull_request);
+    let code_host = code_host.as_ref().map(|code_host| code_host as &dyn CodeHost);
+    let is_told = settings.command == Command::Ship || pull_request.is_some();
+    let publicity = Publicity {
+        pull_request,
+        comments: settings.comments,
+        deployments: settings.deployments,
+        secrets: settings.secrets(),
+    };
+    let (reporter, fold) = Reporter::new(code_host.filter(|_| is_told), publicity);
     let asked_for_text = matches!(settings.command, Command::Ps) && !printer.is_workflow();
     let log = log_to(*printer, quiet || asked_for_text);
     let mut listeners = vec![fold, log];
@@ -81,8 +87,20 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
         config,
         about: about(config, settings),
         options: ImageOptions { root: root(&settings.config), rebuild: settings.rebuild },
-        bounds: Bounds { services: settings.services.clone(), allow_terminate: settings.allow_terminate },
-        world: World { compute: &compute, remote: &remote, images: &docker, store: &store, orchestrator: &Fleet },
+        bounds: Bounds {
+            services: settings.services.clone(),
+            allow_terminate: settings.allow_terminate,
+            expected_plan: settings.expect_plan.clone(),
+            gives_way: settings.trigger.as_ref().is_some_and(Trigger::gives_way),
+        },
+        world: World {
+            compute: &compute,
+            remote: &remote,
+            images: &docker,
+            store: &store,
+            orchestrator: &Fleet,
+            code_host,
+        },
         events: &events,
         reporter: &reporter,
         cancel: &cancel,
@@ -107,7 +125,9 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
     let progress = reporter.progress();
     show(settings.command, &progress, quiet, *printer);
     output::runner_files(settings, &progress, *printer);
-    exit
+    // In a workflow a step that gave way has nothing to be mended.
+    let passes = settings.workflow.is_some() && settings.on_superseded == Verdict::Pass;
+    if exit == Exit::Superseded && passes { Exit::Serves } else { exit }
 }
 
 /// What was asked for, after the log.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
-use skipper_core::image::Revision;
+use skipper_core::{image::Revision, render::ShownPlan};
 
 /// The marker's beginning; `v1` is the version of what follows.
 const OPEN: &str = "<!-- skipper:v1 ";
@@ -48,6 +48,14 @@ impl<'a> Marker<'a> {
         });
         Some(Self { key: field("key")?, run, revision: None })
     }
+}
+
+/// The whole text of a comment. A plan that is in the comment now stays in it, unless the text brings its own.
+pub(super) fn text(marker: Marker<'_>, body: &str, found: Option<&Comment>) -> String {
+    let brings_its_own = ShownPlan::find(body).is_some();
+    let kept = found.filter(|_| !brings_its_own).and_then(|found| ShownPlan::find(&found.body));
+    let kept = kept.map(|line| format!("{line}\n")).unwrap_or_default();
+    format!("{marker}\n{kept}{body}")
 }
 
 /// The part that matters of a comment. Only what GitHub's schema promises is required.

@@ -1,4 +1,4 @@
-//! GitHub: the pull requests of a commit, one comment a run's key on each, and what the runner reads from a step.
+//! GitHub: the pull requests of a commit, one comment a run's key on each, deployments, and what the runner reads from a step.
 //!
 //! A small client of the few endpoints on the HTTP client that is linked anyway, rather than octocrab: that hides the
 //! headers of a refusal, by which a rate limit is told from a missing permission, repeats a POST at once when its reply
@@ -7,6 +7,7 @@
 
 mod client;
 mod comment;
+mod deployment;
 mod refusal;
 pub mod runner;
 
@@ -14,23 +15,34 @@ pub mod runner;
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;
 
+use std::{cell::RefCell, collections::BTreeMap};
+
 use async_trait::async_trait;
 use reqwest::Url;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::json;
-use skipper_core::{image::Revision, secret::Secret};
-use skipper_deploy::ports::{CodeHost, PortError, PortErrorKind, PortResult};
+use skipper_core::{
+    image::Revision,
+    render::{DeploymentStatus, ShownPlan},
+    secret::Secret,
+};
+use skipper_deploy::ports::{CodeHost, DeploymentRequest, PortError, PortErrorKind, PortResult, PullRequestOfCommit};
 use tokio::sync::OnceCell;
 
 use self::{
     client::{Client, Pace, Request},
     comment::{Account, Comment, Marker, Next},
+    deployment::{Deployment, Status},
 };
 
 /// The longest body of a comment, in characters: `422 … Body is too long (maximum is 65536 characters)`.
 const LONGEST_BODY: usize = 65_536;
 /// How often a comment may be created when replies are lost. Before each time it is looked for.
 const CREATIONS: usize = 2;
+/// How often a comment that was deleted meanwhile is looked for again.
+const EDITS: usize = 1;
+/// Deployments of a commit, and statuses of one, that are looked at.
+const LOOKED_AT: usize = 10;
 /// Who writes with the token of a workflow.
 const WORKFLOW_ACCOUNT: &str = "github-actions[bot]";
 
@@ -59,6 +71,8 @@ pub struct GitHub {
     revision: Revision,
     /// Who the token writes as, once that has been needed.
     account: OnceCell<String>,
+    /// The comments that were found or made, by pull request and key: a list of hundreds is read once.
+    known: RefCell<BTreeMap<(u64, String), u64>>,
 }
 
 impl GitHub {
@@ -79,7 +93,26 @@ impl GitHub {
             repository: access.repository.clone(),
             revision: revision.clone(),
             account: OnceCell::new(),
+            known: RefCell::default(),
         })
+    }
+
+    /// The comment with this key as it is now, from where it was last; looked for where it is not there any more.
+    async fn own(&self, pull_request: u64, key: &str) -> PortResult<Option<Comment>> {
+        let place = (pull_request, key.to_owned());
+        let known = self.known.borrow().get(&place).copied();
+        if let Some(id) = known {
+            let operation = format!("read the comment on pull request {pull_request}");
+            let url = format!("{}/issues/comments/{id}", self.repository_url);
+            match self.client.send(&operation, Request::get(&url)).await {
+                Ok(comment) => return Ok(Some(comment)),
+                Err(error) if error.kind == PortErrorKind::Missing => drop(self.known.borrow_mut().remove(&place)),
+                Err(error) => return Err(error),
+            }
+        }
+        let found = self.find(pull_request, key).await?;
+        self.known.borrow_mut().extend(found.iter().map(|comment| (place.clone(), comment.id)));
+        Ok(found)
     }
 
     /// The newest comment with this key that the token's own account wrote. Anyone may paste a marker.
@@ -137,17 +170,19 @@ impl GitHub {
 #[async_trait(?Send)]
 impl CodeHost for GitHub {
     /// The merged pull request that brought the commit, and open ones whose head it is: one that merely contains it is about something else.
-    async fn pull_requests(&self, revision: &Revision) -> PortResult<Vec<u64>> {
+    async fn pull_requests(&self, revision: &Revision) -> PortResult<Vec<PullRequestOfCommit>> {
         let operation = format!("list the pull requests of commit `{}`", revision.short());
         let url = format!("{}/commits/{revision}/pulls?per_page=100", self.repository_url);
         let pulls: Vec<Pull> = self.client.get_all(&operation, &url).await.map_err(|error| match error.kind {
             PortErrorKind::Invalid => error.hint(format!("push the commit to `{}` first", self.repository)),
             _ => error,
         })?;
-        let concerned = |pull: &Pull| {
-            pull.merged_at.is_some() || (pull.state == "open" && pull.head.sha == revision.tag().as_ref())
+        let concerned = |pull: Pull| {
+            let merged = pull.merged_at.is_some();
+            let heads = pull.state == "open" && pull.head.sha == revision.tag().as_ref();
+            (merged || heads).then_some(PullRequestOfCommit { number: pull.number, merged })
         };
-        Ok(pulls.into_iter().filter(concerned).map(|pull| pull.number).collect())
+        Ok(pulls.into_iter().filter_map(concerned).collect())
     }
 
     async fn comment(
@@ -158,25 +193,36 @@ impl CodeHost for GitHub {
         body: &str,
     ) -> PortResult<Option<String>> {
         let marker = Marker { key, run, revision: Some(&self.revision) };
-        let text = format!("{marker}\n{body}");
-        let length = text.chars().count();
-        if length > LONGEST_BODY {
-            return Err(PortError::new(PortErrorKind::Invalid, format!("comment on pull request {pull_request}"))
-                .because(format!("the comment has {length} characters, and GitHub takes {LONGEST_BODY}")));
-        }
-        let mut creations = 0;
+        let fitting = |text: String| match text.chars().count() {
+            ..=LONGEST_BODY => Ok(text),
+            length => Err(PortError::new(PortErrorKind::Invalid, format!("comment on pull request {pull_request}"))
+                .because(format!("the comment has {length} characters, and GitHub takes {LONGEST_BODY}"))),
+        };
+        // What is too long anyhow is not worth asking for what is there.
+        fitting(comment::text(marker, body, None))?;
+        let (mut creations, mut edits) = (0, 0);
         loop {
-            let found = self.find(pull_request, key).await?;
+            let found = self.own(pull_request, key).await?;
+            let text = fitting(comment::text(marker, body, found.as_ref()))?;
             match comment::next(found.as_ref(), run, &text) {
                 Next::LeaveAlone => return Ok(None),
                 Next::Keep(found) => return Ok(Some(found.html_url.clone())),
-                Next::Edit(found) => {
-                    return self.edit(pull_request, found.id, &text).await.map(|edited| Some(edited.html_url));
-                }
+                Next::Edit(found) => match self.edit(pull_request, found.id, &text).await {
+                    Ok(edited) => return Ok(Some(edited.html_url)),
+                    // Somebody has deleted it since it was read: another takes its place.
+                    Err(error) if error.kind == PortErrorKind::Missing && edits < EDITS => {
+                        edits += 1;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                },
                 Next::Create => creations += 1,
             }
             match self.create(pull_request, &text).await {
-                Ok(created) => return Ok(Some(created.html_url)),
+                Ok(created) => {
+                    self.known.borrow_mut().insert((pull_request, key.to_owned()), created.id);
+                    return Ok(Some(created.html_url));
+                }
                 // It may stand there all the same: give it the time to show, and look before anything else.
                 Err(error) if error.kind == PortErrorKind::Unclear && creations < CREATIONS => {
                     self.client.pause().await
@@ -185,6 +231,94 @@ impl CodeHost for GitHub {
             }
         }
     }
+
+    async fn shown_plan(&self, pull_request: u64, key: &str) -> PortResult<Option<String>> {
+        let found = self.own(pull_request, key).await?;
+        Ok(found.as_ref().and_then(|comment| ShownPlan::find(&comment.body)).map(str::to_owned))
+    }
+
+    async fn is_behind(&self, earlier: &Revision, later: &Revision) -> PortResult<bool> {
+        let operation = format!("compare commit `{}` with `{}`", earlier.short(), later.short());
+        let url = format!("{}/compare/{earlier}...{later}?per_page=1", self.repository_url);
+        match self.client.send::<Comparison>(&operation, Request::get(&url)).await {
+            Ok(comparison) => Ok(comparison.status == "ahead"),
+            Err(error) if error.kind == PortErrorKind::Missing => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn create_deployment(&self, request: &DeploymentRequest) -> PortResult<(u64, bool)> {
+        self.make_deployment(request).await.map_err(|error| match error.kind {
+            PortErrorKind::Denied => error.hint("give the job `permissions:` with `deployments: write`"),
+            _ => error,
+        })
+    }
+
+    async fn set_deployment_status(&self, id: u64, status: &DeploymentStatus) -> PortResult<()> {
+        let url = format!("{}/deployments/{id}/statuses", self.repository_url);
+        let body = json!({
+            "state": status.state.as_str(),
+            "description": status.description,
+            "environment_url": status.url.as_deref().unwrap_or_default(),
+            "log_url": status.log_url.as_deref().unwrap_or_default(),
+        });
+        // The same status twice says nothing new.
+        let request = Request::query(&url, body);
+        self.client.send::<IgnoredAny>(&format!("tell how deployment {id} is doing"), request).await.map(drop)
+    }
+}
+
+impl GitHub {
+    /// The newest deployments of the commit; those of one run are among the first.
+    async fn deployments(&self, request: &DeploymentRequest) -> PortResult<Vec<Deployment>> {
+        let operation = format!("list the deployments of commit `{}`", request.revision.short());
+        let url = format!("{}/deployments?sha={}&per_page={LOOKED_AT}", self.repository_url, request.revision);
+        self.client.send(&operation, Request::get(&url)).await
+    }
+
+    async fn make_deployment(&self, request: &DeploymentRequest) -> PortResult<(u64, bool)> {
+        if request.unless_the_job_has_one
+            && let Some(run_url) = &request.run_url
+            && let Some(id) = self.deployment_of_the_job(request, run_url).await?
+        {
+            return Ok((id, false));
+        }
+        let operation = format!("create a deployment of commit `{}`", request.revision.short());
+        let url = format!("{}/deployments", self.repository_url);
+        for _ in 0..CREATIONS {
+            let create = Request::post(&url, deployment::body(request));
+            match self.client.send::<Deployment>(&operation, create).await {
+                Ok(created) => return Ok((created.id, true)),
+                Err(error) if error.kind == PortErrorKind::Unclear => self.client.pause().await,
+                Err(error) => return Err(error),
+            }
+            let made = self.deployments(request).await?;
+            if let Some(made) = made.iter().find(|deployment| deployment.is_of(request)) {
+                return Ok((made.id, true));
+            }
+        }
+        Err(PortError::new(PortErrorKind::Unclear, operation).because("every reply was lost"))
+    }
+
+    /// The deployment that GitHub has made for this run's job, as it does where the job names an `environment:`.
+    async fn deployment_of_the_job(&self, request: &DeploymentRequest, run_url: &str) -> PortResult<Option<u64>> {
+        for Deployment { id, .. } in self.deployments(request).await? {
+            let url = format!("{}/deployments/{id}/statuses?per_page={LOOKED_AT}", self.repository_url);
+            let operation = format!("list the statuses of deployment {id}");
+            let statuses: Vec<Status> = self.client.send(&operation, Request::get(&url)).await?;
+            if statuses.iter().any(|status| status.is_of_the_job(run_url)) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The part that matters of a comparison of two commits.
+#[derive(Deserialize)]
+struct Comparison {
+    /// Of the second to the first: `ahead`, `behind`, `diverged` or `identical`.
+    status: String,
 }
 
 /// The part that matters of a pull request.

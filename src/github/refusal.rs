@@ -79,6 +79,10 @@ pub(super) fn refused(
         401 => never(error(PortErrorKind::Denied).hint(
             "the token in `github-token` is wrong or has expired: leave the input out to use the workflow's own",
         )),
+        403 if words.contains("is locked") => never(
+            error(PortErrorKind::Denied)
+                .hint("the conversation is locked: unlock it, or let somebody comment who may do so all the same"),
+        ),
         403 => {
             let mut error = error(PortErrorKind::Denied);
             if let Some(needed) = headers.get("x-accepted-github-permissions").and_then(|needed| needed.to_str().ok()) {

@@ -7,6 +7,7 @@ use axum::{
     routing::{get, post},
 };
 use serde_json::json;
+use skipper_core::render::DeploymentState;
 use skipper_lab::github::{Access as Permission, Failure, Fault, GitHub as Server, Pull, Scope, Seed};
 
 use super::*;
@@ -320,8 +321,11 @@ async fn a_commit_belongs_to_the_pull_request_that_brought_it_and_to_open_ones_i
     let (head, other) = ("a".repeat(40), "b".repeat(40));
     server.seed([pull(8, false, &head, &[&head]), pull(9, false, &other, &[&head, &other])]);
     let github = github(&server);
-    assert_eq!(github.pull_requests(&revision()).await, Ok(vec![7]));
-    assert_eq!(github.pull_requests(&head.parse().unwrap()).await, Ok(vec![8]));
+    assert_eq!(github.pull_requests(&revision()).await, Ok(vec![PullRequestOfCommit { number: 7, merged: true }]));
+    assert_eq!(
+        github.pull_requests(&head.parse().unwrap()).await,
+        Ok(vec![PullRequestOfCommit { number: 8, merged: false }])
+    );
     let error = github.pull_requests(&"d".repeat(40).parse().unwrap()).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Invalid);
     assert_eq!(error.failure.hints, ["push the commit to `acme/hello` first"]);
@@ -332,4 +336,169 @@ async fn the_token_is_never_shown() {
     let server = server();
     let shown = format!("{:?}", github(&server));
     assert!(!shown.contains(TOKEN), "{shown}");
+}
+
+#[tokio::test]
+async fn a_list_of_hundreds_is_read_once_and_the_comment_by_itself_afterwards() {
+    let server = server();
+    server.seed((0..150).map(|number| by(Some("octocat"), &format!("comment {number}"))));
+    let github = github(&server);
+    for words in ["one", "two", "three"] {
+        github.comment(7, KEY, Some((5, 1)), words).await.unwrap();
+    }
+    assert_eq!(bodies(&server)[150], marked("5.1", "three"));
+    let lists = server.dump().requests.into_iter().filter(|request| request.path.contains("/issues/7/comments?"));
+    assert_eq!(lists.count(), 2, "both pages, once");
+}
+
+#[tokio::test]
+async fn a_comment_that_was_deleted_meanwhile_is_written_anew() {
+    let server = server();
+    let github = github(&server);
+    github.comment(7, KEY, Some((5, 1)), "deploying").await.unwrap();
+    let id = server.comments(REPOSITORY, 7)[0].id;
+    server.seed([Seed::CommentDeleted { id }]);
+    github.comment(7, KEY, Some((5, 1)), "deployed").await.unwrap();
+    assert_eq!(bodies(&server), [marked("5.1", "deployed")]);
+    // Between reading and editing it, too.
+    server.fault(Fault::times(Failure::NotFound, 1).on("PATCH", "/comments"));
+    github.comment(7, KEY, Some((5, 1)), "deployed again").await.unwrap();
+    assert_eq!(bodies(&server), [marked("5.1", "deployed again")]);
+}
+
+#[tokio::test]
+async fn a_newer_run_that_took_the_comment_meanwhile_keeps_it() {
+    let server = server();
+    let older = github(&server);
+    older.comment(7, KEY, Some((5, 1)), "older").await.unwrap();
+    github(&server).comment(7, KEY, Some((6, 1)), "newer").await.unwrap();
+    assert_eq!(older.comment(7, KEY, Some((5, 1)), "older still").await, Ok(None));
+    assert_eq!(bodies(&server), [marked("6.1", "newer")]);
+}
+
+#[tokio::test]
+async fn a_locked_conversation_is_told_as_one() {
+    let server = server();
+    server.fault(Fault::always(Failure::Locked).on("POST", "/comments"));
+    let error = github(&server).comment(7, KEY, Some((5, 1)), "deployed").await.unwrap_err();
+    assert_eq!(error.kind, PortErrorKind::Denied);
+    assert!(error.failure.hints[0].contains("locked"), "{:?}", error.failure);
+}
+
+#[tokio::test]
+async fn a_429_is_waited_out_as_its_header_says() {
+    let server = server();
+    server.fault(Fault::times(Failure::TooManyRequests { retry_after: 1 }, 1).on("GET", "/comments"));
+    let started = Instant::now();
+    github(&server).comment(7, KEY, Some((5, 1)), "deployed").await.unwrap();
+    assert!(started.elapsed() >= Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_plan_stays_in_the_comment_until_another_takes_its_place() {
+    let server = server();
+    let github = github(&server);
+    let shown = |line: &str| ShownPlan::of(skipper_core::plan::Outline(vec![line.to_owned()])).line();
+    github.comment(7, KEY, Some((5, 1)), &format!("{}\n### plan", shown("launch host"))).await.unwrap();
+    github.comment(7, KEY, Some((6, 1)), "### deployed").await.unwrap();
+    assert_eq!(bodies(&server), [marked("6.1", &format!("{}\n### deployed", shown("launch host")))]);
+    assert_eq!(github.shown_plan(7, KEY).await, Ok(Some(shown("launch host"))));
+    github.comment(7, KEY, Some((7, 1)), &format!("{}\n### plan", shown("open"))).await.unwrap();
+    assert_eq!(github.shown_plan(7, KEY).await, Ok(Some(shown("open"))));
+}
+
+#[tokio::test]
+async fn a_plan_that_somebody_else_wrote_counts_for_nothing() {
+    let server = server();
+    let forged = ShownPlan::of(skipper_core::plan::Outline(vec!["terminate host `web_1`".to_owned()])).line();
+    server.seed([by(Some("mallory"), &marked("999.1", &format!("{forged}\n### plan")))]);
+    assert_eq!(github(&server).shown_plan(7, KEY).await, Ok(None));
+}
+
+#[tokio::test]
+async fn an_older_commit_is_behind_a_newer_one_and_an_unknown_one_behind_none() {
+    let server = server();
+    let newer = "d".repeat(40);
+    server.seed([Seed::merged_pull(REPOSITORY, 8, "Say more", &newer)]);
+    let (github, newer) = (github(&server), newer.parse().unwrap());
+    assert_eq!(github.is_behind(&revision(), &newer).await, Ok(true));
+    assert_eq!(github.is_behind(&newer, &revision()).await, Ok(false));
+    assert_eq!(github.is_behind(&revision(), &revision()).await, Ok(false));
+    assert_eq!(github.is_behind(&revision(), &"e".repeat(40).parse().unwrap()).await, Ok(false));
+}
+
+fn deployment_of(environment: &str) -> DeploymentRequest {
+    DeploymentRequest {
+        revision: revision(),
+        scope: skipper_core::desired::Scope {
+            project: "hello".parse().unwrap(),
+            environment: environment.parse().unwrap(),
+        },
+        run: Some((5, 1)),
+        run_url: Some(format!("https://github.test/{REPOSITORY}/actions/runs/5/attempts/1")),
+        unless_the_job_has_one: true,
+    }
+}
+
+#[tokio::test]
+async fn a_deployment_goes_its_way_and_leads_to_the_run_and_the_release() {
+    let server = server();
+    let github = github(&server);
+    let (id, ours) = github.create_deployment(&deployment_of("production")).await.unwrap();
+    assert!(ours);
+    for (state, description) in [(DeploymentState::InProgress, "step 1 of 3"), (DeploymentState::Success, "deployed")] {
+        let status = DeploymentStatus {
+            state,
+            description: description.to_owned(),
+            url: Some("http://10.0.0.1".to_owned()),
+            log_url: deployment_of("production").run_url,
+        };
+        github.set_deployment_status(id, &status).await.unwrap();
+    }
+    let [deployment] = &server.dump().deployments[..] else { panic!("one deployment") };
+    assert_eq!((deployment.r#ref.as_str(), deployment.environment.as_str()), (SHA, "production"));
+    assert!(deployment.production_environment && !deployment.transient_environment);
+    let told: Vec<_> =
+        deployment.statuses.iter().map(|status| (status.state.as_str(), status.description.as_str())).collect();
+    assert_eq!(told, [("in_progress", "step 1 of 3"), ("success", "deployed")]);
+    assert_eq!(deployment.statuses[1].environment_url, "http://10.0.0.1");
+    assert!(deployment.statuses[1].log_url.ends_with("/actions/runs/5/attempts/1"));
+}
+
+#[tokio::test]
+async fn the_deployment_of_the_jobs_own_environment_is_enough() {
+    let server = server();
+    let job = format!("https://github.test/{REPOSITORY}/actions/runs/5/job/99");
+    server.seed([Seed::Deployment {
+        repository: REPOSITORY.to_owned(),
+        sha: SHA.to_owned(),
+        environment: "production".to_owned(),
+        log_url: job,
+    }]);
+    let found = github(&server).create_deployment(&deployment_of("production")).await.unwrap();
+    let made = server.dump().deployments;
+    assert_eq!((found, made.len()), ((made[0].id, false), 1));
+    // Who always wants one gets one.
+    let request = DeploymentRequest { unless_the_job_has_one: false, ..deployment_of("production") };
+    assert!(github(&server).create_deployment(&request).await.unwrap().1);
+}
+
+#[tokio::test]
+async fn a_deployment_whose_reply_was_lost_is_found_and_not_made_twice() {
+    let server = server();
+    server.fault(Fault::times(Failure::BadGateway, 1).on("POST", "/deployments").after_applying());
+    let (id, ours) = github(&server).create_deployment(&deployment_of("pr-7")).await.unwrap();
+    let made = server.dump().deployments;
+    assert_eq!((made.len(), made[0].id, ours), (1, id, true));
+    assert!(made[0].transient_environment && !made[0].production_environment);
+}
+
+#[tokio::test]
+async fn a_token_without_deployments_is_told_what_it_lacks() {
+    let server = server();
+    let scopes = [(Scope::Contents, Permission::Read), (Scope::PullRequests, Permission::Write)];
+    server.seed([Seed::workflow_token_with("ghs_less", REPOSITORY, scopes)]);
+    let error = github_as(&server, "ghs_less").create_deployment(&deployment_of("production")).await.unwrap_err();
+    assert_eq!(error.kind, PortErrorKind::Denied);
+    assert!(error.failure.hints.iter().any(|hint| hint.contains("deployments: write")), "{:?}", error.failure);
 }

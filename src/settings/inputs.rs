@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use skipper_core::{plan::PlanHash, secret::Secret};
+use skipper_core::secret::Secret;
+use skipper_deploy::report::{Comments, Deployments};
 
 use super::{Raw, SettingsError};
 
@@ -186,28 +187,6 @@ pub const INPUTS: [Input; 20] = [
     EVENTS,
 ];
 
-/// Which pull requests a commit that was pushed is told on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Comments {
-    /// The one that brought the commit, and open ones that it heads.
-    Merged,
-    /// Open ones that it heads.
-    Open,
-    /// None, whatever the event.
-    Off,
-}
-
-/// Whether a GitHub deployment is created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deployments {
-    /// Unless the job's own `environment:` has made one.
-    Auto,
-    /// In any case.
-    Always,
-    /// In no case.
-    Never,
-}
-
 /// What becomes of a step that has nothing to do for a reason that some want to hear of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -215,15 +194,6 @@ pub enum Verdict {
     Pass,
     /// It fails.
     Fail,
-}
-
-/// The plan that a run may carry out, and no other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ExpectedPlan {
-    /// The one that stands on the merged pull request.
-    OnPullRequest,
-    /// The one with this hash.
-    Hash(PlanHash),
 }
 
 /// The inputs, with their defaults in place.

@@ -35,10 +35,15 @@ use skipper_core::{
 
 pub use self::{
     error::SettingsError,
-    inputs::{Command, Comments, Deployments, ExpectedPlan, INPUTS, Input, Verdict},
+    inputs::{Command, INPUTS, Input, Verdict},
     trigger::{EventKind, PullRequest, Trigger},
     workflow::Workflow,
 };
+use skipper_deploy::{
+    report::{Comments, Deployments},
+    runner::ExpectedPlan,
+};
+
 use self::{inputs::Inputs, trigger::Asked};
 use crate::github::Access;
 
@@ -155,6 +160,12 @@ impl Settings {
     pub fn read(flags: Flags) -> Result<Self, SettingsError> {
         let here = env::current_dir().map_err(SettingsError::NoWorkingFolder)?;
         Self::from_lookup(flags, &here, |name| env::var_os(name))
+    }
+
+    /// Everything of these settings that nobody may be shown.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let token = self.code_host.iter().map(|access| access.token.clone());
+        token.chain(self.registry_login.iter().map(|(_, password)| password.clone())).collect()
     }
 
     /// The file that takes the step's outputs.

@@ -63,6 +63,17 @@ pub struct PullRequest {
 }
 
 impl Trigger {
+    /// Whether the run is about whatever commit comes, so that it gives way to a newer one that serves already: who names a commit,
+    /// or starts a workflow by hand, means it.
+    pub fn gives_way(&self) -> bool {
+        let comes_by_itself = match &self.event {
+            EventKind::Push | EventKind::PullRequest | EventKind::PullRequestTarget | EventKind::ByHand => true,
+            EventKind::IssueComment => false,
+            EventKind::Other(name) => matches!(name.as_str(), "schedule" | "workflow_run" | "merge_group" | "release"),
+        };
+        comes_by_itself && !self.deliberate
+    }
+
     /// The pull request whose workflow gets no secrets and a token that may only read, if this is one: a fork's, or Dependabot's
     /// (<https://docs.github.com/en/code-security/dependabot/working-with-dependabot/automating-dependabot-with-github-actions>).
     pub fn without_secrets(&self) -> Option<u64> {

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    cost::Estimate,
     desired::Scope,
     exit::Exit,
     failure::Failure,
@@ -71,6 +72,13 @@ pub enum EventKind {
         /// Milliseconds since `ImageStarted`.
         took_ms: u64,
     },
+    /// An image as a plan foresees it; nothing was built.
+    ImageForeseen {
+        /// Whose.
+        service: ServiceName,
+        /// The image that the registry has; absent where it is to be built.
+        image: Option<PinnedImage>,
+    },
     /// An image could not be made ready.
     ImageFailed {
         /// Whose.
@@ -91,6 +99,11 @@ pub enum EventKind {
         plan: Plan,
         /// When, as to the run.
         moment: Moment,
+    },
+    /// What the hosts cost a month before and after the plan.
+    Estimated {
+        /// The estimate.
+        estimate: Estimate,
     },
     /// Another run holds the lease, and this one waits for it, or looks whether that run still lives.
     LeaseAwaited {
@@ -154,6 +167,11 @@ pub enum EventKind {
         /// Where.
         url: String,
     },
+    /// The code host has a deployment of this run.
+    DeploymentCreated {
+        /// Its number.
+        id: u64,
+    },
     /// Always last, whatever happened.
     RunFinished(RunFinished),
 }
@@ -179,6 +197,13 @@ pub struct RunStarted {
     pub commit_url: Option<String>,
     /// The workflow run and attempt, which order two runs' comments: `(run_id, attempt)`.
     pub run: Option<(u64, u32)>,
+}
+
+impl RunStarted {
+    /// Which of a pull request's comments is this run's: one for each project and environment.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.scope.project, self.scope.environment)
+    }
 }
 
 /// Where an image came from.
@@ -214,6 +239,9 @@ pub struct StateTable {
     pub replicas: Vec<ReplicaRow>,
     /// What could not be observed.
     pub gaps: Vec<String>,
+    /// Where the world reaches it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// One host of the table.

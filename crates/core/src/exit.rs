@@ -26,6 +26,8 @@ pub enum Exit {
     Cancelled,
     /// 9: somebody else holds the lease.
     Held,
+    /// 10: a newer commit serves already; nothing was deployed.
+    Superseded,
 }
 
 impl Exit {
@@ -42,6 +44,7 @@ impl Exit {
             Self::Degraded => 7,
             Self::Cancelled => 8,
             Self::Held => 9,
+            Self::Superseded => 10,
         }
     }
 
@@ -58,6 +61,7 @@ impl Exit {
             Self::Degraded => "degraded",
             Self::Cancelled => "cancelled",
             Self::Held => "held",
+            Self::Superseded => "superseded",
         }
     }
 }

@@ -6,12 +6,14 @@
 //! ```
 
 pub mod config;
+pub mod cost;
 pub mod desired;
 pub mod event;
 pub mod exit;
 pub mod failure;
 pub mod image;
 pub mod lease;
+pub mod matrix;
 pub mod name;
 pub mod observed;
 pub mod orchestrator;
@@ -23,4 +25,5 @@ pub mod render;
 pub mod script;
 pub mod secret;
 pub mod state;
+pub mod url;
 pub mod verdict;

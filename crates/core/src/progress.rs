@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
+    cost::Estimate,
     event::{Event, EventKind, ImageOrigin, Moment, Outcome, RunFinished, RunStarted, StateTable},
     failure::Failure,
     image::PinnedImage,
@@ -21,6 +22,10 @@ pub struct Progress {
     pub run: Option<RunStarted>,
     /// The images, as far as they are.
     pub images: BTreeMap<ServiceName, ImageProgress>,
+    /// What a plan foresees of images: those that the registry has, and nothing for those that are to be built.
+    pub foreseen: BTreeMap<ServiceName, Option<PinnedImage>>,
+    /// What the hosts cost before and after.
+    pub estimate: Option<Estimate>,
     /// The plan that is carried out.
     pub plan: Option<Plan>,
     /// The plan that was made afterwards.
@@ -39,6 +44,8 @@ pub struct Progress {
     pub started: Vec<(HostName, Started)>,
     /// Comments, by pull request.
     pub comments: BTreeMap<u64, String>,
+    /// The code host's deployment of this run.
+    pub deployment: Option<u64>,
     /// How it ended.
     pub finished: Option<RunFinished>,
 }
@@ -88,6 +95,9 @@ impl Progress {
                 let ready = ImageProgress::Ready { image: image.clone(), origin: *origin, took_ms: *took_ms };
                 self.images.insert(service.clone(), ready);
             }
+            EventKind::ImageForeseen { service, image } => drop(self.foreseen.insert(service.clone(), image.clone())),
+            EventKind::Estimated { estimate } => self.estimate = Some(estimate.clone()),
+            EventKind::DeploymentCreated { id } => self.deployment = Some(*id),
             EventKind::ImageFailed { service, failure } => {
                 self.images.insert(service.clone(), ImageProgress::Failed(failure.clone()));
             }

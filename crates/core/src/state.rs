@@ -8,6 +8,7 @@ use crate::{
     name::{HostName, ReplicaName, ServiceName},
     observed::{Observed, ObservedReplica},
     release::Release,
+    url,
 };
 
 /// Builds the table. `releases` are those whose images can be recognised, the latest first.
@@ -89,7 +90,8 @@ pub fn table(config: &Config, observed: &Observed, releases: &[Release]) -> Stat
         .iter()
         .map(|gap| gap.host.as_ref().map_or_else(|| gap.what.clone(), |host| format!("host `{host}`: {}", gap.what)))
         .collect();
-    StateTable { hosts, replicas, gaps }
+    let table = StateTable { hosts, replicas, gaps, url: None };
+    StateTable { url: url::of(config, &table), ..table }
 }
 
 /// How many replicas of each service a host should carry.

@@ -1,6 +1,9 @@
 //! Makes the release's images ready: what the registry has for the commit is used, what has not changed is tagged anew, the rest is built.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use futures::future::join_all;
 use skipper_core::{
@@ -8,7 +11,7 @@ use skipper_core::{
     event::{EventKind, ImageOrigin},
     exit::Exit,
     failure::Failure,
-    image::{PinnedImage, Revision, Tag},
+    image::{PinnedImage, Revision, Tag, hex_digest},
     name::ServiceName,
     release::Release,
 };
@@ -61,7 +64,8 @@ pub async fn release(
 
 /// Resolves the images that the registry has for a commit, building nothing.
 ///
-/// Services the registry has no image for are left out and returned by name: a plan would build them.
+/// Services the registry has no image for are returned by name, too: they would be built. Their place is held by an image whose
+/// digest is that of their build inputs, which no registry has: with it a plan is made as if they were there.
 ///
 /// # Errors
 /// When a registry refuses or does not answer.
@@ -70,30 +74,50 @@ pub async fn resolve(
     revision: &Revision,
     options: &ImageOptions,
     images: &dyn Images,
-) -> Result<(Release, Vec<ServiceName>), Failure> {
+) -> Result<(Release, BTreeSet<ServiceName>), Failure> {
     let work = config.services.iter().map(|(name, service)| async move {
         let found = match &service.source {
-            ImageSource::Tag(tag) => Some(external(name, service, tag, images).await?),
-            ImageSource::Build(build) => match whole(images.resolve(&service.repository, &revision.tag()).await)? {
-                Some(found) => Some(found),
-                None => {
-                    let inputs = inputs_tag(&images.inputs(&request(build, revision, &options.root)).await?)?;
-                    whole(unchanged(service, build, &inputs, images).await)?
+            ImageSource::Tag(tag) => external(name, service, tag, images).await?,
+            ImageSource::Build(build) => {
+                let tagged = match options.rebuild {
+                    true => None,
+                    false => whole(images.resolve(&service.repository, &revision.tag()).await)?,
+                };
+                match tagged {
+                    Some(found) => found,
+                    None => {
+                        let inputs = inputs_tag(&images.inputs(&request(build, revision, &options.root)).await?)?;
+                        let same = match options.rebuild {
+                            true => None,
+                            false => whole(unchanged(service, build, &inputs, images).await)?,
+                        };
+                        match same {
+                            Some(found) => found,
+                            None => return Ok((name.clone(), place_holder(service, &inputs)?, true)),
+                        }
+                    }
                 }
-            },
+            }
         };
-        let image = found.map(|found| pinned(config, name, service, found)).transpose()?;
-        Ok::<_, PortError>((name.clone(), image))
+        Ok::<_, PortError>((name.clone(), pinned(config, name, service, found)?, false))
     });
     let mut release = Release { revision: revision.clone(), images: Default::default() };
-    let mut missing = Vec::new();
+    let mut to_build = BTreeSet::new();
     for resolved in join_all(work).await {
-        match resolved.map_err(|error| error.failure)? {
-            (name, Some(image)) => drop(release.images.insert(name, image)),
-            (name, None) => missing.push(name),
+        let (name, image, is_to_build) = resolved.map_err(|error| error.failure)?;
+        if is_to_build {
+            to_build.insert(name.clone());
         }
+        release.images.insert(name, image);
     }
-    Ok((release, missing))
+    Ok((release, to_build))
+}
+
+/// Stands for an image that is to be built from these inputs.
+fn place_holder(service: &Service, inputs: &Tag) -> PortResult<PinnedImage> {
+    let digest = format!("sha256:{}", hex_digest(inputs.as_ref().as_bytes())).parse();
+    let digest = digest.map_err(|_| PortError::new(PortErrorKind::Other, "a hash does not make a digest"))?;
+    Ok(PinnedImage { repository: service.repository.clone(), digest })
 }
 
 struct One<'a> {

@@ -15,6 +15,7 @@ use skipper_core::{
     name::{GroupName, HostName},
     observed::{Agent, IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
     plan::LaunchSpec,
+    render::DeploymentStatus,
     script::Script,
 };
 
@@ -236,13 +237,38 @@ pub trait Images {
     ) -> PortResult<Digest>;
 }
 
-/// Where people read: pull requests and their comments.
+/// A pull request that a commit belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PullRequestOfCommit {
+    /// Its number.
+    pub number: u64,
+    /// Whether it brought the commit to where it is; else it is open and the commit is its head.
+    pub merged: bool,
+}
+
+/// A deployment to be made on the code host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeploymentRequest {
+    /// What is deployed.
+    pub revision: Revision,
+    /// To where.
+    pub scope: Scope,
+    /// The run, by which a deployment whose reply was lost is found.
+    pub run: Option<(u64, u32)>,
+    /// Where the run can be looked at; a deployment that the workflow's job has made says the same.
+    pub run_url: Option<String>,
+    /// Whether one that the workflow's job has made is enough.
+    pub unless_the_job_has_one: bool,
+}
+
+/// Where people read: pull requests, their comments, and deployments.
 #[async_trait(?Send)]
 pub trait CodeHost {
     /// The pull requests a commit belongs to, as the code host sees it.
-    async fn pull_requests(&self, revision: &Revision) -> PortResult<Vec<u64>>;
+    async fn pull_requests(&self, revision: &Revision) -> PortResult<Vec<PullRequestOfCommit>>;
     /// Creates the comment that carries `key`, or edits it when it exists; never touches one of a later run.
-    /// `run` orders runs. Returns the comment's address, or nothing when a later run's comment was left alone.
+    /// `run` orders runs. A plan that the comment shows stays in it until another takes its place. Returns the comment's address,
+    /// or nothing when a later run's comment was left alone.
     async fn comment(
         &self,
         pull_request: u64,
@@ -250,6 +276,15 @@ pub trait CodeHost {
         run: Option<(u64, u32)>,
         body: &str,
     ) -> PortResult<Option<String>>;
+    /// The line that holds the plan ([`skipper_core::render::ShownPlan`]) in the comment that carries `key`. A comment that
+    /// somebody else wrote counts for nothing.
+    async fn shown_plan(&self, pull_request: u64, key: &str) -> PortResult<Option<String>>;
+    /// Whether `later` contains `earlier`, and is another commit. One that the code host does not know contains nothing.
+    async fn is_behind(&self, earlier: &Revision, later: &Revision) -> PortResult<bool>;
+    /// Makes a deployment, or finds the one that the workflow's job has made. Returns its number and whether it was made here.
+    async fn create_deployment(&self, request: &DeploymentRequest) -> PortResult<(u64, bool)>;
+    /// Adds a status to a deployment.
+    async fn set_deployment_status(&self, id: u64, status: &DeploymentStatus) -> PortResult<()>;
 }
 
 /// What must outlive a run and is not shown by the world itself.

@@ -1,44 +1,131 @@
-//! Puts the run's comment on its pull request; what goes wrong there is a warning and never fails a deployment.
+//! Tells the code host how a run is doing, while it goes on and at its end: the comment on its pull requests and its deployment.
+//!
+//! What goes wrong here is a warning and never fails a deployment; nor does a deployment wait for it, but for a moment at its end.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    rc::Rc,
+    time::Duration,
+};
 
+use futures::future::{Either, join, select};
 use skipper_core::{
-    event::{EventKind, RunStarted},
+    event::{Event, EventKind, RunStarted},
     exit::Exit,
     failure::Failure,
     image::Revision,
     progress::Progress,
-    render::markdown,
+    render::{DeploymentStatus, deployment, markdown},
+    secret::Secret,
 };
+use tokio::time::{sleep, timeout};
 
 use crate::{
+    cancel::{self, Cancel},
     events::{Events, Listener},
-    ports::CodeHost,
+    ports::{CodeHost, DeploymentRequest, PortError, PortErrorKind, PullRequestOfCommit},
 };
+
+/// Before anything is told: a run that ends sooner tells everything at once.
+const FIRST: Duration = Duration::from_secs(2);
+/// Between two edits of what a run tells: writing is what GitHub limits most.
+const PAUSE: Duration = Duration::from_secs(10);
+/// What is being told when the work ends may take so much longer; what is told then says more.
+const IN_HAND: Duration = Duration::from_secs(10);
+/// For telling how the run ended.
+const LAST: Duration = Duration::from_secs(40);
+
+/// Which pull requests of a commit are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Comments {
+    /// The one that brought the commit, and open ones that it heads.
+    #[default]
+    Merged,
+    /// Open ones that it heads.
+    Open,
+    /// None, whatever the event.
+    Off,
+}
+
+/// Whether the code host gets a deployment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deployments {
+    /// Unless the workflow's job has made one.
+    #[default]
+    Auto,
+    /// In any case.
+    Always,
+    /// In no case.
+    Never,
+}
+
+/// Who is told what.
+#[derive(Clone, Debug, Default)]
+pub struct Publicity {
+    /// The pull request that the event or the user names, if one does.
+    pub pull_request: Option<u64>,
+    /// Which pull requests of the commit are told.
+    pub comments: Comments,
+    /// Whether there is a deployment.
+    pub deployments: Deployments,
+    /// Values that must not be told, whoever printed them.
+    pub secrets: Vec<Secret>,
+}
 
 /// Who tells people on the code host.
 pub struct Reporter<'a> {
     code_host: Option<&'a dyn CodeHost>,
-    /// The pull request that the trigger names, if it does.
-    pull_request: Option<u64>,
+    publicity: Publicity,
     progress: Rc<RefCell<Progress>>,
-    state: RefCell<State>,
+    comments: RefCell<Told<Vec<u64>>>,
+    deployment: RefCell<Told<Made>>,
+    /// Whether something is on its way to the code host.
+    in_hand: Cell<bool>,
+    ending: Cell<bool>,
+    warned: RefCell<BTreeSet<String>>,
 }
 
-#[derive(Default)]
-struct State {
-    pull_requests: Option<Vec<u64>>,
-    last_body: Option<String>,
+/// What was told last, and to whom.
+struct Told<T> {
+    /// Whom; absent until that is known.
+    whom: Option<T>,
+    last: Option<String>,
+    /// Whether it was refused for good.
     given_up: bool,
+}
+
+impl<T> Default for Told<T> {
+    fn default() -> Self {
+        Self { whom: None, last: None, given_up: false }
+    }
+}
+
+/// A deployment of the code host.
+#[derive(Clone, Copy)]
+struct Made {
+    id: u64,
+    /// Whether its statuses are this run's to write: those of a job's own deployment are not.
+    ours: bool,
 }
 
 impl<'a> Reporter<'a> {
     /// A reporter, and what has to listen to the run's events for it.
-    pub fn new(code_host: Option<&'a dyn CodeHost>, pull_request: Option<u64>) -> (Self, Listener) {
+    pub fn new(code_host: Option<&'a dyn CodeHost>, publicity: Publicity) -> (Self, Listener) {
         let progress = Rc::new(RefCell::new(Progress::default()));
         let fold = Rc::clone(&progress);
         let listener: Listener = Box::new(move |event| fold.borrow_mut().apply(event));
-        (Self { code_host, pull_request, progress, state: RefCell::default() }, listener)
+        let reporter = Self {
+            code_host,
+            publicity,
+            progress,
+            comments: RefCell::default(),
+            deployment: RefCell::default(),
+            in_hand: Cell::new(false),
+            ending: Cell::new(false),
+            warned: RefCell::default(),
+        };
+        (reporter, listener)
     }
 
     /// The run so far.
@@ -46,65 +133,200 @@ impl<'a> Reporter<'a> {
         self.progress.borrow().clone()
     }
 
-    /// Creates or edits the comment with what the run has come to.
+    /// The pull requests that are told of a commit.
     ///
-    /// `ending` is the last event of the run when it is about to be told: the comment shows it, and anything that
-    /// goes wrong here is still told before it.
-    pub async fn publish(&self, events: &Events, ending: Option<&EventKind>) {
-        let Some(code_host) = self.code_host else { return };
-        if self.state.borrow().given_up {
-            return;
+    /// # Errors
+    /// When the code host does not say which they are.
+    pub async fn pull_requests(&self, revision: &Revision) -> Result<Vec<u64>, Failure> {
+        let (Some(code_host), Publicity { pull_request, comments, .. }) = (self.code_host, &self.publicity) else {
+            return Ok(Vec::new());
+        };
+        if let Some(known) = &self.comments.borrow().whom {
+            return Ok(known.clone());
         }
-        let mut progress = self.progress();
-        if let Some(kind) = ending {
-            progress.apply(&skipper_core::event::Event { seq: 0, at_ms: events.elapsed_ms(), kind: kind.clone() });
-        }
-        let Some(run) = progress.run.clone() else { return };
-        let Some(revision) = run.revision.clone() else { return };
-        if let Err(failure) = self.try_publish(code_host, &run, &revision, &markdown::comment(&progress), events).await
-        {
-            self.state.borrow_mut().given_up = true;
-            events.warn(failure);
+        let found = match (comments, pull_request) {
+            (Comments::Off, _) => Vec::new(),
+            (_, Some(number)) => vec![*number],
+            (comments, None) => {
+                let found = code_host.pull_requests(revision).await.map_err(|error| error.failure)?;
+                let wanted = |found: &PullRequestOfCommit| !found.merged || *comments == Comments::Merged;
+                found.into_iter().filter(wanted).map(|found| found.number).collect()
+            }
+        };
+        self.comments.borrow_mut().whom = Some(found.clone());
+        Ok(found)
+    }
+
+    /// Does the work, and tells how it is getting on from time to time.
+    pub async fn alongside<T>(&self, events: &Events, cancel: &Cancel, work: impl Future<Output = T>) -> T {
+        // On the heap: a rollout's future is large, and would be copied on the stack again and again.
+        match select(Box::pin(work), Box::pin(self.keep_telling(events))).await {
+            Either::Left((done, telling)) => {
+                self.ending.set(true);
+                // Broken off, it might still have its effect, and what is told next would meet it.
+                if self.in_hand.get() {
+                    let _ = cancel.within(cancel::TELL, timeout(IN_HAND, telling)).await;
+                }
+                done
+            }
+            Either::Right(((), work)) => work.await,
         }
     }
 
-    async fn try_publish(
+    /// Tells from time to time, until the work has ended.
+    async fn keep_telling(&self, events: &Events) {
+        sleep(FIRST).await;
+        loop {
+            self.in_hand.set(true);
+            self.publish(events, None).await;
+            self.in_hand.set(false);
+            if self.ending.get() {
+                return;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Tells how the run ended. `ending` is its last event, which is about to be told: anything that goes wrong here is told before.
+    pub async fn conclude(&self, events: &Events, ending: &EventKind) {
+        if timeout(LAST, self.publish(events, Some(ending))).await.is_err() {
+            let late =
+                Failure::new(Exit::Serves, "the code host was not told how the run ended: it did not answer in time");
+            events.warn(late.hint(UNTOUCHED));
+        }
+    }
+
+    async fn publish(&self, events: &Events, ending: Option<&EventKind>) {
+        let Some(code_host) = self.code_host else { return };
+        let mut progress = self.progress();
+        if let Some(kind) = ending {
+            progress.apply(&Event { seq: 0, at_ms: events.elapsed_ms(), kind: kind.clone() });
+        }
+        let Some(run) = progress.run.clone() else { return };
+        let Some(revision) = run.revision.clone() else { return };
+        join(
+            Box::pin(self.tell_pull_requests(code_host, &run, &revision, &progress, events)),
+            Box::pin(self.tell_deployment(code_host, &run, &revision, &progress, events)),
+        )
+        .await;
+    }
+
+    async fn tell_pull_requests(
         &self,
         code_host: &dyn CodeHost,
         run: &RunStarted,
         revision: &Revision,
-        body: &str,
+        progress: &Progress,
         events: &Events,
-    ) -> Result<(), Failure> {
-        if self.state.borrow().last_body.as_deref() == Some(body) {
-            return Ok(());
+    ) {
+        let body = self.without_secrets(markdown::comment(progress));
+        let nothing_new = self.comments.borrow().last.as_ref() == Some(&body);
+        if self.comments.borrow().given_up || nothing_new {
+            return;
         }
-        let known = self.state.borrow().pull_requests.clone();
-        let pull_requests = match (known, self.pull_request) {
-            (Some(known), _) => known,
-            (None, Some(number)) => vec![number],
-            (None, None) => code_host.pull_requests(revision).await.map_err(|error| {
-                as_warning(error.failure).during("find the pull request of the commit, so there is no comment")
-            })?,
+        let numbers = match self.pull_requests(revision).await {
+            Ok(numbers) => numbers,
+            Err(failure) => {
+                self.comments.borrow_mut().given_up = true;
+                return self
+                    .warn(events, failure.during("find the pull request of the commit, so there is no comment"));
+            }
         };
-        self.state.borrow_mut().pull_requests = Some(pull_requests.clone());
-        let key = format!("{}/{}", run.scope.project, run.scope.environment);
-        for number in pull_requests {
-            let url = code_host
-                .comment(number, &key, run.run, body)
-                .await
-                .map_err(|error| as_warning(error.failure).during(format!("comment on pull request {number}")))?;
-            let told = self.progress.borrow().comments.contains_key(&number);
-            if let (Some(url), false) = (url, told) {
-                events.emit(EventKind::Commented { pull_request: number, url });
+        let key = run.key();
+        let mut all_told = true;
+        for number in numbers {
+            match code_host.comment(number, &key, run.run, &body).await {
+                Ok(url) => {
+                    let told = self.progress.borrow().comments.contains_key(&number);
+                    if let (Some(url), false) = (url, told) {
+                        events.emit(EventKind::Commented { pull_request: number, url });
+                    }
+                }
+                Err(error) => {
+                    all_told = false;
+                    self.comments.borrow_mut().given_up |= is_final(&error);
+                    self.warn(events, error.failure.during(format!("comment on pull request {number}")));
+                }
             }
         }
-        self.state.borrow_mut().last_body = Some(body.to_owned());
-        Ok(())
+        if all_told {
+            self.comments.borrow_mut().last = Some(body);
+        }
+    }
+
+    async fn tell_deployment(
+        &self,
+        code_host: &dyn CodeHost,
+        run: &RunStarted,
+        revision: &Revision,
+        progress: &Progress,
+        events: &Events,
+    ) {
+        if run.command != "ship"
+            || self.publicity.deployments == Deployments::Never
+            || self.deployment.borrow().given_up
+        {
+            return;
+        }
+        let refused = |error: PortError| {
+            self.deployment.borrow_mut().given_up |= is_final(&error);
+            let hint = "`deployments: never` (an input) is for those who want none";
+            self.warn(events, error.failure.during("keep the deployment of this run on the code host").hint(hint));
+        };
+        let status = deployment(progress);
+        let status = DeploymentStatus { description: self.without_secrets(status.description), ..status };
+        let known = self.deployment.borrow().whom;
+        let made = match known {
+            Some(made) => made,
+            None => {
+                let request = DeploymentRequest {
+                    revision: revision.clone(),
+                    scope: run.scope.clone(),
+                    run: run.run,
+                    run_url: run.run_url.clone(),
+                    unless_the_job_has_one: self.publicity.deployments == Deployments::Auto,
+                };
+                match code_host.create_deployment(&request).await {
+                    Ok((id, ours)) => {
+                        events.emit(EventKind::DeploymentCreated { id });
+                        let made = Made { id, ours };
+                        self.deployment.borrow_mut().whom = Some(made);
+                        made
+                    }
+                    Err(error) => return refused(error),
+                }
+            }
+        };
+        let text = format!("{status:?}");
+        let nothing_new = self.deployment.borrow().last.as_ref() == Some(&text);
+        if !made.ours || nothing_new {
+            return;
+        }
+        match code_host.set_deployment_status(made.id, &status).await {
+            Ok(()) => self.deployment.borrow_mut().last = Some(text),
+            Err(error) => refused(error),
+        }
+    }
+
+    /// Once each: a run that cannot tell something would say so every ten seconds.
+    fn warn(&self, events: &Events, mut failure: Failure) {
+        failure.exit = Exit::Serves;
+        if self.warned.borrow_mut().insert(failure.message.clone()) {
+            events.warn(failure.hint(UNTOUCHED));
+        }
+    }
+
+    fn without_secrets(&self, text: String) -> String {
+        let secrets = self.publicity.secrets.iter().filter(|secret| secret.expose().len() >= SHORTEST_SECRET);
+        secrets.fold(text, |text, secret| text.replace(secret.expose(), "***"))
     }
 }
 
-fn as_warning(mut failure: Failure) -> Failure {
-    failure.exit = Exit::Serves;
-    failure.hint("the deployment itself is not touched by this")
+const UNTOUCHED: &str = "the deployment itself is not touched by this";
+/// Shorter values would be found in ordinary words.
+const SHORTEST_SECRET: usize = 6;
+
+/// Whether trying again in a moment would come to the same.
+const fn is_final(error: &PortError) -> bool {
+    !matches!(error.kind, PortErrorKind::Transient | PortErrorKind::Unclear)
 }

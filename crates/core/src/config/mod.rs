@@ -18,6 +18,7 @@ pub use self::{
     schema::json_schema,
 };
 use crate::{
+    cost::Price,
     image::{Repository, Tag},
     name::{EnvName, GroupName, ProjectName, ServiceName},
 };
@@ -37,6 +38,8 @@ pub struct Config {
     pub groups: BTreeMap<GroupName, Group>,
     /// Where hosts get fleet from.
     pub fleet: FleetSource,
+    /// What instances cost an hour, where the file says.
+    pub prices: BTreeMap<InstanceType, Price>,
     /// What is allowed and probably not meant.
     pub warnings: Vec<Diagnostic>,
     /// Where each key stands in the file, by its path: `groups.web.scale`.

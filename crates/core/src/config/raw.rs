@@ -129,6 +129,8 @@ section! {
         groups: MapOf<Group<'static>>,
         /// Where hosts get fleet from.
         fleet: Fleet<'static>,
+        /// What instances cost, in US dollars an hour by size, in place of the list prices that estimates come from.
+        prices: schema::Prices,
     }
     required {
         name: "write `name: demo` at the top",
@@ -139,7 +141,6 @@ section! {
         "environments": "use one file for each environment, with a `name` of its own",
         "etcd": "leave it out: skipper runs etcd on the hosts",
         "previews": "leave it out",
-        "prices": "leave it out",
     }
     foreign {
         "version": "leave it out: the file has no version",

@@ -72,6 +72,14 @@ forms! {
         "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
         "additionalProperties": { "type": ["string", "integer", "number", "boolean", "null"] },
     }
+    Prices {
+        "type": "object",
+        "propertyNames": { "pattern": "^[a-z][a-z0-9-]*[0-9][a-z0-9-]*\\.[a-z0-9-]+$" },
+        "additionalProperties": { "anyOf": [
+            { "type": "string", "pattern": "^[0-9]{1,6}(\\.[0-9]{1,6})?$" },
+            { "type": "number", "minimum": 0 },
+        ]},
+    }
     Duration { "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$" }
     HttpPath { "type": "string", "pattern": "^/[!-~]*$" }
     Size { "type": "string", "pattern": "^[a-z][a-z0-9-]*[0-9][a-z0-9-]*\\.[a-z0-9-]+$" }

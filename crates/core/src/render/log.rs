@@ -3,6 +3,7 @@
 use super::{table, text, words};
 use crate::{
     event::{Event, EventKind, Leftovers, Moment, Outcome, RunStarted},
+    exit::Exit,
     failure::Failure,
     orchestrator::StartOutcome,
     plan::{Plan, StepId},
@@ -40,7 +41,10 @@ impl Log {
         match &event.kind {
             EventKind::RunFinished(finished) if self.style.quiet => {
                 out.lines.extend(
-                    finished.failure.iter().flat_map(|failure| failure_lines("error", failure, self.style.workflow)),
+                    finished
+                        .failure
+                        .iter()
+                        .flat_map(|failure| failure_lines(gravity(finished.exit), failure, self.style.workflow)),
                 );
             }
             EventKind::Warning { failure } => out.lines.extend(failure_lines("warning", failure, self.style.workflow)),
@@ -57,6 +61,13 @@ impl Log {
                     words::origin(*origin),
                     words::duration(*took_ms)
                 ));
+            }
+            EventKind::ImageForeseen { service, image } => {
+                self.group("images", &mut out);
+                out.say(match image {
+                    Some(image) => format!("image of `{service}` is {image}"),
+                    None => format!("image of `{service}` is to be built"),
+                });
             }
             EventKind::ImageFailed { service, .. } => out.say(format!("image of `{service}` failed")),
             EventKind::Observed { state, moment } => {
@@ -79,6 +90,10 @@ impl Log {
                     out.say("observed again, and this is left:");
                     out.lines.extend(plan_lines(plan));
                 }
+            }
+            EventKind::Estimated { estimate } => out.say(words::estimate(estimate)),
+            EventKind::DeploymentCreated { id } => {
+                out.say(format!("deployment {id} of the code host is about this run"))
             }
             EventKind::LeaseAwaited { number, holder } => {
                 self.end_group(&mut out);
@@ -135,13 +150,12 @@ impl Log {
                 }
             }
             EventKind::Commented { pull_request, url } => {
-                self.end_group(&mut out);
                 out.say(format!("comment on pull request {pull_request}: {url}"));
             }
             EventKind::RunFinished(finished) => {
                 self.end_group(&mut out);
                 if let Some(failure) = &finished.failure {
-                    out.lines.extend(failure_lines("error", failure, self.style.workflow));
+                    out.lines.extend(failure_lines(gravity(finished.exit), failure, self.style.workflow));
                 }
                 for left in &finished.leftovers {
                     out.lines.push(text::line(&format!("left over: {left}")));
@@ -194,6 +208,11 @@ impl Lines {
         let seconds = format!("{}.{}s", self.at_ms / 1000, self.at_ms % 1000 / 100);
         self.lines.push(format!("{seconds:>7}  {}", text::line(text.as_ref())));
     }
+}
+
+/// A run that gave way to a newer commit is none that failed.
+const fn gravity(exit: Exit) -> &'static str {
+    if matches!(exit, Exit::Superseded) { "warning" } else { "error" }
 }
 
 fn headline(run: &RunStarted) -> String {

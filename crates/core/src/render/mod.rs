@@ -1,8 +1,17 @@
 //! Turns a run into what people read: pure functions from events, plans and tables to text.
 
+mod deployment;
 pub mod log;
 pub mod markdown;
 pub mod past;
+mod redact;
+mod shown_plan;
 pub mod table;
 pub mod text;
 pub mod words;
+
+pub use self::{
+    deployment::{DeploymentState, DeploymentStatus, deployment},
+    redact::redacted,
+    shown_plan::ShownPlan,
+};

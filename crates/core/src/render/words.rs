@@ -1,6 +1,7 @@
 //! The words for steps, outcomes and durations: one place, so that log, comment and summary say the same.
 
 use crate::{
+    cost::Estimate,
     event::ImageOrigin,
     name::HostName,
     observed::IngressRule,
@@ -65,6 +66,13 @@ pub const fn origin(origin: ImageOrigin) -> &'static str {
         ImageOrigin::InputsUnchanged => "unchanged, tagged anew",
         ImageOrigin::Resolved => "resolved from its tag",
     }
+}
+
+/// What hosts cost, in one line.
+pub fn estimate(estimate: &Estimate) -> String {
+    let Estimate { before, after, source } = estimate;
+    let change = if before == after { String::new() } else { format!(", and {after} after this") };
+    format!("estimated cost of the hosts: {before} a month{change} (on demand, without volumes and traffic; {source})")
 }
 
 /// Milliseconds for people: `0.4 s`, `12.3 s`, `2 min 5 s`.

@@ -27,6 +27,7 @@ impl From<Failure> for Ending {
             Exit::BadInput => "bad input; nothing was touched",
             Exit::Cancelled => "cancelled",
             Exit::Held => "this run does not hold the lease; what serves is unchanged",
+            Exit::Superseded => "superseded: a newer commit serves, and nothing was deployed",
             Exit::Defect => "stopped by a defect in skipper; what was under way may be half done",
             _ => "failed",
         };

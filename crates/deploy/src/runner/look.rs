@@ -1,6 +1,14 @@
 //! `plan` and `ps`, which change nothing.
 
-use skipper_core::{event::Moment, exit::Exit, failure::Failure, image::Revision, release::Release, render::words};
+use skipper_core::{
+    cost::estimate,
+    event::{EventKind, Moment},
+    exit::Exit,
+    failure::Failure,
+    image::Revision,
+    release::Release,
+    render::words,
+};
 
 use super::{
     Runner,
@@ -10,7 +18,7 @@ use super::{
 use crate::{images, records::Past};
 
 impl Runner<'_> {
-    /// Shows what [`Runner::ship`] would do with the images the registry has, and changes nothing.
+    /// Shows what [`Runner::ship`] would do, and changes nothing. Images that are to be built are planned for as if they were there.
     pub async fn plan(&self, revision: &Revision) -> Exit {
         self.start();
         let ending = self.unless_cancelled(self.try_plan(revision)).await.unwrap_or_else(Ending::from);
@@ -31,19 +39,15 @@ impl Runner<'_> {
         let resolved = images::resolve(&config, revision, &self.options, self.world.images);
         let (resolved, observed, past) =
             futures::join!(resolved, eyes.observe(self.config, self.scope()), self.past_if_known());
-        let ((release, missing), observed) = (resolved?, observed?);
-        self.tell_state(&observed, &known(&release, &past), Moment::Before);
-        for service in &missing {
-            self.events.warn(
-                Failure::new(
-                    Exit::Serves,
-                    format!("service `{service}` has no image for this commit, and its replicas are not in this plan"),
-                )
-                .hint("`skipper ship` builds it; what it does with the replicas depends on the image"),
-            );
+        let ((release, to_build), observed) = (resolved?, observed?);
+        for (service, image) in &release.images {
+            let image = (!to_build.contains(service)).then(|| image.clone());
+            self.events.emit(EventKind::ImageForeseen { service: service.clone(), image });
         }
+        self.tell_state(&observed, &known(&release, &past), Moment::Before);
         let desired = self.desired(&release);
         let plan = self.tell_plan(&desired, &observed, Moment::Before);
+        self.events.emit(EventKind::Estimated { estimate: estimate(self.config, &observed, &plan) });
         if !plan.blocked.is_empty() {
             return Err(blocked(&plan));
         }

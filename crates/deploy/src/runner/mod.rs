@@ -1,6 +1,7 @@
 //! One run from its first event to its last, and what its commands share: `ship` in [`ship`], `plan` and `ps` in [`look`].
 
 mod ending;
+mod expected;
 mod judge;
 mod look;
 mod ship;
@@ -20,7 +21,7 @@ use skipper_core::{
     name::ServiceName,
     observed::Observed,
     orchestrator::Orchestrator,
-    plan::{Plan, plan},
+    plan::{Plan, PlanHash, plan},
     progress::StepProgress,
     release::Release,
     render::words,
@@ -34,7 +35,7 @@ use crate::{
     images::ImageOptions,
     lease::Terms,
     observe::Eyes,
-    ports::{Compute, Images, Remote, Store},
+    ports::{CodeHost, Compute, Images, Remote, Store},
     records::{Past, read_past},
     report::Reporter,
 };
@@ -52,6 +53,8 @@ pub struct World<'a> {
     pub store: &'a dyn Store,
     /// What runs replicas.
     pub orchestrator: &'a dyn Orchestrator,
+    /// Where people read; absent where nobody can be asked.
+    pub code_host: Option<&'a dyn CodeHost>,
 }
 
 /// What a run may touch.
@@ -61,6 +64,19 @@ pub struct Bounds {
     pub services: BTreeSet<ServiceName>,
     /// Whether the hosts of groups that the file does not name any more may be terminated.
     pub allow_terminate: bool,
+    /// The plan that may be carried out, and no other.
+    pub expected_plan: Option<ExpectedPlan>,
+    /// Whether the run gives way where a commit serves that contains its own. One that somebody named does not.
+    pub gives_way: bool,
+}
+
+/// The plan that a run may carry out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExpectedPlan {
+    /// The one that stands on the pull request.
+    OnPullRequest,
+    /// The one with this hash.
+    Hash(PlanHash),
 }
 
 /// One run: what it is to do, and who hears of it.
@@ -127,7 +143,7 @@ impl Runner<'_> {
             calls,
         };
         let ended = EventKind::RunFinished(finished((self.calls)()));
-        if self.cancel.within(cancel::TELL, self.reporter.publish(self.events, Some(&ended))).await.is_none() {
+        if self.cancel.within(cancel::TELL, Box::pin(self.reporter.conclude(self.events, &ended))).await.is_none() {
             let late = Failure::new(Exit::Serves, "the comment may not say how the run ended: there was no time left");
             self.events
                 .warn(late.hint("the run was cancelled, and a runner waits no longer; this log says everything"));

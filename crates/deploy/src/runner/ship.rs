@@ -16,6 +16,7 @@ use skipper_core::{
 use super::{
     Runner, World,
     ending::{Ending, blocked},
+    expected::Expected,
     known,
 };
 use crate::{
@@ -41,12 +42,17 @@ impl Runner<'_> {
     /// Ships a commit: images, plan, execution, proof.
     pub async fn ship(&self, revision: &Revision) -> Exit {
         self.start();
-        let ending = self.try_ship(revision).await.unwrap_or_else(Ending::from);
+        let work = async {
+            // Before anything is told: the comment that shows the plan is the one that will tell of this run.
+            let expected = self.unless_cancelled(self.expected(revision)).await?;
+            self.reporter.alongside(self.events, self.cancel, self.try_ship(revision, expected.as_ref())).await
+        };
+        let ending = work.await.unwrap_or_else(Ending::from);
         self.finish(ending).await
     }
 
-    async fn try_ship(&self, revision: &Revision) -> Result<Ending, Failure> {
-        let (release, observed, past) = self.unless_cancelled(self.prepare(revision)).await?;
+    async fn try_ship(&self, revision: &Revision, expected: Option<&Expected>) -> Result<Ending, Failure> {
+        let (release, observed, past) = self.unless_cancelled(Box::pin(self.prepare(revision))).await?;
         let desired = self.desired(&release);
         // What is not deployed now runs on as it was last recorded, and belongs to the release.
         let release = match past.records.served().next() {
@@ -63,16 +69,10 @@ impl Runner<'_> {
         if plan.is_empty() && known.get(1) == Some(&release) {
             return Ok(self.nothing_to_do(&plan));
         }
-        if !plan.steps.is_empty() {
-            let publish = async {
-                self.reporter.publish(self.events, None).await;
-                Ok(())
-            };
-            self.unless_cancelled(publish).await?;
-        }
+        self.refuse_if_moved(&plan, expected)?;
         let lease = self.acquire(&past).await?;
         let rollout = Rollout { release, desired, observed, before, plan, past };
-        let ending = lease.hold(self.events, self.cancel, self.roll_out(&lease, rollout)).await;
+        let ending = lease.hold(self.events, self.cancel, Box::pin(self.roll_out(&lease, rollout, expected))).await;
         lease.release(self.events, self.cancel).await;
         ending
     }
@@ -83,12 +83,9 @@ impl Runner<'_> {
         let (account, past) = futures::join!(self.check_account(), self.past());
         account?;
         let past = past?;
-        let release = async {
-            let release =
-                images::release(&self.in_bounds(), revision, &self.options, self.world.images, self.events).await;
-            self.reporter.publish(self.events, None).await;
-            release
-        };
+        self.refuse_if_superseded(revision, &past).await?;
+        let config = self.in_bounds();
+        let release = images::release(&config, revision, &self.options, self.world.images, self.events);
         let eyes = self.eyes();
         // The chain of leases has been read before the world is: whoever takes the lease in between is seen to have taken it.
         let (release, observed) = futures::join!(release, eyes.observe(self.config, self.scope()));
@@ -114,15 +111,22 @@ impl Runner<'_> {
     }
 
     /// Carries the plan out under the lease, and leaves a record of it.
-    async fn roll_out(&self, lease: &Lease<'_>, mut rollout: Rollout) -> Result<Ending, Failure> {
+    async fn roll_out(
+        &self,
+        lease: &Lease<'_>,
+        mut rollout: Rollout,
+        expected: Option<&Expected>,
+    ) -> Result<Ending, Failure> {
         let World { compute, remote, store, .. } = self.world;
         let guarded = Guarded { lease, compute, remote, store };
         if !lease.follows(&rollout.past.chain) {
             // Another run was at work after the world was observed, or may have something on its way to a host still.
-            rollout = self.unless_cancelled(self.start_over(&guarded, rollout)).await?;
+            rollout = self.unless_cancelled(Box::pin(self.start_over(&guarded, rollout))).await?;
+            self.refuse_if_superseded(&rollout.release.revision, &rollout.past).await?;
             if !rollout.plan.blocked.is_empty() {
                 return Err(blocked(&rollout.plan));
             }
+            self.refuse_if_moved(&rollout.plan, expected)?;
         }
         let Rollout { release, desired, observed, before, plan, past } = rollout;
         let known = known(&release, &past);
@@ -141,14 +145,16 @@ impl Runner<'_> {
             self.nothing_to_do(&plan)
         } else {
             // That it began is kept beside the first steps, so that a run that is killed leaves a trace.
-            let (execution, ()) =
-                futures::join!(execute(&plan, &desired, &observed, self.hands(&guarded)), write(&record, &[]));
+            let (execution, ()) = futures::join!(
+                Box::pin(execute(&plan, &desired, &observed, self.hands(&guarded))),
+                write(&record, &[])
+            );
             // Of a run that was stalled for long, it may be the other one's doing that a step failed.
             let taken = match &execution.failure {
                 Some(_) => self.cancel.within(cancel::LOOK, lease.taken()).await.flatten(),
                 None => None,
             };
-            self.judge(&desired, &known, before, execution, taken).await
+            Box::pin(self.judge(&desired, &known, before, execution, taken)).await
         };
         record.ended = Some(Ended { at: (self.time)(), exit: ending.exit, serves: ending.serves });
         write(&record, &outdated).await;

@@ -82,7 +82,7 @@ impl FaultKind {
 }
 
 /// Calls that answer with what they find. Watching a script is none: its result stands under the command's own id.
-const READS: [&str; 8] = [
+const READS: [&str; 10] = [
     "compute.account",
     "compute.instances",
     "compute.security_groups",
@@ -90,6 +90,8 @@ const READS: [&str; 8] = [
     "remote.agents",
     "registry.resolve",
     "code_host.pull_requests",
+    "code_host.shown_plan",
+    "code_host.is_behind",
     "store.read",
 ];
 

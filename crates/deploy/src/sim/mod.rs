@@ -19,9 +19,10 @@ use std::{
 };
 
 use skipper_core::{
-    image::{Digest, PinnedImage, Repository, Tag},
+    image::{Digest, PinnedImage, Repository, Revision, Tag},
     name::{HostName, ServiceName},
     observed::{InstanceId, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
+    render::DeploymentStatus,
 };
 use tokio::sync::Notify;
 
@@ -59,6 +60,8 @@ pub struct State {
     pub stop_takes: Duration,
     /// Comments: pull request, key, body, number of edits.
     pub comments: Vec<(u64, String, String, u32)>,
+    /// The code host's deployments, with their statuses.
+    pub deployments: Vec<(Revision, Vec<DeploymentStatus>)>,
     /// The pull requests of any commit.
     pub pull_requests: Vec<u64>,
     /// What goes wrong.
@@ -99,6 +102,7 @@ impl Default for SimWorld {
             broken_hosts: BTreeSet::new(),
             stop_takes: Duration::ZERO,
             comments: Vec::new(),
+            deployments: Vec::new(),
             pull_requests: vec![7],
             faults: Vec::new(),
             calls: BTreeMap::new(),

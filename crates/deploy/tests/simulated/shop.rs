@@ -25,7 +25,7 @@ use skipper_deploy::{
     events::{Events, Listener},
     images::ImageOptions,
     lease::Terms,
-    report::Reporter,
+    report::{Publicity, Reporter},
     runner::{Bounds, Runner, World},
     sim::SimWorld,
 };
@@ -59,6 +59,7 @@ pub(crate) fn shop(hosts: u32) -> Config {
         ]),
         groups: BTreeMap::from([("app".parse().unwrap(), group)]),
         fleet: FleetSource { url: "https://fleet.example/fleet.tar.gz".to_owned(), sha256: None },
+        prices: BTreeMap::new(),
         warnings: Vec::new(),
         spans: BTreeMap::new(),
     }
@@ -146,6 +147,15 @@ impl Told {
         self.plan().steps.iter().map(skipper_core::render::words::step).collect()
     }
 
+    /// What the user was told beside it.
+    pub(crate) fn warnings(&self) -> Vec<&str> {
+        let warnings = self.events.iter().filter_map(|event| match &event.kind {
+            EventKind::Warning { failure } => Some(failure.message.as_str()),
+            _ => None,
+        });
+        warnings.collect()
+    }
+
     /// Everything that is said about the failure.
     pub(crate) fn failure(&self) -> String {
         let failure = self.finished().failure.as_ref().expect("the run failed");
@@ -196,9 +206,19 @@ pub(crate) fn ship_and_die(
     })
 }
 
+/// Ships within bounds.
+pub(crate) fn ship_within(world: &SimWorld, config: &Config, revision: &Revision, bounds: Bounds) -> Told {
+    let ship = async |runner: Runner<'_>| Runner { bounds, ..runner }.ship(revision).await;
+    run(world, config, revision, |_| false, ship)
+}
+
 /// Plans a commit.
 pub(crate) fn plan(world: &SimWorld, config: &Config, revision: &Revision) -> Told {
-    run(world, config, revision, |_| false, async |runner| runner.plan(revision).await)
+    let plan = async |runner: Runner<'_>| {
+        let about = RunStarted { command: "plan".to_owned(), ..runner.about.clone() };
+        Runner { about, ..runner }.plan(revision).await
+    };
+    run(world, config, revision, |_| false, plan)
 }
 
 thread_local! {
@@ -257,7 +277,7 @@ async fn running(
     run: impl AsyncFnOnce(Runner<'_>) -> Exit,
 ) -> Told {
     let told: Rc<RefCell<Vec<Event>>> = Rc::default();
-    let (reporter, listener) = Reporter::new(Some(world), None);
+    let (reporter, listener) = Reporter::new(Some(world), Publicity::default());
     let heard = Rc::clone(&told);
     let hear: Listener = Box::new(move |event| heard.borrow_mut().push(event.clone()));
     let cancel = Cancel::default();
@@ -286,7 +306,14 @@ async fn running(
         },
         options: ImageOptions { root: PathBuf::new(), rebuild: false },
         bounds: Bounds::default(),
-        world: World { compute: world, remote: world, images: world, store: world, orchestrator: &Fleet },
+        world: World {
+            compute: world,
+            remote: world,
+            images: world,
+            store: world,
+            orchestrator: &Fleet,
+            code_host: Some(world),
+        },
         events: &events,
         reporter: &reporter,
         cancel: &cancel,

@@ -36,6 +36,13 @@ pub enum Failure {
     BadGateway,
     /// No answer at all, for as long as the caller waits.
     Hang,
+    /// 403 for a comment on a conversation that is locked.
+    Locked,
+    /// 429 for too many requests.
+    TooManyRequests {
+        /// Seconds the caller is told to wait.
+        retry_after: u64,
+    },
     /// 403 for too many requests at once.
     SecondaryRateLimit {
         /// Seconds the caller is told to wait.

@@ -98,18 +98,24 @@ pub(super) fn failed(failure: Failure) -> Option<Response> {
         )
             .into_response(),
         Failure::Hang => return None,
-        Failure::SecondaryRateLimit { retry_after } => {
-            let mut response = error(
-                StatusCode::FORBIDDEN,
-                "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
-                None,
-            );
-            response
-                .headers_mut()
-                .insert(HeaderName::from_static("retry-after"), retry_after.into());
-            response
+        Failure::Locked => {
+            error(StatusCode::FORBIDDEN, "Unable to create comment because issue is locked.", None)
         }
+        Failure::TooManyRequests { retry_after } => {
+            limited(StatusCode::TOO_MANY_REQUESTS, "You have exceeded a rate limit.", retry_after)
+        }
+        Failure::SecondaryRateLimit { retry_after } => limited(
+            StatusCode::FORBIDDEN,
+            "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
+            retry_after,
+        ),
     })
+}
+
+fn limited(status: StatusCode, message: &str, retry_after: u64) -> Response {
+    let mut response = error(status, message, None);
+    response.headers_mut().insert(HeaderName::from_static("retry-after"), retry_after.into());
+    response
 }
 
 fn error(status: StatusCode, message: &str, errors: Option<Value>) -> Response {

@@ -32,6 +32,7 @@ pub(super) fn api(shared: Shared) -> Router {
 fn repository() -> Router<Shared> {
     Router::new()
         .route("/commits/{sha}", get(commits::get))
+        .route("/compare/{range}", get(commits::compare))
         .route("/commits/{sha}/pulls", get(commits::pulls))
         .route("/pulls/{number}", get(commits::pull))
         .route("/issues/{number}/comments", get(comments::list).post(comments::create))

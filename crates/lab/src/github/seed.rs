@@ -58,6 +58,22 @@ pub enum Seed {
         /// Its Markdown.
         body: String,
     },
+    /// Somebody deletes a comment.
+    CommentDeleted {
+        /// GitHub's id of it.
+        id: u64,
+    },
+    /// A deployment as GitHub makes one for a job that names an `environment:`.
+    Deployment {
+        /// As `owner/name`.
+        repository: String,
+        /// The full SHA.
+        sha: String,
+        /// The environment.
+        environment: String,
+        /// Where the job's log is.
+        log_url: String,
+    },
 }
 
 /// What a token is allowed to touch, named as in a workflow's `permissions:`.

@@ -146,6 +146,8 @@ impl Token {
 pub(super) struct Commit {
     pub(super) on_default_branch: bool,
     pub(super) checks_pending: bool,
+    /// Its place in the history, which is a line: each commit follows those that were there before it.
+    pub(super) place: usize,
 }
 
 #[derive(Debug)]
@@ -185,15 +187,19 @@ impl World {
             }
             Seed::Repository { name, private } => self.repository(&name).private = private,
             Seed::Commit { repository, sha, on_default_branch, checks_pending } => {
-                self.repository(&repository).commits.insert(sha, Commit { on_default_branch, checks_pending });
+                let commits = &mut self.repository(&repository).commits;
+                let place = commits.get(&sha).map_or(commits.len(), |commit| commit.place);
+                commits.insert(sha, Commit { on_default_branch, checks_pending, place });
             }
             Seed::Pull { repository, pull } => {
                 let repository = self.repository(&repository);
                 for sha in &pull.commits {
-                    repository
-                        .commits
-                        .entry(sha.clone())
-                        .or_insert(Commit { on_default_branch: pull.merged, checks_pending: false });
+                    let place = repository.commits.len();
+                    repository.commits.entry(sha.clone()).or_insert(Commit {
+                        on_default_branch: pull.merged,
+                        checks_pending: false,
+                        place,
+                    });
                 }
                 repository.pulls.insert(pull.number, pull);
             }
@@ -203,6 +209,32 @@ impl World {
                     seeded.issues.insert(number);
                 }
                 self.comment(&repository, number, login, body);
+            }
+            Seed::CommentDeleted { id } => self.comments.retain(|comment| comment.id != id),
+            Seed::Deployment { repository, sha, environment, log_url } => {
+                let status = Status {
+                    id: self.next_id(),
+                    state: "in_progress".to_owned(),
+                    description: String::new(),
+                    log_url,
+                    environment_url: String::new(),
+                    created_at: now(),
+                };
+                let deployment = Deployment {
+                    id: self.next_id(),
+                    repository,
+                    r#ref: sha,
+                    production_environment: environment == "production",
+                    environment,
+                    task: "deploy".to_owned(),
+                    description: String::new(),
+                    transient_environment: false,
+                    payload: serde_json::Value::Null,
+                    login: "github-actions[bot]".to_owned(),
+                    created_at: now(),
+                    statuses: vec![status],
+                };
+                self.deployments.push(deployment);
             }
         }
     }

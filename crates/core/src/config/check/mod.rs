@@ -160,6 +160,7 @@ impl Reader {
         if groups.is_some() {
             self.unlisted(file.services.as_ref(), file.groups.as_ref());
         }
+        let prices = file.prices.as_ref().map(|prices| self.prices(prices)).unwrap_or_default();
         Some(Config {
             project: project?,
             region: region?,
@@ -167,6 +168,7 @@ impl Reader {
             services: services?,
             groups: groups?,
             fleet: fleet?,
+            prices,
             warnings: Vec::new(),
             spans: BTreeMap::new(),
         })

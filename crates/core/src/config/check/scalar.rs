@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use super::*;
-use crate::name::EnvName;
+use crate::{config::InstanceType, cost::Price, name::EnvName};
 
 /// The longest value of a variable, and the longest command, in bytes: fleet refuses units with lines of 2,048 bytes.
 const LONGEST_VALUE: usize = 1_500;
@@ -125,6 +125,23 @@ impl Reader {
             env.extend(name.zip(text));
         }
         env
+    }
+
+    /// US dollars an hour by size.
+    pub(super) fn prices(&mut self, entry: &Entry<'_>) -> BTreeMap<InstanceType, Price> {
+        let mut prices = BTreeMap::new();
+        for (key, value) in self.entries(entry).unwrap_or_default() {
+            let size = self.parse_text(key, value.key, "a size");
+            let price = match value.value.spelling() {
+                Some(text) => self.parse_text(text, value.place(), "a price"),
+                None => {
+                    self.expected(&value, "a price in US dollars an hour, such as `0.0208`");
+                    None
+                }
+            };
+            prices.extend(size.zip(price));
+        }
+        prices
     }
 
     fn value(&mut self, entry: &Entry<'_>) -> Option<String> {

@@ -143,17 +143,24 @@ fn an_image_that_is_too_old_is_built_anew_although_its_inputs_have_not_changed()
 }
 
 #[test]
-fn a_plan_changes_nothing_and_names_what_has_no_image_yet() {
+fn a_plan_changes_nothing_and_shows_what_is_to_be_built_and_replaced() {
     let world = SimWorld::default();
     ship(&world, &shop(1), &commit(1));
     edit(&world, "web", "new");
     world.take_calls();
     let told = plan(&world, &shop(1), &commit(2));
     assert_eq!(told.exit, Exit::Serves);
-    let warned = told.events.iter().any(|event| {
-        matches!(&event.kind, EventKind::Warning { failure } if failure.message.contains("service `web` has no image"))
-    });
-    assert!(warned && told.steps().is_empty(), "{:?}", told.steps());
+    let foreseen: Vec<(String, bool)> = told
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::ImageForeseen { service, image } => Some((service.to_string(), image.is_some())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(foreseen, [("clock".to_owned(), true), ("web".to_owned(), false)]);
+    assert!(told.steps().iter().any(|step| step.starts_with("replace `web_1`")), "{:?}", told.steps());
+    assert!(!told.steps().iter().any(|step| step.contains("clock")), "{:?}", told.steps());
     let calls = world.take_calls();
     assert!(
         calls.keys().all(|call| !call.contains("launch") && !call.contains("run/start") && !call.contains("write")),

@@ -1,5 +1,6 @@
 //! Commits, and the pull requests that brought them.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use axum::Json;
@@ -48,6 +49,23 @@ pub(super) async fn pulls(
         .collect();
     let address = format!("{}/repositories/{}/commits/{sha}/pulls", caller.origin, repository.id);
     Ok(page(&pulls, &query, &address))
+}
+
+/// `GET …/compare/{base}...{head}`: how the second stands to the first.
+pub(super) async fn compare(State(shared): State<Shared>, caller: Caller) -> Result<Json<Value>, Refusal> {
+    let world = shared.world();
+    let repository = caller.repository(&world, &[Scope::Contents], Access::Read)?;
+    let range: String = caller.parameter("range")?;
+    let (base, head) = range.split_once("...").ok_or(Refusal::NotFound)?;
+    let place = |sha: &str| repository.commits.get(sha).map(|commit| commit.place).ok_or(Refusal::NotFound);
+    let (base, head) = (place(base)?, place(head)?);
+    let status = match head.cmp(&base) {
+        Ordering::Greater => "ahead",
+        Ordering::Less => "behind",
+        Ordering::Equal => "identical",
+    };
+    let (ahead_by, behind_by) = (head.saturating_sub(base), base.saturating_sub(head));
+    Ok(Json(json!({"status": status, "ahead_by": ahead_by, "behind_by": behind_by, "total_commits": ahead_by})))
 }
 
 /// `GET …/pulls/{number}`
