@@ -4,6 +4,7 @@ mod check;
 mod defect;
 mod output;
 mod past;
+mod post;
 mod replay;
 mod run;
 
@@ -29,6 +30,15 @@ pub fn main(cli: Cli) -> ExitCode {
     // A run ends its own events where it can; this is for a defect around it, or in that.
     let exit = std::panic::catch_unwind(|| dispatch(cli, printer))
         .unwrap_or_else(|_| end_early(&defect::failure(), settings::output_file().as_deref(), printer));
+    ExitCode::from(exit.code())
+}
+
+/// What the action does after all other steps of its job, under its second name.
+pub fn post() -> ExitCode {
+    let printer = Printer::new(crate::cli::Output::Text, is_workflow());
+    defect::watch();
+    let exit = std::panic::catch_unwind(|| post::post(printer))
+        .unwrap_or_else(|_| end_early(&defect::failure(), None, printer));
     ExitCode::from(exit.code())
 }
 

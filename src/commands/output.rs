@@ -15,7 +15,7 @@ use skipper_core::{
 use crate::{
     cli::Output as Format,
     github::runner::{self, Output},
-    settings::Settings,
+    settings::{Left, Settings},
 };
 
 /// The status of a run that did nothing on purpose.
@@ -103,6 +103,20 @@ pub(crate) fn runner_files(settings: &Settings, progress: &Progress, printer: Pr
     }
 }
 
+/// Leaves for the post step where it finds what this run has told, until it has told everything.
+pub(crate) fn begin_state(settings: &Settings, started_at: &str, printer: Printer) {
+    let Some(file) = settings.workflow.as_ref().and_then(|workflow| workflow.state.as_ref()) else { return };
+    let Some(events) = &settings.events else { return };
+    let left = Left { started_at: started_at.to_owned(), events: events.path.clone() };
+    warn("leave a note for the post step", runner::save_state(file, &left.state()), printer);
+}
+
+/// Tells the post step that there is nothing left to tell.
+pub(crate) fn end_state(settings: &Settings, printer: Printer) {
+    let Some(file) = settings.workflow.as_ref().and_then(|workflow| workflow.state.as_ref()) else { return };
+    warn("leave a note for the post step", runner::save_state(file, &Left::nothing()), printer);
+}
+
 /// The outputs of a run that ended before it began.
 pub(crate) fn early_outputs(file: Option<&Path>, exit: Exit, printer: Printer) {
     if let Some(file) = file {
@@ -143,7 +157,7 @@ fn outputs(settings: &Settings, progress: &Progress) -> Vec<(Output, String)> {
         (Output::Url, progress.state().and_then(|state| state.url.clone())),
         (Output::Plan, progress.plan.as_ref().map(|plan| json!(plan).to_string())),
         (Output::PlanHash, progress.plan.as_ref().map(|plan| Outline::of(plan).hash().to_string())),
-        (Output::DeploymentId, progress.deployment.map(|id| id.to_string())),
+        (Output::DeploymentId, progress.deployment.map(|deployment| deployment.id.to_string())),
         (Output::Ps, progress.state().map(|state| json!(state.replicas).to_string())),
         (Output::CommentUrl, progress.comments.values().next().cloned()),
         (Output::Events, settings.events.as_ref().map(|events| events.path.display().to_string())),
@@ -152,7 +166,7 @@ fn outputs(settings: &Settings, progress: &Progress) -> Vec<(Output, String)> {
     ending.chain(known.into_iter().filter_map(|(output, value)| Some((output, value?)))).collect()
 }
 
-fn warn<E: std::error::Error>(what: &str, result: Result<(), E>, printer: Printer) {
+pub(crate) fn warn<E: std::error::Error>(what: &str, result: Result<(), E>, printer: Printer) {
     if let Err(error) = result {
         let failure = Failure::failed_to(Exit::Serves, what).because_of(&error).hint(NOT_TOUCHED);
         printer.log(&failure_lines("warning", &failure, printer.is_workflow()));

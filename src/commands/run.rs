@@ -63,16 +63,9 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
         }
     };
 
-    let pull_request =
-        settings.trigger.as_ref().and_then(|trigger| trigger.pull_request.as_ref()).map(|pull| pull.number);
     let code_host = code_host.as_ref().map(|code_host| code_host as &dyn CodeHost);
-    let is_told = settings.command == Command::Ship || pull_request.is_some();
-    let publicity = Publicity {
-        pull_request,
-        comments: settings.comments,
-        deployments: settings.deployments,
-        secrets: settings.secrets(),
-    };
+    let publicity = publicity(settings);
+    let is_told = settings.command == Command::Ship || publicity.pull_request.is_some();
     let (reporter, fold) = Reporter::new(code_host.filter(|_| is_told), publicity);
     let asked_for_text = matches!(settings.command, Command::Ps) && !printer.is_workflow();
     let log = log_to(*printer, quiet || asked_for_text);
@@ -83,9 +76,11 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
     listen_for_signals(&cancel);
 
     let terms = Terms { who: settings.who.clone(), nonce: nonce(), timing: settings.lease, wait: settings.wait };
+    let about = about(config, settings);
+    output::begin_state(settings, &about.started_at, *printer);
     let runner = Runner {
         config,
-        about: about(config, settings),
+        about,
         options: ImageOptions { root: root(&settings.config), rebuild: settings.rebuild },
         bounds: Bounds {
             services: settings.services.clone(),
@@ -125,6 +120,7 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
     let progress = reporter.progress();
     show(settings.command, &progress, quiet, *printer);
     output::runner_files(settings, &progress, *printer);
+    output::end_state(settings, *printer);
     // In a workflow a step that gave way has nothing to be mended.
     let passes = settings.workflow.is_some() && settings.on_superseded == Verdict::Pass;
     if exit == Exit::Superseded && passes { Exit::Serves } else { exit }
@@ -153,6 +149,17 @@ fn show(command: Command, progress: &Progress, quiet: bool, printer: Printer) {
 fn asked_for(progress: &Progress, document: Option<impl Serialize>) -> serde_json::Value {
     let failure = || progress.finished.as_ref().and_then(|finished| finished.failure.as_ref());
     document.map_or_else(|| json!({ "failure": failure() }), |document| json!(document))
+}
+
+/// Who is told what of this run.
+pub(super) fn publicity(settings: &Settings) -> Publicity {
+    let pull_request = settings.trigger.as_ref().and_then(|trigger| trigger.pull_request.as_ref());
+    Publicity {
+        pull_request: pull_request.map(|pull_request| pull_request.number),
+        comments: settings.comments,
+        deployments: settings.deployments,
+        secrets: settings.secrets(),
+    }
 }
 
 fn about(config: &Config, settings: &Settings) -> RunStarted {
@@ -223,12 +230,12 @@ fn connect_docker(config: &Config, settings: &Settings) -> Result<Docker, Failur
 }
 
 /// GitHub, where repository and token are known and the run is about a commit.
-fn connect_code_host(settings: &Settings) -> Option<Result<GitHub, PortError>> {
+pub(super) fn connect_code_host(settings: &Settings) -> Option<Result<GitHub, PortError>> {
     let revision = &settings.trigger.as_ref()?.revision;
     settings.code_host.as_ref().map(|access| GitHub::new(access, revision))
 }
 
-fn log_to(printer: Printer, quiet: bool) -> Listener {
+pub(super) fn log_to(printer: Printer, quiet: bool) -> Listener {
     let mut log = Log::new(Style { workflow: printer.is_workflow(), quiet });
     Box::new(move |event| printer.log(&log.lines(event)))
 }

@@ -115,6 +115,15 @@ pub fn set_outputs<'a>(
     append(file, &text)
 }
 
+/// Keeps values for the post step of this action, in the file that `GITHUB_STATE` names: it gets each as the variable `STATE_<name>`.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save_state(file: &Path, state: &[(&str, String)]) -> Result<(), RunnerFileError> {
+    let text: String = state.iter().map(|(name, value)| assignment(name, value, random)).collect();
+    append(file, &text)
+}
+
 /// Adds Markdown to the job summary, in the file that `GITHUB_STEP_SUMMARY` names, up to the size that the runner takes.
 ///
 /// # Errors

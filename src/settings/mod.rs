@@ -10,6 +10,7 @@
 mod error;
 mod git;
 mod inputs;
+mod left;
 mod trigger;
 mod workflow;
 
@@ -36,6 +37,7 @@ use skipper_core::{
 pub use self::{
     error::SettingsError,
     inputs::{Command, INPUTS, Input, Verdict},
+    left::Left,
     trigger::{EventKind, PullRequest, Trigger},
     workflow::Workflow,
 };

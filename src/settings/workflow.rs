@@ -29,6 +29,8 @@ pub struct Workflow {
     pub output: Option<PathBuf>,
     /// The file that takes the step's part of the job summary.
     pub step_summary: Option<PathBuf>,
+    /// The file that takes what the post step is to know.
+    pub state: Option<PathBuf>,
     /// The folder for what nobody needs after the job.
     temporary: Option<PathBuf>,
 }
@@ -51,6 +53,7 @@ impl Workflow {
             )?,
             output: Self::output_file(raw),
             step_summary: raw.path("GITHUB_STEP_SUMMARY"),
+            state: raw.path("GITHUB_STATE"),
             // Runners before 2.329 name a folder here that a container does not have.
             temporary: raw.path("RUNNER_TEMP").filter(|folder| folder.is_dir()),
         }))

@@ -171,6 +171,8 @@ pub enum EventKind {
     DeploymentCreated {
         /// Its number.
         id: u64,
+        /// Whether its statuses are this run's to write: those of the job's own deployment are not.
+        ours: bool,
     },
     /// Always last, whatever happened.
     RunFinished(RunFinished),

@@ -45,9 +45,18 @@ pub struct Progress {
     /// Comments, by pull request.
     pub comments: BTreeMap<u64, String>,
     /// The code host's deployment of this run.
-    pub deployment: Option<u64>,
+    pub deployment: Option<Deployment>,
     /// How it ended.
     pub finished: Option<RunFinished>,
+}
+
+/// The code host's deployment of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Deployment {
+    /// Its number.
+    pub id: u64,
+    /// Whether its statuses are the run's to write.
+    pub ours: bool,
 }
 
 /// How far an image is.
@@ -97,7 +106,7 @@ impl Progress {
             }
             EventKind::ImageForeseen { service, image } => drop(self.foreseen.insert(service.clone(), image.clone())),
             EventKind::Estimated { estimate } => self.estimate = Some(estimate.clone()),
-            EventKind::DeploymentCreated { id } => self.deployment = Some(*id),
+            EventKind::DeploymentCreated { id, ours } => self.deployment = Some(Deployment { id: *id, ours: *ours }),
             EventKind::ImageFailed { service, failure } => {
                 self.images.insert(service.clone(), ImageProgress::Failed(failure.clone()));
             }

@@ -15,7 +15,7 @@ use skipper_core::{
     exit::Exit,
     failure::Failure,
     image::Revision,
-    progress::Progress,
+    progress::{Deployment, Progress},
     render::{DeploymentStatus, deployment, markdown},
     secret::Secret,
 };
@@ -78,35 +78,22 @@ pub struct Reporter<'a> {
     code_host: Option<&'a dyn CodeHost>,
     publicity: Publicity,
     progress: Rc<RefCell<Progress>>,
-    comments: RefCell<Told<Vec<u64>>>,
-    deployment: RefCell<Told<Made>>,
+    comments: RefCell<Told>,
+    /// The pull requests of the commit, once they are known.
+    pull_requests: RefCell<Option<Vec<u64>>>,
+    deployment: RefCell<Told>,
     /// Whether something is on its way to the code host.
     in_hand: Cell<bool>,
     ending: Cell<bool>,
     warned: RefCell<BTreeSet<String>>,
 }
 
-/// What was told last, and to whom.
-struct Told<T> {
-    /// Whom; absent until that is known.
-    whom: Option<T>,
+/// What was told last.
+#[derive(Default)]
+struct Told {
     last: Option<String>,
     /// Whether it was refused for good.
     given_up: bool,
-}
-
-impl<T> Default for Told<T> {
-    fn default() -> Self {
-        Self { whom: None, last: None, given_up: false }
-    }
-}
-
-/// A deployment of the code host.
-#[derive(Clone, Copy)]
-struct Made {
-    id: u64,
-    /// Whether its statuses are this run's to write: those of a job's own deployment are not.
-    ours: bool,
 }
 
 impl<'a> Reporter<'a> {
@@ -120,6 +107,7 @@ impl<'a> Reporter<'a> {
             publicity,
             progress,
             comments: RefCell::default(),
+            pull_requests: RefCell::default(),
             deployment: RefCell::default(),
             in_hand: Cell::new(false),
             ending: Cell::new(false),
@@ -141,7 +129,7 @@ impl<'a> Reporter<'a> {
         let (Some(code_host), Publicity { pull_request, comments, .. }) = (self.code_host, &self.publicity) else {
             return Ok(Vec::new());
         };
-        if let Some(known) = &self.comments.borrow().whom {
+        if let Some(known) = &*self.pull_requests.borrow() {
             return Ok(known.clone());
         }
         let found = match (comments, pull_request) {
@@ -153,7 +141,7 @@ impl<'a> Reporter<'a> {
                 found.into_iter().filter(wanted).map(|found| found.number).collect()
             }
         };
-        self.comments.borrow_mut().whom = Some(found.clone());
+        *self.pull_requests.borrow_mut() = Some(found.clone());
         Ok(found)
     }
 
@@ -275,7 +263,7 @@ impl<'a> Reporter<'a> {
         };
         let status = deployment(progress);
         let status = DeploymentStatus { description: self.without_secrets(status.description), ..status };
-        let known = self.deployment.borrow().whom;
+        let known = progress.deployment.or_else(|| self.progress.borrow().deployment);
         let made = match known {
             Some(made) => made,
             None => {
@@ -288,10 +276,8 @@ impl<'a> Reporter<'a> {
                 };
                 match code_host.create_deployment(&request).await {
                     Ok((id, ours)) => {
-                        events.emit(EventKind::DeploymentCreated { id });
-                        let made = Made { id, ours };
-                        self.deployment.borrow_mut().whom = Some(made);
-                        made
+                        events.emit(EventKind::DeploymentCreated { id, ours });
+                        Deployment { id, ours }
                     }
                     Err(error) => return refused(error),
                 }

@@ -92,7 +92,7 @@ impl Log {
                 }
             }
             EventKind::Estimated { estimate } => out.say(words::estimate(estimate)),
-            EventKind::DeploymentCreated { id } => {
+            EventKind::DeploymentCreated { id, .. } => {
                 out.say(format!("deployment {id} of the code host is about this run"))
             }
             EventKind::LeaseAwaited { number, holder } => {

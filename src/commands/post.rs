@@ -1,0 +1,106 @@
+//! `skipper-post`: what the action does after all other steps, when its own step was ended before it could say how.
+//!
+//! GitHub's runner kills a step ten seconds after it has asked it to stop. Everything up to then is in the run's events, from
+//! which the comment, the deployment and the summary are told what there is to tell.
+
+use std::fs;
+
+use skipper_core::{
+    event::{Event, EventKind, RunFinished},
+    exit::Exit,
+    failure::Failure,
+    progress::{Progress, StepProgress},
+    render::{log::failure_lines, markdown, words},
+};
+use skipper_deploy::{events::Events, ports::CodeHost, report::Reporter};
+
+use super::{output::Printer, run};
+use crate::{
+    github::runner,
+    settings::{Flags, Left, Settings},
+};
+
+/// Tells what the step could not; nothing where it has told everything itself.
+pub(crate) fn post(printer: Printer) -> Exit {
+    let Some(left) = Left::read() else { return Exit::Serves };
+    let told = read(&left).and_then(|events| {
+        let settings = Settings::read(Flags::default())
+            .map_err(|error| Failure::failed_to(Exit::BadInput, "read the settings of this run").because_of(&error))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime =
+            runtime.map_err(|error| Failure::failed_to(Exit::Defect, "start the runtime").because_of(&error))?;
+        runtime.block_on(tell(events, &settings, printer));
+        Ok(())
+    });
+    if let Err(failure) = told {
+        let failure = failure.during("tell the pull request that this run was ended");
+        printer.log(&failure_lines("warning", &failure, printer.is_workflow()));
+    }
+    Exit::Serves
+}
+
+fn read(left: &Left) -> Result<Vec<Event>, Failure> {
+    let failed = || Failure::failed_to(Exit::Serves, format!("read the run's events in `{}`", left.events.display()));
+    let text = fs::read_to_string(&left.events).map_err(|error| failed().because_of(&error))?;
+    // The last line may have been cut off with the process.
+    let events: Vec<Event> = text.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
+    match events.first().map(|event| &event.kind) {
+        Some(EventKind::RunStarted(run)) if run.started_at == left.started_at => Ok(events),
+        _ => Err(failed().because("they are those of another run")),
+    }
+}
+
+async fn tell(past: Vec<Event>, settings: &Settings, printer: Printer) {
+    run::install_tls();
+    let progress = Progress::of(&past);
+    if progress.finished.is_some() {
+        return;
+    }
+    let code_host = match run::connect_code_host(settings) {
+        Some(Ok(code_host)) => Some(code_host),
+        Some(Err(error)) => {
+            printer.log(&failure_lines("warning", &error.failure, printer.is_workflow()));
+            None
+        }
+        None => None,
+    };
+    let code_host = code_host.as_ref().map(|code_host| code_host as &dyn CodeHost);
+    let (reporter, mut fold) = Reporter::new(code_host, run::publicity(settings));
+    past.iter().for_each(&mut fold);
+    let ended = EventKind::RunFinished(ending(&progress, &past));
+    // Numbered on from the past, as a reader of the events expects it.
+    let events = Events::new(vec![run::log_to(printer, false)]);
+    reporter.conclude(&events, &ended).await;
+    let mut progress = reporter.progress();
+    progress.apply(&Event { seq: 0, at_ms: 0, kind: ended.clone() });
+    events.emit(ended);
+    if let Some(summary) = settings.workflow.as_ref().and_then(|workflow| workflow.step_summary.as_ref()) {
+        super::output::warn(
+            "write the job summary",
+            runner::append_summary(summary, &markdown::comment(&progress)),
+            printer,
+        );
+    }
+}
+
+/// How a run ended that could not say so itself.
+fn ending(progress: &Progress, past: &[Event]) -> RunFinished {
+    let steps = progress.plan.iter().flat_map(|plan| &plan.steps);
+    let under_way = steps.filter(|step| progress.steps.get(&step.id) == Some(&StepProgress::Started));
+    let leftovers: Vec<String> = under_way.map(|step| words::action(&step.action)).collect();
+    let failure = Failure::new(Exit::Cancelled, "the run was ended before it could say what it has reached")
+        .hint("`skipper ps` shows what runs; running again goes on from there")
+        .hint("its lease frees itself within a minute");
+    let summary = match leftovers.is_empty() {
+        true => "ended from outside between two steps",
+        false => "ended from outside while a step was under way, which may be half done",
+    };
+    RunFinished {
+        exit: Exit::Cancelled,
+        summary: summary.to_owned(),
+        failure: Some(failure),
+        leftovers,
+        took_ms: past.last().map_or(0, |event| event.at_ms),
+        calls: Default::default(),
+    }
+}
