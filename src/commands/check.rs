@@ -13,12 +13,15 @@ use skipper_core::{
     render::{text, words},
 };
 
-use super::output::Printer;
+use super::output::{self, Printer};
+use crate::settings::Settings;
 
 /// More than a configuration ever needs, in bytes: a file that is larger is another one.
 const LARGEST: u64 = 1024 * 1024;
 /// Problems that are shown of one file: whoever has more does not read them all.
 const MOST_SHOWN: usize = 50;
+/// Lines of the file that are marked; the runner keeps ten marks of a step, and the job summary has all problems.
+const MOST_MARKS: usize = 10;
 const NAME_THE_FILE: &str = "name the configuration with `--config` (input `config`)";
 
 /// `skipper.yml` as it stands.
@@ -61,20 +64,28 @@ pub(crate) fn read(path: &Path) -> Result<File, Failure> {
 }
 
 /// Checks the file and shows every problem at once; `asked` is whether that is all that was asked for.
-pub(crate) fn check(file: &File, printer: &Printer, asked: bool) -> Result<Config, Exit> {
+pub(crate) fn check(file: &File, settings: &Settings, printer: &Printer, asked: bool) -> Result<Config, Exit> {
     let loaded = config::load(&file.source, &file.path.display().to_string());
     let problems: &[Diagnostic] = match &loaded {
         Ok(config) => &config.warnings,
         Err(problems) => problems,
     };
     let mut lines = Vec::new();
-    for problem in &problems[..problems.len().min(MOST_SHOWN)] {
-        if printer.is_workflow() {
+    for (index, problem) in problems.iter().take(MOST_SHOWN).enumerate() {
+        if printer.is_workflow() && index < MOST_MARKS {
             lines.push(problem.annotation());
         }
-        // The file's own lines are in it.
-        lines.extend(problem.render(&file.source, false).lines().map(text::line));
+        // The file's own lines are in it, and are safe: it shows no control characters of theirs, and no commands.
+        let rendered = problem.render(&file.source, printer.has_colour());
+        if printer.has_colour() {
+            lines.extend(rendered.lines().map(str::to_owned));
+        } else {
+            lines.extend(rendered.lines().map(text::line));
+        }
         lines.push(String::new());
+    }
+    if !problems.is_empty() {
+        output::summarize_problems(settings, problems, *printer);
     }
     if let Some(more) = problems.len().checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
         lines.push(format!("and {} more", words::count(more, "problem")));

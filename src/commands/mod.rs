@@ -25,7 +25,7 @@ use crate::{
 
 /// Runs the command that was asked for.
 pub fn main(cli: Cli) -> ExitCode {
-    let printer = Printer::new(cli.common.output, is_workflow());
+    let printer = Printer::new(cli.common.output, is_workflow()).in_colour();
     defect::watch();
     // A run ends its own events where it can; this is for a defect around it, or in that.
     let exit = std::panic::catch_unwind(|| dispatch(cli, printer))
@@ -35,7 +35,7 @@ pub fn main(cli: Cli) -> ExitCode {
 
 /// What the action does after all other steps of its job, under its second name.
 pub fn post() -> ExitCode {
-    let printer = Printer::new(crate::cli::Output::Text, is_workflow());
+    let printer = Printer::new(crate::cli::Output::Text, is_workflow()).in_colour();
     defect::watch();
     let exit = std::panic::catch_unwind(|| post::post(printer))
         .unwrap_or_else(|_| end_early(&defect::failure(), None, printer));
@@ -46,7 +46,7 @@ pub fn post() -> ExitCode {
 pub fn refuse(error: &clap::Error) -> ExitCode {
     // Where a stream cannot be written nobody can be told.
     let _ = output::Diagnosis.write_all(error.render().to_string().as_bytes());
-    let printer = Printer::new(crate::cli::Output::Text, is_workflow());
+    let printer = Printer::new(crate::cli::Output::Text, is_workflow()).in_colour();
     output::early_outputs(settings::output_file().as_deref(), Exit::BadInput, printer);
     ExitCode::from(Exit::BadInput.code())
 }
@@ -77,7 +77,7 @@ fn dispatch(cli: Cli, printer: Printer) -> Exit {
         Err(failure) => return early(&failure),
     };
     let only_check = settings.command == settings::Command::Check;
-    let config = match check::check(&file, &printer, only_check) {
+    let config = match check::check(&file, &settings, &printer, only_check) {
         Ok(config) if !only_check => match in_place_of_the_file(config, &settings) {
             Ok(config) => config,
             Err(failure) => return early(&failure),

@@ -1,15 +1,20 @@
 //! The doors through which text leaves: standard output, standard error, and the runner's files.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal as _},
+    path::Path,
+};
 
 use serde::Serialize;
 use serde_json::json;
 use skipper_core::{
+    config::Diagnostic,
     exit::Exit,
     failure::Failure,
     plan::Outline,
     progress::{ImageProgress, Progress},
-    render::{log::failure_lines, markdown, text},
+    render::{colour, log::failure_lines, markdown, text},
 };
 
 use crate::{
@@ -30,11 +35,25 @@ const NOT_TOUCHED: &str = "the run itself is not touched by this";
 pub(crate) struct Printer {
     format: Format,
     workflow: bool,
+    colour: bool,
 }
 
 impl Printer {
     pub(crate) const fn new(format: Format, workflow: bool) -> Self {
-        Self { format, workflow }
+        Self { format, workflow, colour: false }
+    }
+
+    /// The same in colour where the log is read by people: in a workflow, and at a terminal unless `NO_COLOR` says otherwise
+    /// (<https://no-color.org>).
+    pub(crate) fn in_colour(self) -> Self {
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_terminal = if self.is_json() { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
+        Self { colour: !unwanted && (self.is_workflow() || is_terminal), ..self }
+    }
+
+    /// Whether the log is in colour.
+    pub(crate) const fn has_colour(self) -> bool {
+        self.colour
     }
 
     /// Whether the log is one of a workflow, with groups and marks.
@@ -48,6 +67,13 @@ impl Printer {
 
     /// Writes lines of the log, which are safe to print already.
     pub(crate) fn log(self, lines: &[String]) {
+        let coloured: Vec<String>;
+        let lines = if self.colour {
+            coloured = lines.iter().map(|line| colour(line)).collect();
+            &coloured
+        } else {
+            lines
+        };
         if self.is_json() { write(io::stderr().lock(), lines) } else { write(io::stdout().lock(), lines) }
     }
 
@@ -100,6 +126,13 @@ pub(crate) fn runner_files(settings: &Settings, progress: &Progress, printer: Pr
     }
     if let Some(path) = &workflow.step_summary {
         warn("write the job summary", runner::append_summary(path, &markdown::comment(progress)), printer);
+    }
+}
+
+/// Puts every problem of the file into the job summary: the runner marks ten lines at most.
+pub(crate) fn summarize_problems(settings: &Settings, problems: &[Diagnostic], printer: Printer) {
+    if let Some(path) = settings.workflow.as_ref().and_then(|workflow| workflow.step_summary.as_ref()) {
+        warn("write the job summary", runner::append_summary(path, &markdown::problems(problems)), printer);
     }
 }
 

@@ -10,7 +10,10 @@ use skipper_core::{
     exit::Exit,
     failure::Failure,
     progress::{Progress, StepProgress},
-    render::{log::failure_lines, markdown, words},
+    render::{
+        log::{Places, failure_lines},
+        markdown, words,
+    },
 };
 use skipper_deploy::{events::Events, ports::CodeHost, report::Reporter};
 
@@ -69,7 +72,7 @@ async fn tell(past: Vec<Event>, settings: &Settings, printer: Printer) {
     past.iter().for_each(&mut fold);
     let ended = EventKind::RunFinished(ending(&progress, &past));
     // Numbered on from the past, as a reader of the events expects it.
-    let events = Events::new(vec![run::log_to(printer, false)]);
+    let events = Events::new(vec![run::log_to(printer, false, Places::default())]);
     reporter.conclude(&events, &ended).await;
     let mut progress = reporter.progress();
     progress.apply(&Event { seq: 0, at_ms: 0, kind: ended.clone() });

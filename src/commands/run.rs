@@ -21,7 +21,7 @@ use skipper_core::{
     orchestrator::fleet::Fleet,
     progress::Progress,
     render::{
-        log::{Log, Style, failure_lines, plan_lines},
+        log::{Log, Places, Style, failure_lines, plan_lines},
         table,
     },
 };
@@ -68,7 +68,8 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
     let is_told = settings.command == Command::Ship || publicity.pull_request.is_some();
     let (reporter, fold) = Reporter::new(code_host.filter(|_| is_told), publicity);
     let asked_for_text = matches!(settings.command, Command::Ps) && !printer.is_workflow();
-    let log = log_to(*printer, quiet || asked_for_text);
+    let places = Places::of(config, settings.config.display().to_string());
+    let log = log_to(*printer, quiet || asked_for_text, places);
     let mut listeners = vec![fold, log];
     listeners.extend(kept);
     let events = Events::new(listeners);
@@ -235,8 +236,8 @@ pub(super) fn connect_code_host(settings: &Settings) -> Option<Result<GitHub, Po
     settings.code_host.as_ref().map(|access| GitHub::new(access, revision))
 }
 
-pub(super) fn log_to(printer: Printer, quiet: bool) -> Listener {
-    let mut log = Log::new(Style { workflow: printer.is_workflow(), quiet });
+pub(super) fn log_to(printer: Printer, quiet: bool, places: Places) -> Listener {
+    let mut log = Log::new(Style { workflow: printer.is_workflow(), quiet }).with_places(places);
     Box::new(move |event| printer.log(&log.lines(event)))
 }
 

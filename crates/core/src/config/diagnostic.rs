@@ -123,17 +123,22 @@ impl Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        let Span { line, column, .. } = self.span;
         let mut details: Vec<&str> = [self.label.as_str()].into_iter().filter(|label| !label.is_empty()).collect();
         details.extend(self.hint.as_deref());
         let body = if details.is_empty() { self.message.clone() } else { details.join("\n") };
-        let (file, title) = (escape_property(&self.file), escape_property(&self.message));
-        format!("::{command} file={file},line={line},col={column},title={title}::{}", escape_data(&body))
+        mark(command, &self.file, self.span, &self.message, &body)
     }
 }
 
+/// A command for the runner that marks a place of a file; `command` is `error`, `warning` or `notice`. One line.
+pub(crate) fn mark(command: &str, file: &str, span: Span, title: &str, body: &str) -> String {
+    let (file, title) = (escape_property(file), escape_property(title));
+    let Span { line, column, .. } = span;
+    format!("::{command} file={file},line={line},col={column},title={title}::{}", escape_data(body))
+}
+
 /// As the runner decodes a command's message.
-fn escape_data(text: &str) -> String {
+pub(crate) fn escape_data(text: &str) -> String {
     without_commands(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 

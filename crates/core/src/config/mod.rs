@@ -11,6 +11,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
+pub(crate) use self::diagnostic::{escape_data as escape, mark};
 pub use self::{
     check::{load, parse_duration},
     diagnostic::{Diagnostic, Related, Severity, Span},
@@ -49,8 +50,7 @@ pub struct Config {
 impl Config {
     /// The place of the key at `path` (`services.web`), or of the nearest one around it.
     pub fn span(&self, path: &str) -> Option<Span> {
-        let around = std::iter::successors(Some(path), |path| path.rsplit_once('.').map(|(around, _)| around));
-        around.into_iter().find_map(|path| self.spans.get(path).copied())
+        nearest(&self.spans, path)
     }
 
     /// The processors that a service's image has to run on, each with a group whose hosts have it.
@@ -58,6 +58,12 @@ impl Config {
         let carrying = self.groups.iter().filter(|(_, group)| group.services.contains(service));
         carrying.map(|(name, group)| (group.size.architecture(), name)).collect()
     }
+}
+
+/// The place of the key at `path`, or of the nearest one around it.
+pub(crate) fn nearest(spans: &BTreeMap<String, Span>, path: &str) -> Option<Span> {
+    let mut around = std::iter::successors(Some(path), |path| path.rsplit_once('.').map(|(around, _)| around));
+    around.find_map(|path| spans.get(path).copied())
 }
 
 /// A service.

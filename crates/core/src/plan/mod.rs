@@ -396,3 +396,16 @@ pub struct Blocked {
     /// Whether it was refused for want of permission (exit 3 rather than 5).
     pub refused: bool,
 }
+
+impl Blocked {
+    /// The path of the key in `skipper.yml` that it is about, by what it names: a service, a group, or the group of a host.
+    pub fn key(&self) -> Option<String> {
+        let (kind, name) = self.what.strip_suffix('`')?.split_once(" `")?;
+        match kind {
+            "service" => Some(format!("services.{name}")),
+            "group" => Some(format!("groups.{name}")),
+            "host" => Some(format!("groups.{}", name.parse::<HostName>().ok()?.group)),
+            _ => None,
+        }
+    }
+}

@@ -1,7 +1,10 @@
 //! The run's log, line by line as events come in.
 
+use std::collections::BTreeMap;
+
 use super::{table, text, words};
 use crate::{
+    config::{self, Config, Span, escape, mark},
     event::{Event, EventKind, Leftovers, Moment, Outcome, RunStarted},
     exit::Exit,
     failure::Failure,
@@ -9,6 +12,9 @@ use crate::{
     plan::{Plan, StepId},
     progress::Progress,
 };
+
+/// Marks on lines of the file; the runner keeps ten annotations of a step, and the failure itself is one.
+const MOST_MARKS: usize = 9;
 
 /// For whom the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,12 +32,46 @@ pub struct Log {
     progress: Progress,
     /// The phase whose lines are being written.
     group: Option<&'static str>,
+    /// Where the keys of `skipper.yml` stand.
+    places: Option<Places>,
+    /// Marks on lines of the file so far.
+    marks: usize,
+}
+
+/// Where the keys of a configuration stand in its file.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// The file, as the user named it.
+    pub file: String,
+    /// The place of each key, by its path.
+    pub spans: BTreeMap<String, Span>,
+}
+
+impl Places {
+    /// The places of a configuration.
+    pub fn of(config: &Config, file: impl Into<String>) -> Self {
+        Self { file: file.into(), spans: config.spans.clone() }
+    }
 }
 
 impl Log {
     /// A log in a style.
     pub fn new(style: Style) -> Self {
         Self { style, ..Self::default() }
+    }
+
+    /// The same, which in a workflow marks the lines of the file that something is about: at most as many as the runner keeps.
+    #[must_use]
+    pub fn with_places(self, places: Places) -> Self {
+        Self { places: Some(places), ..self }
+    }
+
+    /// A command that marks the line of a key, or of the nearest one around it.
+    fn mark(&mut self, key: &str, title: &str, message: &str) -> Option<String> {
+        let places = self.places.as_ref().filter(|_| self.style.workflow && self.marks < MOST_MARKS)?;
+        let span = config::nearest(&places.spans, key)?;
+        self.marks += 1;
+        Some(mark("error", &places.file, span, title, message))
     }
 
     /// The lines that an event adds.
@@ -69,7 +109,11 @@ impl Log {
                     None => format!("image of `{service}` is to be built"),
                 });
             }
-            EventKind::ImageFailed { service, .. } => out.say(format!("image of `{service}` failed")),
+            EventKind::ImageFailed { service, failure } => {
+                let title = format!("image of `{service}` failed");
+                out.say(&title);
+                out.lines.extend(self.mark(&format!("services.{service}.build"), &title, &chain(failure)));
+            }
             EventKind::Observed { state, moment } => {
                 if *moment == Moment::After || !state.replicas.is_empty() {
                     self.group(if *moment == Moment::After { "what runs now" } else { "what runs before" }, &mut out);
@@ -81,6 +125,10 @@ impl Log {
             EventKind::Planned { plan, moment: Moment::Before } => {
                 self.group("plan", &mut out);
                 out.lines.extend(plan_lines(plan));
+                for blocked in &plan.blocked {
+                    let mark = blocked.key().and_then(|key| self.mark(&key, &blocked.what, &blocked.why));
+                    out.lines.extend(mark);
+                }
             }
             EventKind::Planned { plan, moment: Moment::After } => {
                 self.end_group(&mut out);
@@ -130,6 +178,9 @@ impl Log {
                         for line in journal {
                             out.say(format!("[{step}]     {line}"));
                         }
+                        let key = format!("services.{}", started.replica.service);
+                        let title = format!("`{}` on `{host}` does not serve", started.replica);
+                        out.lines.extend(self.mark(&key, &title, why));
                     }
                 }
             }
@@ -228,14 +279,19 @@ fn headline(run: &RunStarted) -> String {
 pub fn failure_lines(word: &str, failure: &Failure, workflow: bool) -> Vec<String> {
     let mut lines = Vec::new();
     if workflow {
-        let chain: Vec<&str> = std::iter::once(&failure.message).chain(&failure.causes).map(String::as_str).collect();
-        lines.push(format!("::{word}::{}", escape(&text::line(&chain.join(": ")))));
+        lines.push(format!("::{word}::{}", escape(&chain(failure))));
     }
     lines.push(text::line(&format!("{word}: {}", failure.message)));
     lines.extend(failure.causes.iter().map(|cause| text::line(&format!("  caused by: {cause}"))));
     lines.extend(failure.lines.iter().map(|line| text::line(&format!("  | {line}"))));
     lines.extend(failure.hints.iter().map(|hint| text::line(&format!("hint: {hint}"))));
     lines
+}
+
+/// A failure with its causes in one line that is safe to print.
+fn chain(failure: &Failure) -> String {
+    let chain: Vec<&str> = std::iter::once(&failure.message).chain(&failure.causes).map(String::as_str).collect();
+    text::line(&chain.join(": "))
 }
 
 /// The plan as it is shown before it is carried out.
@@ -258,9 +314,4 @@ pub fn plan_lines(plan: &Plan) -> Vec<String> {
         lines.push("nothing to do: everything is as skipper.yml and the release ask for".to_owned());
     }
     lines
-}
-
-/// Escapes the message of a workflow command.
-fn escape(message: &str) -> String {
-    message.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }

@@ -2,6 +2,7 @@
 
 use super::{ShownPlan, redacted, table, text, words};
 use crate::{
+    config::{Diagnostic, Severity},
     event::{Outcome, RunFinished},
     exit::Exit,
     failure::Failure,
@@ -48,6 +49,24 @@ pub fn comment(progress: &Progress) -> String {
     page.warnings(&progress.warnings);
     page.footer(progress);
     cut(page.0)
+}
+
+/// The problems of a `skipper.yml`, for the job summary.
+pub fn problems(problems: &[Diagnostic]) -> String {
+    let mut lines = vec!["### skipper.yml".to_owned(), String::new()];
+    for problem in problems {
+        let mark = match problem.severity {
+            Severity::Error => "\u{274c}",
+            Severity::Warning => "\u{26a0}\u{fe0f}",
+        };
+        let place = text::code(&format!("{}:{}:{}", problem.file, problem.span.line, problem.span.column));
+        let label = [problem.label.as_str()].into_iter().filter(|label| !label.is_empty());
+        let details: String =
+            label.chain(problem.hint.as_deref()).map(|detail| format!("<br>{}", text::prose(detail))).collect();
+        lines.push(format!("- {mark} {place} {}{details}", text::prose(&problem.message)));
+    }
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 #[derive(Default)]

@@ -1,5 +1,6 @@
 //! Turns a run into what people read: pure functions from events, plans and tables to text.
 
+mod colour;
 mod deployment;
 pub mod log;
 pub mod markdown;
@@ -11,6 +12,7 @@ pub mod text;
 pub mod words;
 
 pub use self::{
+    colour::colour,
     deployment::{DeploymentState, DeploymentStatus, deployment},
     redact::redacted,
     shown_plan::ShownPlan,

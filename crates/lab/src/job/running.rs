@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
+use anstream::adapter::strip_str;
 use anyhow::{Context, Result, bail};
 
 use super::files::RunnerFiles;
@@ -35,7 +36,7 @@ pub struct Outcome {
     pub stdout: String,
     /// What it printed on standard error.
     pub stderr: String,
-    /// Both, in the order in which the lines arrived.
+    /// Both, in the order in which the lines arrived, without colours.
     pub log: String,
     /// The outputs it has set.
     pub outputs: BTreeMap<String, String>,
@@ -182,7 +183,7 @@ impl Running {
             code: status.code(),
             stdout,
             stderr,
-            log,
+            log: strip_str(&log).to_string(),
             outputs: self.files.outputs()?,
             summary: self.files.summary()?,
             files: self.files.clone(),
