@@ -67,6 +67,16 @@ impl Images {
     }
 }
 
+/// The image of the folder `name`, built when it is missing.
+pub(crate) fn one(clock: &Clock, name: &'static str) -> Result<String> {
+    let recipe = Recipe::find(name)?;
+    if !succeeds(&["image", "inspect", &recipe.image])? {
+        base(clock)?;
+        recipe.build(clock)?;
+    }
+    Ok(recipe.image)
+}
+
 /// Makes the image of the lab's own static `program`, on nothing. Its former versions go.
 pub(crate) fn import(clock: &Clock, program: &Path) -> Result<String> {
     let unreadable = || format!("reading `{}`", program.display());

@@ -16,6 +16,7 @@ mod http;
 mod images;
 mod job;
 mod lab;
+mod tools;
 mod topology;
 
 pub use clock::Clock;
@@ -25,4 +26,5 @@ pub use http::Answer;
 pub use images::remove_all as remove_images;
 pub use job::{Job, Outcome, Running};
 pub use lab::{ACCOUNT, Lab, Options, REGION, down};
+pub use tools::Tools;
 pub use topology::{Name, Part, Topology};
