@@ -1,9 +1,10 @@
-# The action's image: the static binary and the certificates it trusts, nothing else. Both are put into dist/ before:
+# The action's image: the static binary under its two names and the certificates it trusts, nothing else.
+# All of it is put into dist/ before:
 #   cargo build --release --bin skipper
-#   install -D target/*/release/skipper dist/skipper
-#   install -D -m 644 /etc/ssl/certs/ca-certificates.crt dist/ca-certificates.crt
+#   .github/scripts/dist.sh target/*/release/skipper
 # No USER and no WORKDIR: GitHub's runner mounts folders that only root may write, and sets the working folder itself.
 FROM scratch
-COPY dist/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY dist/skipper /skipper
+# A static binary shows no scanner what it is made of: the context has the lock file for that.
+ARG BUILDKIT_SBOM_SCAN_CONTEXT=true
+COPY dist/ /
 ENTRYPOINT ["/skipper"]

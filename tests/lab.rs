@@ -6,6 +6,10 @@
     reason = "a trial that cannot go on has failed, and says why"
 )]
 
+#[path = "lab/action.rs"]
+mod action;
+#[path = "workflows/blocks.rs"]
+mod blocks;
 #[path = "lab/errors.rs"]
 mod errors;
 #[path = "lab/leases.rs"]
@@ -28,7 +32,7 @@ use std::{
 };
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use skipper_lab::{Clock, Lab, Options};
+use skipper_lab::{Clock, Lab, Options, action::ActionImage};
 
 /// The lab, and the time that passes in it.
 pub(crate) struct World {
@@ -37,6 +41,8 @@ pub(crate) struct World {
     pub(crate) shop: OnceLock<shop::Shop>,
     /// A project on one host that trials of refusals share.
     pub(crate) small: OnceLock<shop::Shop>,
+    /// The action's image.
+    pub(crate) action: OnceLock<ActionImage>,
     /// What was refused so far.
     pub(crate) table: errors::Table,
 }
@@ -52,7 +58,8 @@ fn main() -> ExitCode {
     // The trials share two processors with every host of the lab: side by side they would only wait for each other.
     arguments.test_threads = Some(1);
     let shared: Shared = Arc::default();
-    let groups = [&[stories::TRIALS], refusals::TRIALS, &[leases::TRIALS, traps::TRIALS, sweep::TRIALS]];
+    let groups =
+        [&[stories::TRIALS, action::TRIALS], refusals::TRIALS, &[leases::TRIALS, traps::TRIALS, sweep::TRIALS]];
     let trials = groups.into_iter().flatten().copied().flatten().map(|(name, trial)| {
         let shared = Arc::clone(&shared);
         Trial::test(*name, move || run(name, *trial, &shared))
@@ -78,7 +85,14 @@ fn run(name: &str, trial: fn(&World), shared: &Shared) -> Result<(), Failed> {
             Options::ephemeral(&format!("trials-{}", std::process::id())).map_err(|error| format!("{error:#}"))?;
         // Without Docker this fails at once, and names the packages that can be tested without.
         let lab = Lab::up(&options, &clock).map_err(|error| format!("{error:#}"))?;
-        Ok(World { lab, clock, shop: OnceLock::new(), small: OnceLock::new(), table: errors::Table::default() })
+        Ok(World {
+            lab,
+            clock,
+            shop: OnceLock::new(),
+            small: OnceLock::new(),
+            action: OnceLock::new(),
+            table: errors::Table::default(),
+        })
     });
     let world = world.as_ref().map_err(Failed::from)?;
     // What a trial that failed left set is not the next one's trouble.

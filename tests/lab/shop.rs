@@ -104,10 +104,7 @@ impl Shop {
 
     /// The job of a push of a commit.
     pub(crate) fn job(&self, world: &World, sha: &str) -> Job {
-        Job::push(&world.lab, &self.folder, REPOSITORY, sha)
-            .input("github-token", TOKEN)
-            .variable("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-            .run_id(RUNS.fetch_add(1, Ordering::Relaxed))
+        secretive(Job::push(&world.lab, &self.folder, REPOSITORY, sha))
     }
 
     /// The same, with a lease that is taken over after twelve seconds in place of a minute.
@@ -185,6 +182,13 @@ impl Told {
     }
 }
 
+/// The job as another run of its workflow, with what must not be told.
+pub(crate) fn secretive(job: Job) -> Job {
+    job.input("github-token", TOKEN)
+        .variable("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        .run_id(RUNS.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Runs the binary as the runner would, and holds what it tells to the contract.
 pub(crate) fn run(job: &Job, arguments: &[&str], pull_request: u64) -> Told {
     finish(start(job, arguments), pull_request)
@@ -208,7 +212,7 @@ pub(crate) fn finish(running: Running, pull_request: u64) -> Told {
     Told { outcome, events, pull_request }
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -2,22 +2,19 @@
 
 use std::time::Duration;
 
+use crate::{
+    Trials, World,
+    shop::{self, Shop, Told},
+};
 use skipper_core::{
     event::{EventKind, Moment},
     progress::Progress,
     render::markdown,
 };
-use skipper_lab::Part;
-
-use crate::{
-    Trials, World,
-    shop::{self, Shop, Told},
-};
 
 pub(crate) const TRIALS: Trials = &[
     ("a_push_becomes_a_release_that_serves_on_every_host", a_push_becomes_a_release_that_serves_on_every_host),
     ("the_same_commit_again_changes_nothing", the_same_commit_again_changes_nothing),
-    ("the_action_s_image_sees_the_same_release", the_action_s_image_sees_the_same_release),
     ("a_commit_rolls_only_the_service_it_changed", a_commit_rolls_only_the_service_it_changed),
     ("plan_ps_and_check_change_nothing_and_print_json", plan_ps_and_check_change_nothing_and_print_json),
     ("a_release_that_does_not_answer_is_taken_back", a_release_that_does_not_answer_is_taken_back),
@@ -30,7 +27,7 @@ pub(crate) const TRIALS: Trials = &[
 ];
 
 /// The shop that most stories share, deployed by whichever comes first.
-fn shop(world: &World) -> &Shop {
+pub(crate) fn shop(world: &World) -> &Shop {
     world.shop.get_or_init(|| {
         let shop = Shop::make(world, "shop");
         deploy_first(world, &shop);
@@ -110,31 +107,6 @@ fn the_same_commit_again_changes_nothing(world: &World) {
     assert!(calls.keys().all(reads), "{calls:?}");
     assert_eq!(calls.get("SendCommand"), Some(&1), "{calls:?}");
     assert_eq!(before, (shop.processes(world, "web"), shop.processes(world, "clock")));
-}
-
-fn the_action_s_image_sees_the_same_release(world: &World) {
-    let shop = shop(world);
-    let context = world.lab.folder().unwrap().join("image");
-    std::fs::create_dir_all(context.join("dist")).unwrap();
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    std::fs::copy(root.join("Dockerfile"), context.join("Dockerfile")).unwrap();
-    std::fs::copy(env!("CARGO_BIN_EXE_skipper"), context.join("dist/skipper")).unwrap();
-    let roots = std::env::var("SSL_CERT_FILE").unwrap_or_else(|_| "/etc/ssl/certs/ca-certificates.crt".to_owned());
-    std::fs::copy(roots, context.join("dist/ca-certificates.crt")).unwrap();
-    let image = format!("{}/skipper-action:trial", world.lab.topology().registry());
-    let build = std::process::Command::new("docker")
-        .args(["build", "--quiet", "--tag", &image])
-        .arg(&context)
-        .output()
-        .unwrap();
-    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
-    let sha = shop.commit("nothing but a commit");
-    let topology = world.lab.topology();
-    let endpoint = format!("{}=http://{}:5000", topology.registry(), topology.address(Part::Registry));
-    let job = shop.job(world, &sha).variable("SKIPPER_REGISTRY_ENDPOINT", &endpoint);
-    let running = job.start_image(&image, Some(&topology.network()), &[]).unwrap();
-    let told = shop::finish(running, 0).ends_with(0).says("nothing to do: the release serves on every host");
-    assert_eq!(told.outcome.outputs["release"], sha);
 }
 
 fn a_commit_rolls_only_the_service_it_changed(world: &World) {

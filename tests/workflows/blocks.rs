@@ -24,14 +24,9 @@ pub(crate) enum Kind {
 }
 
 impl Block {
-    /// A name for a file of it that leads back to the document.
-    pub(crate) fn name(&self) -> String {
-        format!("{}-{}.yml", self.document.trim_end_matches(".md").replace('/', "-"), self.line)
-    }
-
-    /// The block with as many lines before it as in the document, so that what is found in it has its line there.
-    pub(crate) fn in_place(&self) -> String {
-        "\n".repeat(self.line - 1) + &self.text
+    /// Where it is, for people.
+    pub(crate) fn place(&self) -> String {
+        format!("{}, line {}", self.document, self.line)
     }
 }
 

@@ -12,6 +12,16 @@ use crate::{
 /// How the documents name the action; nothing is released yet.
 const ACTION: &str = "OWNER/skipper-action@v1";
 
+/// A name for a file of a block that leads back to the document.
+fn file_name(block: &Block) -> String {
+    format!("{}-{}.yml", block.document.trim_end_matches(".md").replace('/', "-"), block.line)
+}
+
+/// The block with as many lines before it as in the document, so that what is found in it has its line there.
+fn in_place(block: &Block) -> String {
+    "\n".repeat(block.line - 1) + &block.text
+}
+
 /// Every document in Markdown that shows YAML.
 fn documents() -> Vec<String> {
     crate::files(&["README.md", "docs/*.md"]).into_iter().map(|path| path.display().to_string()).collect()
@@ -36,7 +46,7 @@ impl Checkout {
         let workflows = blocks::of(root(), &documents(), Kind::Workflow)
             .iter()
             .map(|block| {
-                let file = PathBuf::from(".github/workflows").join(block.name());
+                let file = PathBuf::from(".github/workflows").join(file_name(block));
                 fs::write(path.join(&file), written(block)).unwrap();
                 file
             })
@@ -51,20 +61,20 @@ impl Checkout {
 
 #[test]
 fn workflows_in_documents_have_the_form_that_github_reads() {
-    let checkout = Checkout::with(Block::in_place);
+    let checkout = Checkout::with(in_place);
     checkout.hold("check-jsonschema", &["--builtin-schema", "vendor.github-workflows"]);
     checkout.hold("check-jsonschema", &["--builtin-schema", "custom.github-workflows-require-timeout"]);
 }
 
 #[test]
 fn workflows_in_documents_give_nothing_away() {
-    Checkout::with(Block::in_place).hold("zizmor", &["--offline", "--quiet", "--persona", "auditor"]);
+    Checkout::with(in_place).hold("zizmor", &["--offline", "--quiet", "--persona", "auditor"]);
 }
 
 #[test]
 fn workflows_in_documents_name_inputs_and_outputs_that_there_are() {
     // Of an action in the same repository, actionlint knows inputs and outputs.
-    Checkout::with(|block| block.in_place().replace(ACTION, "./")).hold("actionlint", &["-no-color"]);
+    Checkout::with(|block| in_place(block).replace(ACTION, "./")).hold("actionlint", &["-no-color"]);
 }
 
 #[test]
@@ -73,8 +83,8 @@ fn a_skipper_yml_in_a_document_is_valid() {
     fs::copy(root().join("schema/skipper.schema.json"), folder.path().join("schema.json")).unwrap();
     let mut files = Vec::new();
     for block in blocks::of(root(), &documents(), Kind::SkipperYml) {
-        let file = PathBuf::from(block.name());
-        fs::write(folder.path().join(&file), block.in_place()).unwrap();
+        let file = PathBuf::from(file_name(&block));
+        fs::write(folder.path().join(&file), in_place(&block)).unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_skipper"))
             .args(["check", "--config"])
             .arg(&file)
@@ -82,7 +92,7 @@ fn a_skipper_yml_in_a_document_is_valid() {
             .env_clear()
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{}: {}", block.place(), String::from_utf8_lossy(&output.stderr));
         files.push(file);
     }
     hold(folder.path(), "check-jsonschema", &["--schemafile", "schema.json"], &files);

@@ -41,6 +41,14 @@ pub(crate) fn succeeds(arguments: &[&str]) -> Result<bool> {
     Ok(attempt(arguments, None)?.status.success())
 }
 
+/// The engine's socket on its machine.
+pub(crate) fn socket() -> String {
+    std::env::var("DOCKER_HOST")
+        .ok()
+        .and_then(|host| host.strip_prefix("unix://").map(str::to_owned))
+        .unwrap_or_else(|| "/var/run/docker.sock".to_owned())
+}
+
 /// The lines that `docker` with `arguments` prints.
 pub(crate) fn lines(arguments: &[&str]) -> Result<Vec<String>> {
     Ok(docker(arguments)?.lines().map(str::to_owned).collect())

@@ -15,7 +15,7 @@ use crate::fleet::hex;
 use crate::folder::{copy, files_below};
 
 /// What the images, and the demo's, are built on.
-const BASE: &str = "debian:bookworm-slim";
+pub(crate) const BASE: &str = "debian:bookworm-slim";
 
 /// Makes the base image by the script `$0`, after installing the one tool that it needs where this user may.
 const MAKE_BASE: &str = r#"

@@ -1,6 +1,7 @@
 //! The lab: everything skipper needs on one machine, on real parts wherever a real part exists.
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a failed test says so"))]
 
+pub mod action;
 pub mod bench;
 mod binaries;
 mod clock;

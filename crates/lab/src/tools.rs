@@ -46,4 +46,21 @@ impl Tools {
             tool,
         ])
     }
+
+    /// A command that runs a workflow of `checkout`, which it can only read, on this machine's engine and network. Jobs run
+    /// in the lab's base image, whatever runner of GitHub's they ask for.
+    ///
+    /// It is not the runner: HOME is `/root`, a post step gets no state, and a cancelled one is killed at once.
+    #[must_use]
+    pub fn act(&self, checkout: &Path) -> Command {
+        let checkout = format!("{}:/checkout:ro", checkout.display());
+        let socket = format!("{}:/var/run/docker.sock", docker::socket());
+        let mut command = docker::command(&["run", "--rm", "--network", "host", "--workdir", "/checkout"]);
+        command.args(["--volume", &socket, "--volume", &checkout, &self.image, "act"]);
+        for runner in ["ubuntu-24.04", "ubuntu-latest"] {
+            command.args(["--platform", &format!("{runner}={}", images::BASE)]);
+        }
+        command.args(["--pull=false", "--rm"]);
+        command
+    }
 }

@@ -18,46 +18,64 @@ const COMMANDS: [(&str, &str); 5] = [
     ("GITHUB_PATH", "add_path"),
 ];
 
-/// The runner's folder for one run of a step; gone with the last who holds it.
+/// The runner's folder for one job, with the files of one of its steps; gone with the last who holds it.
 #[derive(Debug, Clone)]
-pub(super) struct RunnerFiles(Arc<TempDir>);
+pub(super) struct RunnerFiles {
+    folder: Arc<TempDir>,
+    /// The number of the step in the job: each has files of its own.
+    step: u32,
+}
 
 impl RunnerFiles {
     pub(super) fn make(event: &Value) -> Result<Self> {
         let folder =
             tempfile::Builder::new().prefix("skipper-lab-job-").tempdir().context("making the runner's folder")?;
-        let files = Self(Arc::new(folder));
+        let files = Self { folder: Arc::new(folder), step: 1 };
         for folder in [files.home(), files.workflow(), files.file_commands()] {
             fs::create_dir_all(&folder).with_context(|| format!("making the folder `{}`", folder.display()))?;
         }
-        let write =
-            |path: PathBuf, text: &str| fs::write(&path, text).with_context(|| format!("writing `{}`", path.display()));
-        write(files.workflow().join("event.json"), &event.to_string())?;
+        write(&files.workflow().join("event.json"), &event.to_string())?;
+        files.empty()
+    }
+
+    /// The files of a later step of the same job.
+    pub(super) fn next_step(&self) -> Result<Self> {
+        Self { folder: Arc::clone(&self.folder), step: self.step + 1 }.empty()
+    }
+
+    /// With the files that the step appends to.
+    fn empty(self) -> Result<Self> {
         for (_, file) in COMMANDS {
-            write(files.file_commands().join(file), "")?;
+            write(&self.command(file), "")?;
         }
-        Ok(files)
+        Ok(self)
     }
 
     pub(super) fn temporary(&self) -> PathBuf {
-        self.0.path().to_owned()
+        self.folder.path().to_owned()
     }
 
     pub(super) fn home(&self) -> PathBuf {
-        self.0.path().join("_github_home")
+        self.folder.path().join("_github_home")
     }
 
     pub(super) fn workflow(&self) -> PathBuf {
-        self.0.path().join("_github_workflow")
+        self.folder.path().join("_github_workflow")
     }
 
     pub(super) fn file_commands(&self) -> PathBuf {
-        self.0.path().join("_runner_file_commands")
+        self.folder.path().join("_runner_file_commands")
     }
 
-    /// A name for the container of this run, like no other's.
-    pub(super) fn container(&self) -> String {
-        self.0.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    /// A file that the step appends to.
+    fn command(&self, file: &str) -> PathBuf {
+        self.file_commands().join(format!("{file}_{}", self.step))
+    }
+
+    /// What no other step has in the name of its container.
+    pub(super) fn unique(&self) -> String {
+        let folder = self.folder.path().file_name().unwrap_or_default().to_string_lossy();
+        format!("{}{}", folder.rsplit('-').next().unwrap_or_default(), self.step)
     }
 
     /// The variables that name the files.
@@ -65,7 +83,7 @@ impl RunnerFiles {
         let event = self.workflow().join("event.json");
         COMMANDS
             .iter()
-            .map(|(variable, file)| (*variable, self.file_commands().join(file)))
+            .map(|(variable, file)| (*variable, self.command(file)))
             .chain([("GITHUB_EVENT_PATH", event), ("RUNNER_TEMP", self.temporary())])
             .map(|(variable, path)| (variable.to_owned(), path.display().to_string()))
             .collect()
@@ -73,13 +91,22 @@ impl RunnerFiles {
 
     /// The outputs that the step has set.
     pub(super) fn outputs(&self) -> Result<BTreeMap<String, String>> {
-        assignments(&read(&self.file_commands().join("set_output"))?)
+        assignments(&read(&self.command("set_output"))?)
+    }
+
+    /// The state that the step has saved for its post step.
+    pub(super) fn state(&self) -> Result<BTreeMap<String, String>> {
+        assignments(&read(&self.command("save_state"))?)
     }
 
     /// The job summary that the step has written.
     pub(super) fn summary(&self) -> Result<String> {
-        read(&self.file_commands().join("step_summary"))
+        read(&self.command("step_summary"))
     }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("writing `{}`", path.display()))
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -122,6 +149,21 @@ fn assignments(text: &str) -> Result<BTreeMap<String, String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_post_step_has_files_of_its_own_in_the_job_s_folder() {
+        let main = RunnerFiles::make(&serde_json::json!({"ref": "refs/heads/main"})).unwrap();
+        fs::write(&main.variables()["GITHUB_OUTPUT"], "status=cancelled\n").unwrap();
+        fs::write(&main.variables()["GITHUB_STATE"], "deployment=7\n").unwrap();
+        let post = main.next_step().unwrap();
+        assert!(post.outputs().unwrap().is_empty() && post.state().unwrap().is_empty());
+        fs::write(&post.variables()["GITHUB_OUTPUT"], "status=told\n").unwrap();
+        assert_eq!((&*main.outputs().unwrap()["status"], &*main.state().unwrap()["deployment"]), ("cancelled", "7"));
+        for shared in ["GITHUB_EVENT_PATH", "RUNNER_TEMP"] {
+            assert_eq!(main.variables()[shared], post.variables()[shared]);
+        }
+        assert_ne!(main.unique(), post.unique());
+    }
 
     #[test]
     fn outputs_are_read_as_the_runner_reads_them() {

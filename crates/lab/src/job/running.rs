@@ -22,6 +22,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Running {
     process: Child,
+    /// The name of the container that it is, where it is one.
+    container: Option<String>,
     files: RunnerFiles,
     readers: Vec<JoinHandle<()>>,
     log: Log,
@@ -42,6 +44,8 @@ pub struct Outcome {
     pub outputs: BTreeMap<String, String>,
     /// The job summary it has written.
     pub summary: String,
+    /// What it has saved for its post step.
+    pub state: BTreeMap<String, String>,
     files: RunnerFiles,
 }
 
@@ -50,6 +54,10 @@ impl Outcome {
     #[must_use]
     pub fn temporary(&self) -> PathBuf {
         self.files.temporary()
+    }
+
+    pub(super) fn files(&self) -> &RunnerFiles {
+        &self.files
     }
 }
 
@@ -98,8 +106,13 @@ impl Log {
 }
 
 impl Running {
-    /// Starts `command`; every line is shown at once when `echo` says so.
-    pub(super) fn start(mut command: Command, files: RunnerFiles, echo: bool) -> Result<Self> {
+    /// Starts `command`, which becomes `container` where that has a name; every line is shown at once when `echo` says so.
+    pub(super) fn start(
+        mut command: Command,
+        files: RunnerFiles,
+        container: Option<String>,
+        echo: bool,
+    ) -> Result<Self> {
         let log = Log { printed: Arc::default(), echo };
         let mut process = command
             .stdin(Stdio::null())
@@ -109,7 +122,7 @@ impl Running {
             .with_context(|| format!("starting `{}`", command.get_program().display()))?;
         let stdout = process.stdout.take().map(|pipe| log.follow(STDOUT, pipe));
         let stderr = process.stderr.take().map(|pipe| log.follow(STDERR, pipe));
-        Ok(Self { process, files, readers: stdout.into_iter().chain(stderr).collect(), log })
+        Ok(Self { process, container, files, readers: stdout.into_iter().chain(stderr).collect(), log })
     }
 
     /// What it has printed so far, both streams.
@@ -186,6 +199,7 @@ impl Running {
             log: strip_str(&log).to_string(),
             outputs: self.files.outputs()?,
             summary: self.files.summary()?,
+            state: self.files.state()?,
             files: self.files.clone(),
         })
     }
@@ -203,7 +217,9 @@ impl Running {
         // Either may have ended by itself.
         let _ = self.process.kill();
         let _ = self.process.wait();
-        let _ = docker::attempt(&["rm", "--force", &self.files.container()], None);
+        if let Some(container) = &self.container {
+            let _ = docker::attempt(&["rm", "--force", container], None);
+        }
     }
 }
 
@@ -228,13 +244,14 @@ mod tests {
         let files = RunnerFiles::make(&json!({"ref": "refs/heads/main"})).unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", script]).envs(files.variables());
-        Running::start(command, files, false).unwrap()
+        Running::start(command, files, None, false).unwrap()
     }
 
     #[test]
     fn everything_a_step_leaves_is_found() {
         let outcome = step(
             "echo out; echo err >&2; echo 'status=shipped' >> $GITHUB_OUTPUT
+             echo 'comment=7' >> $GITHUB_STATE
              echo '# done' >> $GITHUB_STEP_SUMMARY; cat $GITHUB_EVENT_PATH; touch $RUNNER_TEMP/kept; exit 6",
         )
         .wait(PATIENCE)
@@ -245,6 +262,7 @@ mod tests {
         assert_eq!(outcome.log.len(), outcome.stdout.len() + outcome.stderr.len());
         assert_eq!(outcome.outputs["status"], "shipped");
         assert_eq!(outcome.summary, "# done\n");
+        assert_eq!(outcome.state["comment"], "7");
         assert!(outcome.temporary().join("kept").exists());
     }
 

@@ -116,7 +116,7 @@ impl Lab {
 
     fn start_cloud(&self, images: &Images) -> Result<()> {
         let topology = &self.topology;
-        let socket = format!("{}:/var/run/docker.sock", engine_socket());
+        let socket = format!("{}:/var/run/docker.sock", docker::socket());
         let environment = [
             format!("LAB_NAME={}", topology.name),
             format!("LAB_NETWORK={}", topology.network()),
@@ -200,12 +200,4 @@ fn network(name: &Name, recipe: &str) -> Result<Topology> {
         }
     }
     Err(refusal.context("there are no indexes for labs")?).context("finding a free subnet for the lab")
-}
-
-/// The engine's socket on its machine.
-fn engine_socket() -> String {
-    std::env::var("DOCKER_HOST")
-        .ok()
-        .and_then(|host| host.strip_prefix("unix://").map(str::to_owned))
-        .unwrap_or_else(|| "/var/run/docker.sock".to_owned())
 }

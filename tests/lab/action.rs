@@ -1,0 +1,207 @@
+//! The action as GitHub starts it: its image by the runner's own line, for every event, with the workflows that the documents
+//! show; and one of them run whole, by `act`.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use skipper_lab::{
+    Job, Part, Tools,
+    action::{ActionImage, lay_out},
+    github::{Pull, Seed},
+};
+
+use crate::{
+    Trials, World,
+    blocks::{self, Block, Kind},
+    shop::{self, REPOSITORY, Shop, TOKEN, Told},
+    stories,
+};
+
+pub(crate) const TRIALS: Trials = &[
+    ("the_action_s_image_is_the_binary_under_both_its_names", the_action_s_image_is_the_binary_under_both_its_names),
+    ("a_push_is_shipped_by_the_action_s_image", a_push_is_shipped_by_the_action_s_image),
+    ("the_action_s_image_plans_for_a_pull_request", the_action_s_image_plans_for_a_pull_request),
+    (
+        "the_action_s_image_runs_at_night_by_hand_and_on_a_comment",
+        the_action_s_image_runs_at_night_by_hand_and_on_a_comment,
+    ),
+    ("a_workflow_of_the_documents_runs_under_act", a_workflow_of_the_documents_runs_under_act),
+];
+
+/// How the documents name the action.
+const ACTION: &str = "OWNER/skipper-action@v1";
+/// How a checkout names its own.
+const OWN_ACTION: &str = "./.github/actions/dev";
+
+/// The action's image, of the binary under test.
+fn image(world: &World) -> &ActionImage {
+    world.action.get_or_init(|| ActionImage::build(Path::new(env!("CARGO_BIN_EXE_skipper"))).unwrap())
+}
+
+/// Runs one step of a workflow as GitHub's runner does.
+fn run(world: &World, job: Job) -> Told {
+    let topology = world.lab.topology();
+    // Inside the job's network the registry has another address; its name stays.
+    let endpoint = format!("{}=http://{}:5000", topology.registry(), topology.address(Part::Registry));
+    let job = shop::secretive(job).variable("SKIPPER_REGISTRY_ENDPOINT", &endpoint);
+    shop::finish(job.start_image(image(world).name(), Some(&topology.network()), &[]).unwrap(), 0)
+}
+
+fn docker(arguments: &[&str]) -> String {
+    succeeded(&Command::new("docker").args(arguments).output().unwrap())
+}
+
+#[track_caller]
+fn succeeded(output: &Output) -> String {
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
+    stdout
+}
+
+/// The workflow called `name` in the documents.
+fn workflow(name: &str) -> Block {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let blocks = blocks::of(root, &["docs/github.md".to_owned()], Kind::Workflow);
+    let block = blocks.into_iter().find(|block| block.text.starts_with(&format!("name: {name}\n")));
+    let block = block.unwrap_or_else(|| panic!("docs/github.md shows no workflow `{name}`"));
+    // The lab's credentials are in the environment; taking a role is tried elsewhere.
+    let lines = block.text.lines().filter(|line| !line.trim_start().starts_with("aws-role: "));
+    Block { text: lines.map(|line| format!("{line}\n")).collect(), ..block }
+}
+
+/// `job` with the inputs that the documents' workflow `name` gives to skipper's step in its job `of`.
+fn as_in(name: &str, of: &str, job: Job, revision: &str) -> Job {
+    let block = workflow(name);
+    let workflow: Value = serde_saphyr::from_str(&block.text).unwrap();
+    let event = job.event_name();
+    assert!(workflow["on"].get(event).is_some(), "{}: it is not for `{event}`", block.place());
+    let steps = workflow["jobs"][of]["steps"].as_array().unwrap();
+    let step = steps.iter().find(|step| step["uses"] == ACTION).unwrap();
+    step["with"].as_object().unwrap().iter().fold(job, |job, (input, value)| {
+        let value = match value.as_str().unwrap() {
+            "${{ github.actor }}" => "octocat",
+            "${{ github.token }}" => TOKEN,
+            "${{ inputs.revision }}" => revision,
+            value => value,
+        };
+        assert!(!value.contains("${{"), "{}: what is `{value}`?", block.place());
+        job.input(input, value)
+    })
+}
+
+fn the_action_s_image_is_the_binary_under_both_its_names(world: &World) {
+    let image = image(world).name();
+    let settings: Value = serde_json::from_str(&docker(&["inspect", "--format", "{{json .Config}}", image])).unwrap();
+    assert_eq!(settings["Entrypoint"], serde_json::json!(["/skipper"]));
+    // The runner's folders are root's, and the working folder is the runner's to choose.
+    for setting in ["User", "WorkingDir"] {
+        assert_eq!(settings[setting].as_str().unwrap_or_default(), "", "{setting}");
+    }
+    let expected = format!("skipper {}\n", env!("CARGO_PKG_VERSION"));
+    for name in ["/skipper", "/skipper-post"] {
+        // Both are one file: the image holds its bytes once.
+        assert_eq!(docker(&["run", "--rm", "--entrypoint", name, image, "--version"]), expected);
+    }
+    let size: u64 = docker(&["inspect", "--format", "{{.Size}}", image]).trim().parse().unwrap();
+    let binary = fs::metadata(env!("CARGO_BIN_EXE_skipper")).unwrap().len();
+    assert!(size < binary + 1_000_000, "the image has {size} bytes, the binary {binary}");
+}
+
+fn a_push_is_shipped_by_the_action_s_image(world: &World) {
+    let shop = stories::shop(world);
+    shop.replace("web/site/index.html", "first commit", "commit of the image");
+    let (sha, _) = shop.merge(world, "a commit that the image ships");
+    let job = as_in("deploy", "deploy", Job::push(&world.lab, &shop.folder, REPOSITORY, &sha), &sha);
+    let told = run(world, job).ends_with(0).says("deployed: the release serves on every host");
+    assert_eq!((told.outcome.outputs["status"].as_str(), &told.outcome.outputs["release"]), ("succeeded", &sha));
+    let answers = shop.answers(world);
+    assert!(answers.iter().all(|answer| answer.contains("Hello from the commit of the image")), "{answers:?}");
+    shop.replace("web/site/index.html", "commit of the image", "first commit");
+}
+
+/// A pull request of a commit that is not the one that is checked out: GitHub checks out what a merge of it would be.
+fn pull_request(shop: &Shop) -> (Pull, String) {
+    let merge = shop.git(&["rev-parse", "HEAD"]);
+    let head_sha = shop.commit("the head of a pull request");
+    let pull = Pull {
+        number: 4001,
+        title: "A change".to_owned(),
+        merged: false,
+        commits: vec![head_sha.clone()],
+        head_sha,
+        head_repository: Some(REPOSITORY.to_owned()),
+    };
+    (pull, merge)
+}
+
+fn the_action_s_image_plans_for_a_pull_request(world: &World) {
+    let shop = stories::shop(world);
+    let (pull, merge) = pull_request(shop);
+    world.lab.github().seed(&[Seed::Pull { repository: REPOSITORY.to_owned(), pull: pull.clone() }]).unwrap();
+    let job = |action: &str, pull: &Pull| Job::pull_request(&world.lab, &shop.folder, REPOSITORY, action, pull, &merge);
+    world.lab.cloud().clear_calls().unwrap();
+    for action in ["opened", "synchronize"] {
+        let told = run(world, as_in("plan", "plan", job(action, &pull), "")).ends_with(0);
+        assert_eq!(told.outcome.outputs["release"], pull.head_sha, "{}", told.outcome.log);
+    }
+    // One from a fork gets no secrets, and ends well without them.
+    let foreign = Pull { head_repository: Some("somebody/shop".to_owned()), ..pull.clone() };
+    let told = run(world, as_in("plan", "plan", job("opened", &foreign), "")).ends_with(0);
+    assert_eq!(told.outcome.outputs["status"], "skipped");
+    let closed = Pull { merged: true, ..pull };
+    run(world, job("closed", &closed).input("command", "ps")).ends_with(0).says("clock_2");
+    assert_eq!(world.lab.cloud().changes().unwrap().iter().filter(|change| change.action != "SendCommand").count(), 0);
+}
+
+fn the_action_s_image_runs_at_night_by_hand_and_on_a_comment(world: &World) {
+    let shop = stories::shop(world);
+    let sha = shop.git(&["rev-parse", "HEAD"]);
+    let schedule = Job::schedule(&world.lab, &shop.folder, REPOSITORY, &sha, "17 3 * * *");
+    let told = run(world, as_in("nightly", "drift", schedule, "")).ends_with(0);
+    assert_eq!(told.outcome.outputs["release"], sha);
+
+    let inputs = serde_json::json!({"revision": sha});
+    let dispatch = Job::workflow_dispatch(&world.lab, &shop.folder, REPOSITORY, &sha, &inputs);
+    let told = run(world, as_in("ship", "ship", dispatch, &sha)).ends_with(0);
+    assert_eq!(told.outcome.outputs["release"], sha);
+
+    let (pull, _) = pull_request(shop);
+    let comment = Job::issue_comment(&world.lab, &shop.folder, REPOSITORY, &sha, &pull, "/ps");
+    run(world, comment.input("command", "ps")).ends_with(0).says("clock_2");
+}
+
+fn a_workflow_of_the_documents_runs_under_act(world: &World) {
+    // A checkout as of the repository of a project that has the action in it.
+    let shop = Shop::make(world, "acted").on_one_host();
+    shop.commit("the first commit");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let own = shop.folder.join(OWN_ACTION);
+    fs::create_dir_all(&own).unwrap();
+    fs::copy(root.join(OWN_ACTION).join("action.yml"), own.join("action.yml")).unwrap();
+    let file = ".github/workflows/plan.yml";
+    fs::create_dir_all(shop.folder.join(file).parent().unwrap()).unwrap();
+    // What the step leaves in its outputs is seen in the next one.
+    let workflow = workflow("plan").text.replace(ACTION, &format!("{OWN_ACTION}\n        id: skipper"))
+        + "      - run: echo \"the plan ended with $STATUS for $RELEASE\"\n        env:\n          STATUS: ${{ steps.skipper.outputs.status }}\n          RELEASE: ${{ steps.skipper.outputs.release }}\n";
+    fs::write(shop.folder.join(file), workflow).unwrap();
+    let (pull, merge) = pull_request(&shop);
+    shop.git(&["remote", "add", "origin", &format!("https://github.com/{REPOSITORY}.git")]);
+    lay_out(Path::new(env!("CARGO_BIN_EXE_skipper")), &shop.folder).unwrap();
+    let job = Job::pull_request(&world.lab, &shop.folder, REPOSITORY, "opened", &pull, &merge);
+    let event = shop.folder.join("event.json");
+    fs::write(&event, job.event().to_string()).unwrap();
+
+    let tools = Tools::get(&world.clock).unwrap();
+    let mut act = tools.act(&shop.folder);
+    act.args(["--workflows", file, "--eventpath", "event.json", "--secret", &format!("GITHUB_TOKEN={TOKEN}")]);
+    for (name, value) in world.lab.environment() {
+        act.args(["--env", &format!("{name}={value}")]);
+    }
+    let said = succeeded(&act.arg("pull_request").output().unwrap());
+    assert!(said.contains(&format!("the plan ended with succeeded for {}", pull.head_sha)), "{said}");
+    let _ = Command::new("docker").args(["rmi", "--force", "act-github-actions-dev-dockeraction:latest"]).output();
+}
