@@ -3,6 +3,7 @@
 
 mod blocks;
 mod documents;
+mod release;
 
 use std::{
     env, fs,
