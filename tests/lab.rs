@@ -14,6 +14,8 @@ mod blocks;
 mod errors;
 #[path = "lab/leases.rs"]
 mod leases;
+#[path = "lab/pull_requests.rs"]
+mod pull_requests;
 #[path = "lab/refusals/mod.rs"]
 mod refusals;
 #[path = "lab/shop.rs"]
@@ -41,6 +43,8 @@ pub(crate) struct World {
     pub(crate) shop: OnceLock<shop::Shop>,
     /// A project on one host that trials of refusals share.
     pub(crate) small: OnceLock<shop::Shop>,
+    /// A project whose pull requests are read.
+    pub(crate) told: OnceLock<shop::Shop>,
     /// The action's image.
     pub(crate) action: OnceLock<ActionImage>,
     /// What was refused so far.
@@ -58,8 +62,11 @@ fn main() -> ExitCode {
     // The trials share two processors with every host of the lab: side by side they would only wait for each other.
     arguments.test_threads = Some(1);
     let shared: Shared = Arc::default();
-    let groups =
-        [&[stories::TRIALS, action::TRIALS], refusals::TRIALS, &[leases::TRIALS, traps::TRIALS, sweep::TRIALS]];
+    let groups = [
+        &[stories::TRIALS, action::TRIALS, pull_requests::TRIALS],
+        refusals::TRIALS,
+        &[leases::TRIALS, traps::TRIALS, sweep::TRIALS],
+    ];
     let trials = groups.into_iter().flatten().copied().flatten().map(|(name, trial)| {
         let shared = Arc::clone(&shared);
         Trial::test(*name, move || run(name, *trial, &shared))
@@ -90,6 +97,7 @@ fn run(name: &str, trial: fn(&World), shared: &Shared) -> Result<(), Failed> {
             clock,
             shop: OnceLock::new(),
             small: OnceLock::new(),
+            told: OnceLock::new(),
             action: OnceLock::new(),
             table: errors::Table::default(),
         })

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 use skipper_lab::{
-    Job, Part, Tools,
+    Job, Outcome, Part, Running, Tools,
     action::{ActionImage, lay_out},
     github::{Pull, Seed},
 };
@@ -44,11 +44,24 @@ fn image(world: &World) -> &ActionImage {
 
 /// Runs one step of a workflow as GitHub's runner does.
 fn run(world: &World, job: Job) -> Told {
+    shop::finish(start(world, &in_network(world, shop::secretive(job))), 0)
+}
+
+/// The job with the lab's services beside it: inside its network the registry has another address, and the same name.
+pub(crate) fn in_network(world: &World, job: Job) -> Job {
     let topology = world.lab.topology();
-    // Inside the job's network the registry has another address; its name stays.
     let endpoint = format!("{}=http://{}:5000", topology.registry(), topology.address(Part::Registry));
-    let job = shop::secretive(job).variable("SKIPPER_REGISTRY_ENDPOINT", &endpoint);
-    shop::finish(job.start_image(image(world).name(), Some(&topology.network()), &[]).unwrap(), 0)
+    job.variable("SKIPPER_REGISTRY_ENDPOINT", &endpoint)
+}
+
+/// Starts the action's image.
+pub(crate) fn start(world: &World, job: &Job) -> Running {
+    job.start_image(image(world).name(), Some(&world.lab.topology().network()), &[]).unwrap()
+}
+
+/// Starts it again after all other steps.
+pub(crate) fn start_post(world: &World, job: &Job, main: &Outcome) -> Running {
+    job.start_image_post(image(world).name(), Some(&world.lab.topology().network()), main).unwrap()
 }
 
 fn docker(arguments: &[&str]) -> String {
