@@ -5,6 +5,7 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -29,9 +30,12 @@ pub(crate) const TRIALS: Trials = &[
         "the_action_s_image_runs_at_night_by_hand_and_on_a_comment",
         the_action_s_image_runs_at_night_by_hand_and_on_a_comment,
     ),
+    ("the_post_step_tells_what_a_killed_step_could_not", the_post_step_tells_what_a_killed_step_could_not),
     ("a_workflow_of_the_documents_runs_under_act", a_workflow_of_the_documents_runs_under_act),
 ];
 
+/// More than any step takes.
+const PATIENCE: Duration = Duration::from_secs(400);
 /// How the documents name the action.
 const ACTION: &str = "OWNER/skipper-action@v1";
 /// How a checkout names its own.
@@ -42,11 +46,6 @@ fn image(world: &World) -> &ActionImage {
     world.action.get_or_init(|| ActionImage::build(Path::new(env!("CARGO_BIN_EXE_skipper"))).unwrap())
 }
 
-/// Runs one step of a workflow as GitHub's runner does.
-fn run(world: &World, job: Job) -> Told {
-    shop::finish(start(world, &in_network(world, shop::secretive(job))), 0)
-}
-
 /// The job with the lab's services beside it: inside its network the registry has another address, and the same name.
 pub(crate) fn in_network(world: &World, job: Job) -> Job {
     let topology = world.lab.topology();
@@ -54,14 +53,22 @@ pub(crate) fn in_network(world: &World, job: Job) -> Job {
     job.variable("SKIPPER_REGISTRY_ENDPOINT", &endpoint)
 }
 
-/// Starts the action's image.
+/// Starts one step of a workflow as GitHub's runner does.
 pub(crate) fn start(world: &World, job: &Job) -> Running {
     job.start_image(image(world).name(), Some(&world.lab.topology().network()), &[]).unwrap()
 }
 
-/// Starts it again after all other steps.
-pub(crate) fn start_post(world: &World, job: &Job, main: &Outcome) -> Running {
-    job.start_image_post(image(world).name(), Some(&world.lab.topology().network()), main).unwrap()
+/// Runs one step of a workflow as GitHub's runner does.
+fn run(world: &World, job: Job) -> Told {
+    shop::finish(start(world, &in_network(world, shop::secretive(job))), 0)
+}
+
+/// What the post step says of a step that has ended.
+pub(crate) fn post(world: &World, job: &Job, ended: &Outcome) -> Outcome {
+    let network = world.lab.topology().network();
+    let post = job.start_image_post(image(world).name(), Some(&network), ended).unwrap().wait(PATIENCE).unwrap();
+    assert_eq!(post.code, Some(0), "{}", post.log);
+    post
 }
 
 fn docker(arguments: &[&str]) -> String {
@@ -115,10 +122,10 @@ fn the_action_s_image_is_the_binary_under_both_its_names(world: &World) {
         assert_eq!(settings[setting].as_str().unwrap_or_default(), "", "{setting}");
     }
     let expected = format!("skipper {}\n", env!("CARGO_PKG_VERSION"));
-    for name in ["/skipper", "/skipper-post"] {
-        // Both are one file: the image holds its bytes once.
-        assert_eq!(docker(&["run", "--rm", "--entrypoint", name, image, "--version"]), expected);
-    }
+    assert_eq!(docker(&["run", "--rm", image, "--version"]), expected);
+    // Under its other name it has nothing to say where no step was before, and takes no arguments.
+    assert_eq!(docker(&["run", "--rm", "--entrypoint", "/skipper-post", image, "--version"]), "");
+    // Both are one file: the image holds its bytes once.
     let size: u64 = docker(&["inspect", "--format", "{{.Size}}", image]).trim().parse().unwrap();
     let binary = fs::metadata(env!("CARGO_BIN_EXE_skipper")).unwrap().len();
     assert!(size < binary + 1_000_000, "the image has {size} bytes, the binary {binary}");
@@ -161,6 +168,10 @@ fn the_action_s_image_plans_for_a_pull_request(world: &World) {
         let told = run(world, as_in("plan", "plan", job(action, &pull), "")).ends_with(0);
         assert_eq!(told.outcome.outputs["release"], pull.head_sha, "{}", told.outcome.log);
     }
+    // Told once, and edited at the next push.
+    let comments = world.lab.github().comments(REPOSITORY, pull.number).unwrap();
+    let [comment] = &comments[..] else { panic!("{} comments", comments.len()) };
+    assert!(comment.edits >= 1 && comment.body.contains(&pull.head_sha), "{}", comment.body);
     // One from a fork gets no secrets, and ends well without them.
     let foreign = Pull { head_repository: Some("somebody/shop".to_owned()), ..pull.clone() };
     let told = run(world, as_in("plan", "plan", job("opened", &foreign), "")).ends_with(0);
@@ -176,6 +187,9 @@ fn the_action_s_image_runs_at_night_by_hand_and_on_a_comment(world: &World) {
     let schedule = Job::schedule(&world.lab, &shop.folder, REPOSITORY, &sha, "17 3 * * *");
     let told = run(world, as_in("nightly", "drift", schedule, "")).ends_with(0);
     assert_eq!(told.outcome.outputs["release"], sha);
+    // What the workflow's next step looks at.
+    let plan: Value = serde_json::from_str(&told.outcome.outputs["plan"]).unwrap();
+    assert!(plan["steps"].is_array(), "{plan}");
 
     let inputs = serde_json::json!({"revision": sha});
     let dispatch = Job::workflow_dispatch(&world.lab, &shop.folder, REPOSITORY, &sha, &inputs);
@@ -185,6 +199,30 @@ fn the_action_s_image_runs_at_night_by_hand_and_on_a_comment(world: &World) {
     let (pull, _) = pull_request(shop);
     let comment = Job::issue_comment(&world.lab, &shop.folder, REPOSITORY, &sha, &pull, "/ps");
     run(world, comment.input("command", "ps")).ends_with(0).says("clock_2");
+}
+
+fn the_post_step_tells_what_a_killed_step_could_not(world: &World) {
+    let shop = stories::shop(world);
+    shop.replace("web/site/index.html", "first commit", "commit whose step is killed");
+    let (sha, pull_request) = shop.merge(world, "a commit whose step is killed");
+    let job = as_in("deploy", "deploy", Job::push(&world.lab, &shop.folder, REPOSITORY, &sha), &sha);
+    let job = in_network(world, shop::secretive(job).variable("SKIPPER_LEASE_BEAT", "3s"));
+    let mut running = start(world, &job);
+    running.wait_for("] replace `web_1`", PATIENCE).unwrap();
+    running.end();
+    let killed = running.wait(PATIENCE).unwrap();
+    let said = post(world, &job, &killed);
+    assert!(said.log.contains("ended from outside"), "{}", said.log);
+    let comments = world.lab.github().comments(REPOSITORY, pull_request).unwrap();
+    let [comment] = &comments[..] else { panic!("{} comments", comments.len()) };
+    assert!(comment.body.contains("ended from outside"), "{}", comment.body);
+
+    // The next run goes on from there; it tells everything itself, and its post step adds nothing.
+    let job = job.run_id(u64::from(u32::MAX));
+    let ended = start(world, &job).wait(PATIENCE).unwrap();
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert_eq!(post(world, &job, &ended).log, "");
+    shop.replace("web/site/index.html", "commit whose step is killed", "first commit");
 }
 
 fn a_workflow_of_the_documents_runs_under_act(world: &World) {

@@ -152,6 +152,11 @@ impl Running {
         Ok(())
     }
 
+    /// Ends it at once, without a chance to say anything, as when a runner's patience is over.
+    pub fn end(&mut self) {
+        self.kill();
+    }
+
     /// Waits until it prints a line with `text` in it.
     ///
     /// # Errors
