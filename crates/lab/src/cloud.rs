@@ -48,6 +48,18 @@ impl Cloud {
         Ok(())
     }
 
+    /// Makes what a template of CloudFormation has, with these parameters. What roles may do is asked of those who take one by
+    /// a job's token; other keys may do everything.
+    ///
+    /// # Errors
+    /// When the cloud does not answer, or the template has what `crates/lab/images/README.md` does not list.
+    pub fn stack(&self, template: &impl Serialize, parameters: &[(&str, &str)]) -> Result<()> {
+        let parameters: BTreeMap<_, _> = parameters.iter().copied().collect();
+        let stack = serde_json::json!({ "template": template, "parameters": parameters });
+        self.http.post(&format!("{}/lab/stack", self.url), &stack)?.success().context("making a stack in the cloud")?;
+        Ok(())
+    }
+
     /// Ends all faults.
     ///
     /// # Errors

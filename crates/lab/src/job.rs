@@ -16,7 +16,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::docker;
-use crate::github::Pull;
+use crate::github::{JobIdentity, Pull};
 use crate::lab::Lab;
 use container::Mounts;
 use files::RunnerFiles;
@@ -164,6 +164,22 @@ impl Job {
     pub fn without(mut self, name: &str) -> Self {
         self.variables.remove(name);
         self
+    }
+
+    /// The same with the permission `id-token: write`: it may ask for a token that tells what it is. `environment` is the
+    /// one that the job names.
+    #[must_use]
+    pub fn identified(self, lab: &Lab, environment: Option<&str>) -> Self {
+        let read = |name: &str| self.variables.get(name).cloned().unwrap_or_default();
+        let identity = JobIdentity {
+            repository: read("GITHUB_REPOSITORY"),
+            reference: read("GITHUB_REF"),
+            event_name: read("GITHUB_EVENT_NAME"),
+            environment: environment.map(str::to_owned),
+            immutable: false,
+        };
+        self.variable("ACTIONS_ID_TOKEN_REQUEST_URL", &lab.topology().id_token_url())
+            .variable("ACTIONS_ID_TOKEN_REQUEST_TOKEN", &identity.request_token())
     }
 
     /// The same as another run of the workflow.

@@ -5,6 +5,8 @@ use std::fmt;
 use anyhow::{Result, bail};
 use sha2::{Digest, Sha256};
 
+use crate::github::id_token_url;
+
 /// The label that everything of a lab carries, with the lab's name; `down` removes by it.
 pub(crate) const LABEL: &str = "skipper-lab";
 /// The label with the lab's index.
@@ -140,6 +142,12 @@ impl Topology {
     #[must_use]
     pub fn github_url(&self) -> String {
         format!("http://{}", self.address(Part::GitHub))
+    }
+
+    /// Where jobs ask GitHub for the tokens that tell what they are.
+    #[must_use]
+    pub fn id_token_url(&self) -> String {
+        id_token_url(&self.github_url())
     }
 }
 

@@ -8,6 +8,7 @@ mod caller;
 mod client;
 mod control;
 mod fault;
+mod identity;
 mod middleware;
 mod refusal;
 mod routes;
@@ -17,6 +18,8 @@ mod world;
 
 pub use client::Client;
 pub use fault::{Failure, Fault};
+pub use identity::JobIdentity;
+pub(crate) use identity::id_token_url;
 pub use seed::{Access, Scope, Seed};
 pub use server::{GitHub, serve};
 pub use world::{Comment, Deployment, Dump, Pull, Request, Status};

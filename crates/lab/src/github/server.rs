@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::fault::Fault;
 use super::seed::Seed;
 use super::world::{Comment, Dump, World};
-use super::{control, routes};
+use super::{control, identity, routes};
 
 /// What all handlers share.
 #[derive(Debug, Clone, Default)]
@@ -65,6 +65,12 @@ impl GitHub {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// What the runner gives a job as `ACTIONS_ID_TOKEN_REQUEST_URL`.
+    #[must_use]
+    pub fn id_token_url(&self) -> String {
+        identity::id_token_url(&self.url())
     }
 
     /// Puts things in.
@@ -138,7 +144,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 fn router(shared: Shared, files: Option<PathBuf>) -> Router {
-    routes::api(shared.clone()).merge(control::lab(shared, files))
+    routes::api(shared.clone()).merge(identity::routes(shared.clone())).merge(control::lab(shared, files))
 }
 
 async fn accept(listener: TcpListener, router: Router) -> Result<()> {

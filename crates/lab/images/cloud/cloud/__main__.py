@@ -14,6 +14,7 @@ import docker.errors
 import moto.ec2.models.amis as moto_amis
 import moto.ec2.urls
 import moto.ssm.urls
+import moto.sts.urls
 import requests
 from moto.core.utils import get_service_model
 from moto.iam.models import iam_backends
@@ -28,6 +29,7 @@ from .faults import Front
 from .images import images
 from .settings import ACCOUNT, API_PORT, ROLE, Settings
 from .ssm import LabSsm
+from .trust import LabSts
 
 
 def create_role() -> None:
@@ -65,6 +67,7 @@ def main() -> None:
     moto_amis.load_resource = lambda *_: []  # type: ignore[attr-defined]
     moto.ec2.urls.url_paths["{0}/"] = LabEc2.dispatch
     moto.ssm.urls.url_paths["{0}/$"] = LabSsm.dispatch
+    moto.sts.urls.url_paths["{0}/$"] = LabSts.dispatch
     create_role()
 
     def health() -> dict[str, Any]:

@@ -15,6 +15,8 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
+from . import demands, policies, stack, trust
+
 WRONG_KEY = "AKIAWRONG"
 PRINCIPAL = "arn:aws:sts::123456789012:assumed-role/deploy/ci"
 # What may become of a command on its hosts: AWS's own words, an agent that goes silent while the script runs, and results that are
@@ -65,20 +67,21 @@ class Call:
     service: str
     action: str
     key: str
+    region: str = "us-east-1"
     about: str = ""
     resource: str = ""
 
     @classmethod
     def of(cls, environ: Environ, body: bytes) -> Call:
-        """Reads the action from the target header or the form, service and key from the signature."""
-        scope = re.search(r"Credential=([^/,]+)/[^/]*/[^/]*/([^/]*)/", environ.get("HTTP_AUTHORIZATION", ""))
-        key, service = scope.groups() if scope else ("", "")
+        """Reads the action from the target header or the form, service, region and key from the signature."""
+        scope = re.search(r"Credential=([^/,]+)/[^/]*/([^/]*)/([^/]*)/", environ.get("HTTP_AUTHORIZATION", ""))
+        key, region, service = scope.groups() if scope else ("", "us-east-1", "")
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if target:
             about = _about(body)
-            return cls(service or "ssm", target.split(".")[-1], key, about, _parameter(about))
+            return cls(service or "ssm", target.split(".")[-1], key, region, about, _parameter(about))
         form = parse_qs(body.decode("latin-1")) or parse_qs(environ.get("QUERY_STRING", ""))
-        return cls(service, form.get("Action", [""])[0], key, _tagged(form), _resource(form))
+        return cls(service, form.get("Action", [""])[0], key, region, _tagged(form), _resource(form))
 
 
 def _about(body: bytes) -> str:
@@ -157,11 +160,26 @@ def invocation(comment: str) -> str | None:
 
 
 def _denial(call: Call, permission: str) -> tuple[str, str, int]:
-    """How each service says that a permission is missing."""
+    """How each service says that a permission is missing which a fault takes away."""
     resource = "arn:aws:iam::123456789012:role/skipper-host" if permission == "iam:PassRole" else call.resource
-    on = f" on resource: {resource}" if resource else ""
     because = f"because no identity-based policy allows the {permission} action"
-    message = f"User: {PRINCIPAL} is not authorized to perform: {permission}{on} {because}"
+    return _not_authorized(call, PRINCIPAL, permission, resource, because)
+
+
+def _lacking(call: Call, body: bytes) -> tuple[str, str, int] | None:
+    """The same where it is the policies of the caller's role that lack it."""
+    if trust.session(call.key) is None:
+        return None
+    refused = trust.refused(call.key, demands.of(call.service, call.action, call.region, body))
+    if refused is None:
+        return None
+    demand, because, principal = refused
+    return _not_authorized(call, principal, demand.action, demand.resource, because)
+
+
+def _not_authorized(call: Call, principal: str, permission: str, resource: str, because: str) -> tuple[str, str, int]:
+    on = f" on resource: {resource}" if resource and resource != "*" else ""
+    message = f"User: {principal} is not authorized to perform: {permission}{on} {because}"
     if call.service == "ec2":
         encoded = f"You are not authorized to perform this operation. {message}. Encoded authorization failure message: {'q8_Zr5' * 40}"
         return "UnauthorizedOperation", encoded, 403
@@ -186,9 +204,9 @@ class Front:
             return self.inner(environ, start_response)
         with _guard:
             _calls[call.action] += 1
-        return self._answer(call, environ, start_response)
+        return self._answer(call, body, environ, start_response)
 
-    def _answer(self, call: Call, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def _answer(self, call: Call, body: bytes, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if call.key.startswith(WRONG_KEY):
             return _error(start_response, call, *_wrong_key(call.service))
         if not call.key and call.action not in UNSIGNED:
@@ -196,6 +214,9 @@ class Front:
             return _error(start_response, call, "MissingAuthenticationToken", message, 403)
         fault = _next(call.action)
         if fault is None:
+            lacking = _lacking(call, body)
+            if lacking:
+                return _error(start_response, call, *lacking)
             return self._carry_out(call, environ, start_response)
         time.sleep(fault.delay)
         if fault.denied:
@@ -240,6 +261,13 @@ class Front:
                 with _guard:
                     _faults.clear()
                 return 200, {}
+            case "POST", "/lab/stack":
+                try:
+                    given = json.loads(body)
+                    stack.create(given["template"], given.get("parameters", {}))
+                except (KeyError, TypeError, ValueError, policies.NotUnderstood) as error:
+                    return 400, {"error": repr(error)}
+                return 200, {}
             case "GET", "/lab/calls":
                 with _guard:
                     return 200, dict(sorted(_calls.items()))
@@ -251,7 +279,7 @@ class Front:
             case "GET", "/lab/changes":
                 with _guard:
                     return 200, list(_changes)
-        return 404, {"error": "the lab has /lab/health, /lab/fault, /lab/calls and /lab/changes"}
+        return 404, {"error": "the lab has /lab/health, /lab/fault, /lab/stack, /lab/calls and /lab/changes"}
 
 
 def _wrong_key(service: str) -> tuple[str, str, int]:

@@ -12,7 +12,7 @@ from moto.core.responses import ActionResult
 from moto.ssm.exceptions import SSMException
 from moto.ssm.responses import SimpleSystemManagerResponse
 
-from . import agents, faults, instances
+from . import agents, faults, instances, stack
 from .commands import PLUGIN, Command, Commands, Invocation, Request
 from .settings import ACCOUNT
 
@@ -122,9 +122,9 @@ class LabSsm(SimpleSystemManagerResponse):
 
     def _request(self) -> Request:
         document = self._get_param("DocumentName", "")
-        if document.split("/")[-1] != DOCUMENT:
-            raise refusal("InvalidDocument", f"Document with name {document} does not exist.")
         parameters: dict[str, list[str]] = self._get_param("Parameters", {})
+        if document.split("/")[-1] != DOCUMENT:
+            return self._request_of_document(document, parameters)
         if len(json.dumps(parameters).encode()) > REQUEST_LIMIT:
             raise refusal("MaxDocumentSizeExceeded", "The size limit of a document is 64 KB.")
         unknown = set(parameters) - {"commands", "workingDirectory", "executionTimeout"}
@@ -132,6 +132,31 @@ class LabSsm(SimpleSystemManagerResponse):
             raise refusal(
                 "InvalidParameters", f"The parameters are not those of {DOCUMENT}: {', '.join(sorted(unknown))}"
             )
+        return self._checked(
+            document,
+            parameters,
+            script="\n".join(parameters["commands"]) + "\n",
+            execution_timeout=_execution_timeout(parameters.get("executionTimeout", [])),
+            working_directory=(parameters.get("workingDirectory") or [""])[0],
+        )
+
+    def _request_of_document(self, name: str, parameters: dict[str, list[str]]) -> Request:
+        """What a document of the account's own has in it: one shell script, which takes no parameters."""
+        if name not in self.ssm_backend._documents:
+            raise refusal("InvalidDocument", f"Document with name {name} does not exist.")
+        if parameters:
+            raise refusal("InvalidParameters", f"Document {name} does not support parameters.")
+        content = json.loads(self.ssm_backend.get_document(name, "", "", "JSON")["Content"])
+        inputs = content["mainSteps"][0]["inputs"]
+        return self._checked(
+            name,
+            parameters,
+            script="\n".join(inputs["runCommand"]) + "\n",
+            execution_timeout=_execution_timeout([inputs.get("timeoutSeconds", "")]),
+            working_directory="",
+        )
+
+    def _checked(self, document: str, parameters: dict[str, list[str]], **script: Any) -> Request:
         timeout = self._get_param("TimeoutSeconds", 3600)
         if not 30 <= int(timeout) <= 2_592_000:
             raise refusal("ValidationException", f"Value '{timeout}' at 'timeoutSeconds' is not from 30 to 2592000")
@@ -142,13 +167,24 @@ class LabSsm(SimpleSystemManagerResponse):
             document=document,
             comment=comment,
             parameters=parameters,
-            script="\n".join(parameters["commands"]) + "\n",
             delivery_timeout=int(timeout),
-            execution_timeout=_execution_timeout(parameters.get("executionTimeout", [])),
-            working_directory=(parameters.get("workingDirectory") or [""])[0],
             region=self.region,
             fault=faults.invocation(comment),
+            **script,
         )
+
+    def create_document(self) -> ActionResult:
+        try:
+            stack.check_document(self._get_param("Content", ""))
+        except ValueError as error:
+            raise refusal("InvalidDocumentContent", str(error)) from None
+        return super().create_document()
+
+    def get_document(self) -> ActionResult:
+        name = self._get_param("Name", "")
+        if name not in self.ssm_backend._documents:
+            raise refusal("InvalidDocument", f"Document with name {name} does not exist.")
+        return super().get_document()
 
     def cancel_command(self) -> ActionResult:
         self.commands.cancel(self._known(self._get_param("CommandId", "")), self._get_param("InstanceIds", []))
@@ -199,7 +235,7 @@ class LabSsm(SimpleSystemManagerResponse):
                 "CommandId": command.id,
                 "InstanceId": invocation.instance_id,
                 "Comment": command.request.comment,
-                "DocumentName": DOCUMENT,
+                "DocumentName": command.request.document,
                 "DocumentVersion": "$DEFAULT",
                 "PluginName": PLUGIN,
                 "ResponseCode": invocation.code,
@@ -221,7 +257,7 @@ class LabSsm(SimpleSystemManagerResponse):
         details = [invocation.details for invocation in command.invocations.values()]
         return {
             "CommandId": command.id,
-            "DocumentName": DOCUMENT,
+            "DocumentName": command.request.document,
             "DocumentVersion": "$DEFAULT",
             "Comment": command.request.comment,
             "Parameters": command.request.parameters,
@@ -258,7 +294,7 @@ class LabSsm(SimpleSystemManagerResponse):
             "InstanceId": invocation.instance_id,
             "InstanceName": "",
             "Comment": command.request.comment,
-            "DocumentName": DOCUMENT,
+            "DocumentName": command.request.document,
             "DocumentVersion": "$DEFAULT",
             "RequestedDateTime": command.requested,
             "Status": invocation.status,
