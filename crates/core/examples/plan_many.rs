@@ -170,6 +170,7 @@ fn observed_host(index: usize) -> ObservedHost {
             member: false,
             orchestrator: OrchestratorState::Ready,
             replicas: Vec::new(),
+            host: None,
             stray: Vec::new(),
         }),
     }

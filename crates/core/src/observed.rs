@@ -213,8 +213,19 @@ pub struct HostReport {
     pub orchestrator: OrchestratorState,
     /// The replicas that are registered for or running on this host.
     pub replicas: Vec<ObservedReplica>,
-    /// Registered replicas whose host does not exist any more. Every host reports the same ones.
-    pub stray: Vec<Handle>,
+    /// The host that it is to the orchestrator; absent where that does not answer.
+    pub host: Option<HostName>,
+    /// Registered replicas of hosts that the orchestrator does not see. Every host reports the same ones.
+    pub stray: Vec<Stray>,
+}
+
+/// A registered replica of a host that the orchestrator does not see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stray {
+    /// What the orchestrator calls it.
+    pub handle: Handle,
+    /// The host it is registered for, which may exist and be away.
+    pub host: HostName,
 }
 
 /// Whether the orchestrator can be asked and trusted.

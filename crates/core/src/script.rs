@@ -14,6 +14,9 @@ pub struct Script {
     pub header: Vec<(&'static str, String)>,
     /// The static text.
     pub body: &'static str,
+    /// The name under which this very text may be kept where scripts are run, so that a run that may not send texts can have
+    /// it carried out; absent for one that differs from run to run.
+    pub kept_as: Option<String>,
 }
 
 /// The assignment that carries the number of the lease.
@@ -35,6 +38,7 @@ impl Script {
     pub fn fenced(&self, lease: u64) -> Self {
         let mut fenced = self.clone();
         fenced.header.push((FENCE, lease.to_string()));
+        fenced.kept_as = None;
         fenced
     }
 
@@ -123,8 +127,12 @@ mod tests {
 
     #[test]
     fn a_header_assigns_quoted_words_in_front_of_the_static_text() {
-        let script =
-            Script { name: "greet", header: vec![("WHO", "O'Neil; rm -rf /".to_owned())], body: "echo \"$WHO\"\n" };
+        let script = Script {
+            name: "greet",
+            header: vec![("WHO", "O'Neil; rm -rf /".to_owned())],
+            body: "echo \"$WHO\"\n",
+            kept_as: None,
+        };
         assert_eq!(script.text(), "WHO=\"O'Neil; rm -rf /\"\necho \"$WHO\"\n");
     }
 
@@ -153,6 +161,7 @@ mod tests {
             name: "word",
             header: vec![("WORD", word.clone())],
             body: "printf '%s\\0' \"$WORD\"\n",
+            kept_as: None,
         };
         let mut text: String = words.iter().map(|word| assigned(word).text()).collect();
         let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();

@@ -112,7 +112,7 @@ impl Eyes<'_> {
         if ask.is_empty() {
             return Ok(reports);
         }
-        let script = self.orchestrator.observe(scope, &names);
+        let script = self.orchestrator.observe(scope);
         let deadline =
             if self.after_another { FENCED_OBSERVE_DEADLINE } else { OBSERVE_DEADLINE.min(self.host_timeout) };
         let answers =
@@ -122,7 +122,17 @@ impl Eyes<'_> {
             match answers.get(&instance) {
                 Some(Invocation::Finished { stdout, stderr, code }) => match self.orchestrator.read_observation(stdout)
                 {
-                    Ok(report) => {
+                    Ok(report) if report.host.as_ref().is_some_and(|says| says != host) => {
+                        let says = report.host.map(|says| says.to_string()).unwrap_or_default();
+                        gaps.push(gap(
+                            host,
+                            format!("to its orchestrator it is `{says}`"),
+                            "give its instance back the tag `skipper:host` with that name, or terminate it, and run again",
+                        ));
+                    }
+                    Ok(mut report) => {
+                        // A host that its orchestrator does not see may be away for a moment.
+                        report.stray.retain(|stray| !hosts.contains_key(&stray.host));
                         if let (OrchestratorState::Silent(words), Some(_)) = (&report.orchestrator, &report.configured)
                         {
                             gaps.push(gap(host, format!("its orchestrator does not answer: {words}"), "it may be registering again, which takes up to a minute: run again; else look at `journalctl -u fleet -u etcd-member` on the host"));

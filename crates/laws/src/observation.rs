@@ -14,7 +14,9 @@ pub fn observation(data: &[u8]) {
     let _ = Fleet.read_observation(&text);
     // Scripts write no carriage returns: they make them spaces.
     let Ok(report) = Fleet.read_observation(&encode_result(&text.replace('\r', " "))) else { return };
-    for handle in report.replicas.iter().map(|replica| &replica.handle).chain(&report.stray) {
+    for handle in
+        report.replicas.iter().map(|replica| &replica.handle).chain(report.stray.iter().map(|stray| &stray.handle))
+    {
         // It becomes the name of a file on hosts, and a word for fleetctl.
         let inner = |char: char| char.is_ascii_alphanumeric() || "-_.:@".contains(char);
         let stem = handle.0.strip_suffix(".service").unwrap_or_default();

@@ -22,8 +22,12 @@ pub fn words(data: &[u8]) {
 fn shell(words: &[&str]) {
     let line: Vec<String> = words.iter().map(|word| quote(word)).collect();
     assert_eq!(shlex::split(&line.join(" ")).unwrap(), words);
-    let script =
-        Script { name: "words", header: words.iter().map(|word| ("W", (*word).to_owned())).collect(), body: "" };
+    let script = Script {
+        name: "words",
+        header: words.iter().map(|word| ("W", (*word).to_owned())).collect(),
+        body: "",
+        kept_as: None,
+    };
     let assignments = words.iter().map(|word| format!("W={word}"));
     assert_eq!(shlex::split(&script.text()).unwrap(), assignments.collect::<Vec<_>>());
 }

@@ -17,7 +17,7 @@ use crate::aws::wire::{aws, scope, ssm_error};
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn script() -> Script {
-    Script { name: "observe", header: vec![("PROJECT", "demo".to_owned())], body: "echo \"$PROJECT\"\n" }
+    Script { name: "observe", header: vec![("PROJECT", "demo".to_owned())], body: "echo \"$PROJECT\"\n", kept_as: None }
 }
 
 fn instances(ids: &[&str]) -> BTreeSet<InstanceId> {
@@ -220,7 +220,7 @@ async fn an_instance_without_an_agent_is_told_and_an_overlong_script_is_never_se
     assert!(error.failure.hints[0].contains("not registered"), "{error:?}");
 
     let (long, wire) = aws::<String>([]).await;
-    let script = Script { name: "configure", header: vec![("BLOB", "x".repeat(61 * 1024))], body: "" };
+    let script = Script { name: "configure", header: vec![("BLOB", "x".repeat(61 * 1024))], body: "", kept_as: None };
     assert_eq!(
         long.remote().run(&instances(&["i-1"]), &script, DEADLINE).await.unwrap_err().kind,
         PortErrorKind::Invalid

@@ -137,8 +137,8 @@ pub trait Orchestrator {
     /// The identity of the configuration that [`Orchestrator::configure`] would apply; the same for every host.
     fn configuration(&self, cluster: &Cluster) -> String;
 
-    /// Asks every host what it is and runs. `hosts` names every known host by its instance.
-    fn observe(&self, scope: &Scope, hosts: &BTreeMap<InstanceId, HostName>) -> Script;
+    /// Asks every host what it is and runs. The same text for every host of every run, and named as it may be kept.
+    fn observe(&self, scope: &Scope) -> Script;
 
     /// Reads one host's answer to [`Orchestrator::observe`].
     ///

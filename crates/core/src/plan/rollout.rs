@@ -106,8 +106,13 @@ impl Stages {
 
     /// What is registered for hosts that do not exist any more is removed by the first host that can.
     fn add_stray(&mut self, observed: &Observed, hosts: &Hosts) {
-        let stray: BTreeSet<&Handle> =
-            observed.hosts.values().filter_map(|host| host.report.as_ref()).flat_map(|report| &report.stray).collect();
+        let stray: BTreeSet<&Handle> = observed
+            .hosts
+            .values()
+            .filter_map(|host| host.report.as_ref())
+            .flat_map(|report| &report.stray)
+            .map(|stray| &stray.handle)
+            .collect();
         let Some(host) =
             hosts.usable.iter().find(|host| observed.hosts.get(*host).is_some_and(|found| found.report.is_some()))
         else {

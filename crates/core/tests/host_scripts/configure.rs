@@ -17,6 +17,7 @@ fn a_fresh_host_has_no_fleet_and_says_so() {
             member: false,
             orchestrator: OrchestratorState::Absent,
             replicas: vec![],
+            host: None,
             stray: vec![]
         }
     );

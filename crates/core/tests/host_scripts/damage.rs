@@ -109,7 +109,7 @@ proptest! {
         match &report {
             Ok(report) => {
                 let found: Vec<&Handle> = report.replicas.iter().map(|replica| &replica.handle).collect();
-                prop_assert!(found.iter().chain(&report.stray.iter().collect::<Vec<_>>()).all(|handle| told.contains(&handle.0)), "{:?}", report);
+                prop_assert!(found.iter().chain(&report.stray.iter().map(|stray| &stray.handle).collect::<Vec<_>>()).all(|handle| told.contains(&handle.0)), "{:?}", report);
                 if matches!(files, Damage::None) && report.orchestrator == OrchestratorState::Ready {
                     let mut whole: Vec<&Handle> = handles.iter().collect();
                     whole.sort();

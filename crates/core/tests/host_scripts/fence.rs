@@ -1,9 +1,6 @@
 //! A host refuses the scripts of a run that has lost its lease.
 
-use skipper_core::{
-    observed::InstanceId,
-    orchestrator::{HostErrorKind, Orchestrator as _, StartOutcome, fleet::Fleet},
-};
+use skipper_core::orchestrator::{HostErrorKind, Orchestrator as _, StartOutcome, fleet::Fleet};
 
 use crate::host::*;
 
@@ -16,8 +13,7 @@ fn a_host_that_has_seen_a_later_lease_refuses_the_scripts_of_an_earlier_one() {
     assert_eq!(host.read("var/lib/skipper/fence"), "7\n");
 
     // Looking raises the fence, so that nothing of an earlier run changes what was seen.
-    let hosts = [(InstanceId("i-1".to_owned()), "web_1".parse().unwrap())].into();
-    Fleet.read_observation(&host.run(&Fleet.observe(&scope(), &hosts).fenced(9))).unwrap();
+    Fleet.read_observation(&host.run(&Fleet.observe(&scope()).fenced(9))).unwrap();
     assert_eq!(host.read("var/lib/skipper/fence"), "9\n");
 
     let refused = "this host has seen lease 9, and lease 8 may not change it any more".to_owned();

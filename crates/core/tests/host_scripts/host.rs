@@ -79,14 +79,7 @@ impl Host {
     }
 
     pub(crate) fn observe(&self) -> Result<HostReport, HostError> {
-        self.observe_among(&[("i-1", "web_1"), ("i-2", "web_2")])
-    }
-
-    /// Asked when these are the hosts that EC2 describes.
-    pub(crate) fn observe_among(&self, hosts: &[(&str, &str)]) -> Result<HostReport, HostError> {
-        let hosts =
-            hosts.iter().map(|(instance, host)| (InstanceId((*instance).to_owned()), host.parse().unwrap())).collect();
-        Fleet.read_observation(&self.run(&Fleet.observe(&scope(), &hosts)))
+        Fleet.read_observation(&self.run(&Fleet.observe(&scope())))
     }
 
     pub(crate) fn start(&self, starts: Vec<Start>) -> Vec<Started> {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use skipper_core::{
-    observed::{Handle, Health, InstanceId, OrchestratorState, ReplicaState},
+    observed::{Handle, Health, OrchestratorState, ReplicaState, Stray},
     orchestrator::{HostError, Orchestrator as _, fleet::Fleet},
 };
 
@@ -26,9 +26,9 @@ fn a_host_tells_of_its_own_replicas_and_of_units_whose_host_is_gone() {
     register("d-4.service", "web_4 on web_1 of demo/production", "launched");
     let report = host.observe().unwrap();
     assert_eq!(report.orchestrator, OrchestratorState::Ready);
-    assert_eq!(report.stray, [Handle("a-3.service".to_owned())]);
+    assert_eq!(report.host, Some("web_1".parse().unwrap()));
     // EC2 may leave a host out of an answer; what fleet still lists is not gone.
-    assert_eq!(host.observe_among(&[("i-1", "web_1")]).unwrap().stray, [Handle("a-3.service".to_owned())]);
+    assert_eq!(report.stray, [Stray { handle: Handle("a-3.service".to_owned()), host: "web_3".parse().unwrap() }]);
     let [waiting, running] = &report.replicas[..] else { panic!("{:?}", report.replicas) };
     assert_eq!((waiting.handle.0.as_str(), waiting.state), ("d-4.service", ReplicaState::Waiting));
     assert_eq!((&running.handle, running.state, running.wanted), (&start.handle, ReplicaState::Running, true));
@@ -92,7 +92,7 @@ fn a_script_that_breaks_off_still_answers() {
     let (_, what) = said(Fleet.read_done(&host.run(&script)));
     assert_eq!(what, "the table of this run cannot be read");
 
-    let mut script = Fleet.observe(&scope(), &[(InstanceId("i-1".to_owned()), "web_1".parse().unwrap())].into());
+    let mut script = Fleet.observe(&scope());
     script.header.retain(|(name, _)| *name != "SCOPE");
     let HostError::Said { what, .. } = Fleet.read_observation(&host.run(&script)).unwrap_err() else {
         panic!("it said nothing")

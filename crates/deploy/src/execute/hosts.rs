@@ -181,8 +181,7 @@ impl Run<'_> {
     /// Hosts that are awaited are planned for as ones that run nothing. One that was merely missing from EC2's or Systems Manager's
     /// lists for a moment runs what it ran, and a plan that does not know of it is not carried out.
     async fn expect_fresh(&self, hosts: &[HostName]) -> StepResult {
-        let names = self.known.hosts().into_iter().map(|(host, found)| (found.instance, host)).collect();
-        let script = self.hands.orchestrator.observe(&self.known.desired.scope, &names);
+        let script = self.hands.orchestrator.observe(&self.known.desired.scope);
         for (host, answer) in self.run(hosts, &script, OBSERVE_DEADLINE.min(self.hands.host_timeout)).await? {
             let report = answer.and_then(|output| {
                 self.hands.orchestrator.read_observation(&output).map_err(|error| host_failure(&error))

@@ -9,7 +9,7 @@ use std::{
 use skipper_core::{
     image::PinnedImage,
     name::HostName,
-    observed::{Handle, Health, HostReport, InstanceId, ObservedReplica, OrchestratorState, ReplicaState},
+    observed::{Handle, Health, HostReport, InstanceId, ObservedReplica, OrchestratorState, ReplicaState, Stray},
     orchestrator::{
         HostErrorKind, Orchestrator as _, StartOutcome, Started,
         fleet::{Fleet, Task, Unit, UnitStart, encode_done, encode_error, encode_report, encode_started},
@@ -101,12 +101,13 @@ impl SimHost {
             .any(|theirs| unit.bindings.iter().any(|ours| ours.host == theirs.host))
     }
 
-    fn report(&self, stray: Vec<Handle>) -> HostReport {
+    fn report(&self, stray: Vec<Stray>) -> HostReport {
         HostReport {
             configured: self.configured.clone(),
             member: self.member,
             orchestrator: if self.configured.is_some() { OrchestratorState::Ready } else { OrchestratorState::Absent },
             replicas: self.units.iter().map(|(handle, found)| found.observed(handle)).collect(),
+            host: self.configured.is_some().then(|| self.host.clone()),
             stray,
         }
     }
@@ -163,7 +164,7 @@ impl SimWorld {
             self.on(instance, |host| host.fence = lease);
         }
         let stdout = match task {
-            Task::Observe { hosts, .. } => self.observed_by(instance, &hosts),
+            Task::Observe { .. } => self.observed_by(instance),
             Task::Configure { cluster } => {
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 let identity = Fleet.configuration(&cluster);
@@ -206,14 +207,11 @@ impl SimWorld {
         state.note_serving();
     }
 
-    fn observed_by(&self, instance: &InstanceId, known: &BTreeMap<InstanceId, HostName>) -> String {
+    fn observed_by(&self, instance: &InstanceId) -> String {
         let state = self.look();
-        let names: BTreeSet<&HostName> = known.values().collect();
-        let stray = state
-            .hosts
-            .values()
-            .filter(|host| host.terminated && !names.contains(&host.host))
-            .flat_map(|host| host.units.keys().cloned())
+        let unseen = state.hosts.values().filter(|host| host.terminated);
+        let stray = unseen
+            .flat_map(|host| host.units.keys().map(|handle| Stray { handle: handle.clone(), host: host.host.clone() }))
             .collect();
         state.hosts.get(instance).map_or_else(String::new, |host| encode_report(&host.report(stray)))
     }

@@ -23,7 +23,6 @@ use super::{Cluster, HostError, Orchestrator, Start, Started};
 use crate::{
     desired::{ReplicaSpec, Scope},
     image::PinnedImage,
-    name::HostName,
     observed::{Handle, HostReport, InstanceId},
     script::Script,
 };
@@ -47,8 +46,8 @@ impl Orchestrator for Fleet {
         task::configuration(cluster)
     }
 
-    fn observe(&self, scope: &Scope, hosts: &BTreeMap<InstanceId, HostName>) -> Script {
-        Task::Observe { scope: scope.clone(), hosts: hosts.clone() }.script()
+    fn observe(&self, scope: &Scope) -> Script {
+        Task::Observe { scope: scope.clone() }.script()
     }
 
     fn read_observation(&self, output: &str) -> Result<HostReport, HostError> {

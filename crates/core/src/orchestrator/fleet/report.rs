@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use super::unit::{read_binding, read_probe};
 use crate::{
     name::ReplicaName,
-    observed::{Handle, Health, HostReport, ObservedReplica, OrchestratorState, ReplicaState},
+    observed::{Handle, Health, HostReport, ObservedReplica, OrchestratorState, ReplicaState, Stray},
     orchestrator::{HostError, HostErrorKind, StartOutcome, Started, fleet::quote::systemd_word},
     script::{decode_result, encode_result},
 };
@@ -102,6 +102,7 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
     let mut configured = None;
     let mut member = None;
     let mut orchestrator = None;
+    let mut host = None;
     let mut stray = Vec::new();
     let mut units: BTreeMap<Handle, Found> = BTreeMap::new();
     for line in &lines {
@@ -113,7 +114,11 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
             ["fleet", "absent"] => orchestrator = Some(OrchestratorState::Absent),
             ["fleet", "ready"] => orchestrator = Some(OrchestratorState::Ready),
             ["fleet", "silent", ref words @ ..] => orchestrator = Some(OrchestratorState::Silent(words.join(" "))),
-            ["stray", handle] => stray.push(read_handle(handle).ok_or_else(|| not_understood(line))?),
+            ["host", name] => host = Some(name.parse().map_err(|_| not_understood(line))?),
+            ["stray", handle, host] => match (read_handle(handle), host.parse()) {
+                (Some(handle), Ok(host)) => stray.push(Stray { handle, host }),
+                _ => return Err(not_understood(line)),
+            },
             ["unit", handle, replica, desired_state, active] => {
                 let found = Found::new(handle, replica, desired_state, active).ok_or_else(|| not_understood(line))?;
                 // A second line would take away what is known of the container.
@@ -132,7 +137,7 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
         return Err(HostError::NotUnderstood("a report without its first lines".to_owned()));
     };
     let replicas = units.into_values().map(Found::finish).collect();
-    Ok(HostReport { configured, member, orchestrator, replicas, stray })
+    Ok(HostReport { configured, member, orchestrator, replicas, host, stray })
 }
 
 /// A unit's name, as systemd takes it. It goes back to other hosts, where it names a file.
@@ -214,6 +219,9 @@ pub fn encode_report(report: &HostReport) -> String {
         OrchestratorState::Ready => writeln!(text, "fleet\tready"),
         OrchestratorState::Silent(words) => writeln!(text, "fleet\tsilent\t{words}"),
     };
+    if let Some(host) = &report.host {
+        let _ = writeln!(text, "host\t{host}");
+    }
     for replica in &report.replicas {
         let ObservedReplica { replica: name, handle, wanted, state, image, bindings, probe, health, since } = replica;
         let desired_state = if *wanted { "launched" } else { "loaded" };
@@ -241,8 +249,8 @@ pub fn encode_report(report: &HostReport) -> String {
             Health::Unknown => Ok(()),
         };
     }
-    for handle in &report.stray {
-        let _ = writeln!(text, "stray\t{handle}");
+    for Stray { handle, host } in &report.stray {
+        let _ = writeln!(text, "stray\t{handle}\t{host}");
     }
     encode_result(&text)
 }

@@ -9,7 +9,7 @@ use super::unit::Unit;
 use crate::{
     desired::Scope,
     image::{PinnedImage, hex_digest},
-    name::{HostName, ReplicaName},
+    name::ReplicaName,
     observed::{Handle, InstanceId},
     orchestrator::{Cluster, ClusterHost, Probe},
     script::{Script, pack, unpack},
@@ -40,8 +40,6 @@ pub enum Task {
     Observe {
         /// Whose replicas are asked for.
         scope: Scope,
-        /// Every known host.
-        hosts: BTreeMap<InstanceId, HostName>,
     },
     /// Become a part of the cluster.
     Configure {
@@ -88,12 +86,13 @@ impl Task {
     /// The script that does it.
     pub fn script(&self) -> Script {
         match self {
-            Self::Observe { scope, hosts } => {
-                let table = hosts.iter().map(|(instance, host)| vec![instance.0.clone(), host.to_string()]);
+            Self::Observe { scope } => {
+                let header = vec![("SCOPE", scope_text(scope))];
                 Script {
                     name: "observe",
-                    header: vec![("SCOPE", scope_text(scope)), ("TABLE", write_table(table))],
+                    header,
                     body: OBSERVE,
+                    kept_as: Some(format!("skipper-observe-{}", scope.stem())),
                 }
             }
             Self::Configure { cluster } => {
@@ -109,11 +108,11 @@ impl Task {
                     ("FIREWALL", FIREWALL.to_owned()),
                     ("ETCD_CONNECT", ETCD_CONNECT.to_owned()),
                 ];
-                Script { name: "configure", header, body: CONFIGURE }
+                Script { name: "configure", header, body: CONFIGURE, kept_as: None }
             }
             Self::Pull { images } => {
                 let rows = by_host(images).map(|(instance, image)| vec![instance.0.clone(), image.to_string()]);
-                Script { name: "pull", header: vec![("TABLE", write_table(rows))], body: PULL }
+                Script { name: "pull", header: vec![("TABLE", write_table(rows))], body: PULL, kept_as: None }
             }
             Self::Start { scope, starts } => {
                 let rows = by_host(starts).flat_map(|(instance, start)| start_rows(instance, start));
@@ -121,6 +120,7 @@ impl Task {
                     name: "start",
                     header: vec![("SCOPE", scope_text(scope)), ("TABLE", write_table(rows))],
                     body: START,
+                    kept_as: None,
                 }
             }
             Self::Remove { scope, handles } => {
@@ -129,6 +129,7 @@ impl Task {
                     name: "remove",
                     header: vec![("SCOPE", scope_text(scope)), ("TABLE", write_table(rows))],
                     body: REMOVE,
+                    kept_as: None,
                 }
             }
         }
@@ -136,17 +137,12 @@ impl Task {
 
     /// Reads a script that [`Task::script`] wrote; nothing for any other. For the simulated world, which carries tasks out.
     pub fn decode(script: &Script) -> Option<Self> {
-        let rows = read_table(script.value("TABLE")?)?;
+        let rows = || read_table(script.value("TABLE")?);
         let scope = || read_scope(script.value("SCOPE")?);
         Some(match script.name {
-            "observe" => Self::Observe {
-                scope: scope()?,
-                hosts: rows
-                    .iter()
-                    .map(|row| Some((instance(row)?, row.get(1)?.parse().ok()?)))
-                    .collect::<Option<_>>()?,
-            },
+            "observe" => Self::Observe { scope: scope()? },
             "configure" => {
+                let rows = rows()?;
                 let sha256 = script.value("ARCHIVE_SHA256")?;
                 let host = |row: &Vec<String>| {
                     Some(ClusterHost {
@@ -163,11 +159,12 @@ impl Task {
                     (script.value("ARCHIVE_URL")?.to_owned(), (!sha256.is_empty()).then(|| sha256.to_owned()));
                 Self::Configure { cluster: Cluster { scope: scope()?, hosts, members, archive } }
             }
-            "pull" => Self::Pull { images: read_by_host(&rows, |row| row.get(1)?.parse().ok())? },
-            "start" => Self::Start { scope: scope()?, starts: read_starts(&rows)? },
-            "remove" => {
-                Self::Remove { scope: scope()?, handles: read_by_host(&rows, |row| Some(Handle(row.get(1)?.clone())))? }
-            }
+            "pull" => Self::Pull { images: read_by_host(&rows()?, |row| row.get(1)?.parse().ok())? },
+            "start" => Self::Start { scope: scope()?, starts: read_starts(&rows()?)? },
+            "remove" => Self::Remove {
+                scope: scope()?,
+                handles: read_by_host(&rows()?, |row| Some(Handle(row.get(1)?.clone())))?,
+            },
             _ => return None,
         })
     }

@@ -8,8 +8,8 @@ use super::{report::*, *};
 use crate::{
     config::{Check, Healthcheck},
     desired::{Binding, DesiredService},
-    name::ReplicaName,
-    observed::{Health, ObservedReplica, OrchestratorState, ReplicaState},
+    name::{HostName, ReplicaName},
+    observed::{Health, ObservedReplica, OrchestratorState, ReplicaState, Stray},
     orchestrator::{ClusterHost, HostErrorKind, Probe, StartOutcome},
     script::{RESULT_LIMIT, encode_result},
 };
@@ -148,10 +148,12 @@ fn an_answer_that_makes_no_sense_is_no_report() {
         "unit\ta.service\tweb_1\tlaunched\tactive\nunit\ta.service\tweb_1\tlaunched\t-",
         // Names that would be another file, or an option, on the host that is to remove it.
         "unit\t../../../etc/passwd\tweb_1\tlaunched\tactive",
-        "stray\t../a.service",
-        "stray\t--all.service",
-        "stray\t.service",
-        "stray\ta b.service",
+        "stray\t../a.service\tweb_1",
+        "stray\t--all.service\tweb_1",
+        "stray\t.service\tweb_1",
+        "stray\ta b.service\tweb_1",
+        "stray\ta.service\t../web_1",
+        "host\tnobody",
     ] {
         let answer = read_observation(&encode_result(&format!("{ready}{line}\n")));
         assert!(matches!(answer, Err(HostError::NotUnderstood(_))), "{line}: {answer:?}");
@@ -185,6 +187,7 @@ fn twenty_replicas_fit_into_one_listing() {
         member: true,
         orchestrator: OrchestratorState::Ready,
         replicas: replicas.collect(),
+        host: Some("web_2".parse().unwrap()),
         stray: Vec::new(),
     };
     assert!(encode_report(&report).len() <= RESULT_LIMIT, "{}", encode_report(&report).len());
@@ -284,7 +287,7 @@ proptest! {
         let only = |instance: &&InstanceId| cluster_hosts.iter().filter(|host| host.host == hosts[*instance]).count() == 1;
         prop_assume!(hosts.keys().all(|instance| only(&instance)));
         let tasks = [
-            Task::Observe { scope: scope(), hosts: hosts.clone() },
+            Task::Observe { scope: scope() },
             Task::Configure { cluster: Cluster { scope: scope(), hosts: cluster_hosts.clone(), members, archive: ("https://x/y z'".to_owned(), sha256) } },
             Task::Pull { images: hosts.keys().map(|instance| (instance.clone(), vec![image("0a"), image("ff")])).collect() },
             Task::Remove { scope: scope(), handles: hosts.keys().map(|instance| (instance.clone(), vec![Handle("a.service".to_owned())])).collect() },
@@ -300,13 +303,14 @@ proptest! {
         member in any::<bool>(),
         silent in proptest::option::of(words()),
         replicas in vec(replicas(), 0..6),
-        stray in vec("[a-z]{1,6}\\.service".prop_map(Handle), 0..3),
+        host in proptest::option::of("[a-z]{1,4}_[1-9]".prop_map(|host| host.parse().unwrap())),
+        stray in vec(("[a-z]{1,6}\\.service".prop_map(Handle), "[a-z]{1,4}_[1-9]").prop_map(|(handle, host)| Stray { handle, host: host.parse().unwrap() }), 0..3),
     ) {
         let mut replicas = replicas;
         replicas.sort_by(|a, b| a.handle.cmp(&b.handle));
         replicas.dedup_by(|a, b| a.handle == b.handle);
         let orchestrator = silent.map_or(OrchestratorState::Ready, OrchestratorState::Silent);
-        let report = HostReport { configured, member, orchestrator, replicas, stray };
+        let report = HostReport { configured, member, orchestrator, replicas, host, stray };
         prop_assert_eq!(read_observation(&encode_report(&report)), Ok(report));
     }
 

@@ -223,9 +223,13 @@ halt() {
   done
 }
 
+# The facts that `docker inspect` tells, in its own template's words; `<` and `>` stand for the double braces.
+INSPECTED='<.Id>|<.State.Status>|<range .NetworkSettings.Networks><.IPAddress> <end>|<.State.StartedAt>|<.Config.Image>|<index .Config.Labels "skipper.probe">'
+
 # inspect UNIT: sets CONTAINER_ID, CONTAINER_STATUS, CONTAINER_ADDRESS, CONTAINER_SINCE, CONTAINER_IMAGE and PROBE; false without a container.
 inspect() {
-  facts=$(docker inspect --type container --format '{{.Id}}|{{.State.Status}}|{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}|{{.State.StartedAt}}|{{.Config.Image}}|{{index .Config.Labels "skipper.probe"}}' "$(container "$1")" 2>/dev/null) || return 1
+  template=$(printf '%s' "$INSPECTED" | sed 's/</{</g; s/</{/g; s/>/}>/g; s/>/}/g')
+  facts=$(docker inspect --type container --format "$template" "$(container "$1")" 2>/dev/null) || return 1
   IFS='|' read -r CONTAINER_ID CONTAINER_STATUS CONTAINER_ADDRESS CONTAINER_SINCE CONTAINER_IMAGE PROBE <<FACTS
 $facts
 FACTS

@@ -1,10 +1,11 @@
 # shellcheck shell=sh
 # Says what this host is and what runs on it. Changes nothing and waits for no lock, unless it is sent to raise the fence: then
 # what an earlier run has under way here ends first, and nothing of that run begins any more.
-read_table
+#
+# Without a fence its text depends on the scope alone, so that it can be kept as a document that a run asks for by name: who
+# may have just that carried out can look, and can do nothing else. So it has no double braces either, which there are a
+# parameter's.
 [ -z "${FENCE:-}" ] || exclusive 240
-HOST=$(cat "$WORK/own")
-[ -n "$HOST" ] || fail other "this instance, $INSTANCE, is not among the hosts of this run"
 
 # report WORDS: one line of the result, its fields given as arguments.
 report() {
@@ -41,7 +42,15 @@ machine=$(cat "$ROOT/etc/machine-id")
 registry "$WORK/files" || silent "$(first_words "$WORK/files.err")"
 asked "$WORK/rows" list-units --no-legend --full --fields=unit,machine,active,sub || silent "$(first_words "$WORK/rows.err")"
 asked "$WORK/machines" list-machines --no-legend --full --fields=machine,metadata || silent "$(first_words "$WORK/machines.err")"
-grep -q "^$machine$TAB" "$WORK/machines" || silent "this host is not among fleet's machines"
+grep "^$machine$TAB" "$WORK/machines" >"$WORK/machine" || silent "this host is not among fleet's machines"
+
+# hosts FILE: the names of the hosts among fleet's machines.
+hosts() {
+  sed -n "s/.*[$TAB,]host=\([a-z0-9_-]*\).*/\1/p" "$1"
+}
+
+HOST=$(hosts "$WORK/machine")
+[ -n "$HOST" ] || silent 'fleet does not say which host this is'
 
 # This scope's units, as lines of unit, replica, host, desired state: the description says whose they are.
 awk -F '\t' -v scope="$SCOPE" '{ split($3, d, " ") } d[2] == "on" && d[4] == "of" && d[5] == scope { print $1 "\t" d[1] "\t" d[3] "\t" $2 }' "$WORK/files" >"$WORK/scope"
@@ -57,6 +66,7 @@ if [ ! -s "$WORK/scope" ] && grep -q -s "^Description=.* of $SCOPE\$" "$UNITS"/*
   silent "the registry is empty, and this host has units on record in $UNITS; etcd has lost its data (delete that folder on every host to begin again from nothing)"
 fi
 report fleet ready
+report host "$HOST"
 
 # Only what has a row on this machine has been taken up here; a row's columns come apart by one or more tabs.
 awk -F '\t+' -v machine="$machine" '{ split($2, m, "/") } m[1] == machine { print $1 "\t" $3 }' "$WORK/rows" >"$WORK/active"
@@ -94,12 +104,9 @@ while IFS=$TAB read -r unit _; do
   cat "$WORK/report.$unit" >>"$WORK/report"
 done <"$WORK/units"
 
-# Units of hosts that do not exist any more. A host that EC2 left out and fleet still lists is no such host.
-{
-  cut -f 2 "$WORK/table"
-  sed -n "s/.*[$TAB,]host=\([a-z0-9_-]*\).*/\1/p" "$WORK/machines"
-} >"$WORK/known"
-awk -F '\t' 'NR == FNR { known[$1]; next } !($3 in known) { print "stray\t" $1 }' "$WORK/known" "$WORK/scope" >>"$WORK/report"
+# Units of hosts that fleet does not list, with their hosts: whoever asks knows which of them exist and are only away.
+hosts "$WORK/machines" >"$WORK/known"
+awk -F '\t' 'NR == FNR { known[$1]; next } !($3 in known) { print "stray\t" $1 "\t" $3 }' "$WORK/known" "$WORK/scope" >>"$WORK/report"
 
 # What does not get through whole loses its words, not its units.
 fits "$WORK/report" || {
