@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Lease(Lease),
     /// Show what was rolled out, when, from which commit, and how it ended
     Releases,
+    /// Print the least permissions in AWS that this skipper.yml needs: roles, policies, a document
+    Iam(Iam),
     /// Render the log and the comment of a past run from its events
     Replay {
         /// The file of events, one JSON object a line
@@ -107,6 +109,33 @@ pub(crate) struct Lease {
     /// Take the lease from a run that is known to be gone; one that still works notices it within a minute
     #[arg(long = "break")]
     pub(crate) break_it: bool,
+}
+
+/// Flags of `iam`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Iam {
+    /// How it is written
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: IamFormat,
+    /// The account's number [default: `account` of skipper.yml]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) account: Option<String>,
+    /// The repository whose workflows take the roles [default: that of the workflow]
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub(crate) repository: Option<String>,
+    /// The ids of its owner and of itself, so that nobody who gets their names later can take the roles
+    #[arg(long, value_name = "OWNER_ID/REPOSITORY_ID")]
+    pub(crate) repository_ids: Option<String>,
+}
+
+/// How `iam` writes what it prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IamFormat {
+    /// One document with every role and policy
+    #[default]
+    Json,
+    /// A template that makes all of it
+    Cloudformation,
 }
 
 /// What is written to standard output.

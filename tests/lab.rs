@@ -26,6 +26,8 @@ mod stories;
 mod sweep;
 #[path = "lab/traps.rs"]
 mod traps;
+#[path = "lab/trust.rs"]
+mod trust;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -65,7 +67,7 @@ fn main() -> ExitCode {
     let groups = [
         &[stories::TRIALS, action::TRIALS, pull_requests::TRIALS],
         refusals::TRIALS,
-        &[leases::TRIALS, traps::TRIALS, sweep::TRIALS],
+        &[leases::TRIALS, trust::TRIALS, traps::TRIALS, sweep::TRIALS],
     ];
     let trials = groups.into_iter().flatten().copied().flatten().map(|(name, trial)| {
         let shared = Arc::clone(&shared);

@@ -20,7 +20,7 @@ use super::calls::ATTEMPT;
 /// Characters of a text of AWS that are shown.
 const SHOWN: usize = 400;
 
-const SET_CREDENTIALS: &str = "set `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, for temporary credentials, `AWS_SESSION_TOKEN`; in a workflow the action `aws-actions/configure-aws-credentials` does it";
+const SET_CREDENTIALS: &str = "set `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, for temporary credentials, `AWS_SESSION_TOKEN`; in a workflow the input `aws-role` needs none of them (`skipper iam` describes the role)";
 
 const SET_CLOCK: &str =
     "set the clock of this machine (by NTP): AWS refuses requests whose time is more than five minutes from its own";
@@ -80,6 +80,10 @@ impl<'a> Asked<'a> {
     {
         let code = error.meta().code().unwrap_or_default();
         let status = error.raw_response().map(|response| response.status().as_u16());
+        // What went wrong with the credentials of a role says everything itself.
+        if let Some(refused) = find::<PortError>(error) {
+            return refused.clone();
+        }
         if let Some(missing) = find::<CredentialsError>(error) {
             return no_credentials(missing);
         }

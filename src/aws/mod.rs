@@ -1,11 +1,12 @@
 //! Hosts, their scripts and the records, on AWS: the ports of `skipper-deploy` over the official SDK.
 //!
-//! No type of the SDK leaves this folder. Endpoints and credentials come from where every AWS tool looks:
-//! `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_EC2`, `AWS_ACCESS_KEY_ID` and so on.
+//! No type of the SDK leaves this folder. Endpoints come from where every AWS tool looks (`AWS_ENDPOINT_URL`,
+//! `AWS_ENDPOINT_URL_EC2`), and so do credentials (`AWS_ACCESS_KEY_ID` and so on) where no role was asked for.
 
 mod calls;
 mod ec2;
 mod error;
+mod role;
 mod ssm;
 #[cfg(test)]
 mod wire;
@@ -15,11 +16,12 @@ use std::{collections::BTreeMap, time::Duration};
 use aws_config::{
     AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig,
 };
-use skipper_core::desired::Scope;
+use skipper_deploy::ports::PortResult;
 
 use self::{calls::Calls, ec2::NoCapacity};
 pub use self::{
     ec2::Ec2,
+    role::{Conceal, TokenRequest, WebIdentity},
     ssm::{ParameterStore, RunCommand},
 };
 
@@ -32,16 +34,6 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
 /// Tries of one operation, the first included.
 const ATTEMPTS: u32 = 5;
 
-/// The tag that says whose project something is.
-const TAG_PROJECT: &str = "skipper:project";
-/// The tag that says which environment of the project.
-const TAG_ENVIRONMENT: &str = "skipper:environment";
-
-/// The ownership of everything in a scope, as tags.
-fn ownership(scope: &Scope) -> [(&'static str, String); 2] {
-    [(TAG_PROJECT, scope.project.to_string()), (TAG_ENVIRONMENT, scope.environment.to_string())]
-}
-
 /// One region of one account: where the adapters of the ports come from.
 #[derive(Clone)]
 pub struct Aws {
@@ -52,8 +44,18 @@ pub struct Aws {
 
 impl Aws {
     /// Reads the environment and the shared files once. Makes no call: wrong credentials show with the first one.
-    pub async fn connect(region: &str) -> Self {
-        Self::new(loader(region).load().await, region)
+    ///
+    /// With an `identity` the credentials are those of its role, renewed for as long as the run takes, and each secret that is
+    /// obtained for that is told to `conceal`.
+    ///
+    /// # Errors
+    /// When this machine's certificates cannot be used.
+    pub async fn connect(region: &str, identity: Option<WebIdentity>, conceal: Conceal) -> PortResult<Self> {
+        let config = match identity {
+            None => loader(region).load().await,
+            Some(identity) => role::with_role(loader(region).no_credentials().load().await, identity, region, conceal)?,
+        };
+        Ok(Self::new(config, region))
     }
 
     fn new(config: SdkConfig, region: &str) -> Self {
@@ -91,6 +93,7 @@ impl Aws {
                 aws_sdk_ssm::config::Builder::from(&self.config).interceptor(self.calls.clone()).build(),
             ),
             region: self.region.clone(),
+            kept: Default::default(),
         }
     }
 

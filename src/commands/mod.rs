@@ -2,6 +2,7 @@
 
 mod check;
 mod defect;
+mod iam;
 mod output;
 mod past;
 mod post;
@@ -19,7 +20,7 @@ use skipper_core::{
 
 use self::output::Printer;
 use crate::{
-    cli::{About, Cli, Command, Common, Ship},
+    cli::{About, Cli, Command, Common, Iam, Ship},
     settings::{self, Flags, Settings, Verdict},
 };
 
@@ -60,6 +61,10 @@ fn dispatch(cli: Cli, printer: Printer) -> Exit {
         return replay::replay(events, &printer);
     }
     let quiet = cli.common.quiet;
+    let asked_of_iam = match &cli.command {
+        Some(Command::Iam(asked)) => asked.clone(),
+        _ => Iam::default(),
+    };
     let settings = match Settings::read(flags(cli)) {
         Ok(settings) => settings,
         Err(error) => {
@@ -88,6 +93,9 @@ fn dispatch(cli: Cli, printer: Printer) -> Exit {
             return exit;
         }
     };
+    if settings.command == settings::Command::Iam {
+        return iam::run(&config, &settings, &asked_of_iam, printer);
+    }
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, async {
             match settings.command {
@@ -150,6 +158,9 @@ fn flags(cli: Cli) -> Flags {
         }
         Some(Command::Releases) => Flags { command: Some(settings::Command::Releases), ..flags },
         Some(Command::Ps) => Flags { command: Some(settings::Command::Ps), ..flags },
+        Some(Command::Iam(Iam { repository, repository_ids, .. })) => {
+            Flags { command: Some(settings::Command::Iam), repository, repository_ids, ..flags }
+        }
         Some(Command::Check | Command::Replay { .. }) => Flags { command: Some(settings::Command::Check), ..flags },
     }
 }

@@ -77,6 +77,16 @@ impl Printer {
         if self.is_json() { write(io::stderr().lock(), lines) } else { write(io::stdout().lock(), lines) }
     }
 
+    /// Has the workflow's runner blot out a secret in everything that it logs from here on. Where the log of this run goes to
+    /// standard error, so does this: the runner reads both.
+    pub(crate) fn conceal(self, secret: &str) {
+        if self.workflow {
+            // The runner's own escapes (actions/runner, `ActionCommand`).
+            let value = secret.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+            self.log(&[format!("::add-mask::{value}")]);
+        }
+    }
+
     /// Writes what was asked for, as text.
     pub(crate) fn text(self, text: &str) {
         if !self.is_json() {
@@ -87,10 +97,15 @@ impl Printer {
     /// Writes what was asked for, as JSON, when that is what was asked for.
     pub(crate) fn json(self, document: &impl Serialize) {
         if self.is_json() {
-            let text = serde_json::to_string_pretty(document).unwrap_or_default();
-            // Only within a text can these stand side by side; a runner takes them for a command, and JSON reads the same in both.
-            write(io::stdout().lock(), &[text.replace("##[", "#\\u0023[")]);
+            self.document(document);
         }
+    }
+
+    /// Writes a document that is JSON whatever else was asked for.
+    pub(crate) fn document(self, document: &impl Serialize) {
+        let text = serde_json::to_string_pretty(document).unwrap_or_default();
+        // Only within a text can these stand side by side; a runner takes them for a command, and JSON reads the same in both.
+        write(io::stdout().lock(), &[text.replace("##[", "#\\u0023[")]);
     }
 }
 

@@ -9,15 +9,12 @@ use skipper_deploy::{
 };
 
 use super::{output::Printer, run};
-use crate::{
-    aws::Aws,
-    settings::{Command, Settings},
-};
+use crate::settings::{Command, Settings};
 
 /// Runs the command and prints what it found.
 pub(crate) async fn run(config: &Config, settings: &Settings, printer: Printer) -> Exit {
     run::install_tls();
-    match look(config, settings).await {
+    match look(config, settings, printer).await {
         Ok((text, document)) => {
             printer.text(&text);
             printer.json(&document);
@@ -28,9 +25,9 @@ pub(crate) async fn run(config: &Config, settings: &Settings, printer: Printer) 
     }
 }
 
-async fn look(config: &Config, settings: &Settings) -> Result<(String, Value), Failure> {
+async fn look(config: &Config, settings: &Settings, printer: Printer) -> Result<(String, Value), Failure> {
     let scope = Scope { project: config.project.clone(), environment: settings.environment.clone() };
-    let store = Aws::connect(&config.region).await.store();
+    let store = run::connect_aws(config, settings, printer).await?.store();
     let broken = if settings.break_lease {
         let by = Holder {
             who: settings.who.clone(),

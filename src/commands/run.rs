@@ -5,6 +5,7 @@ use std::{
     io::{self, BufWriter, Write as _},
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -47,12 +48,14 @@ use crate::{
 /// Runs the command and writes what came of it.
 pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, printer: &Printer) -> Exit {
     install_tls();
-    let (kept, docker) =
-        match keep_events(settings, *printer).and_then(|kept| Ok((kept, connect_docker(config, settings)?))) {
-            Ok(ready) => ready,
-            Err(failure) => return super::end_early(&failure, settings.output_file(), *printer),
-        };
-    let aws = Aws::connect(&config.region).await;
+    let connected = async {
+        let kept = keep_events(settings, *printer)?;
+        Ok((kept, connect_docker(config, settings)?, connect_aws(config, settings, *printer).await?))
+    };
+    let (kept, docker, aws) = match connected.await {
+        Ok(ready) => ready,
+        Err(failure) => return super::end_early(&failure, settings.output_file(), *printer),
+    };
     let (compute, remote, store) = (aws.compute(), aws.remote(), aws.store());
     let code_host = match connect_code_host(settings) {
         None => None,
@@ -142,7 +145,7 @@ fn show(command: Command, progress: &Progress, quiet: bool, printer: Printer) {
                 printer.text(&plan_lines(plan).join("\n"));
             }
         }
-        Command::Ship | Command::Check | Command::Lease | Command::Releases => printer.json(progress),
+        Command::Ship | Command::Check | Command::Lease | Command::Releases | Command::Iam => printer.json(progress),
     }
 }
 
@@ -177,6 +180,13 @@ fn about(config: &Config, settings: &Settings) -> RunStarted {
         run: workflow.map(|workflow| workflow.run()),
         revision,
     }
+}
+
+/// AWS with the role's credentials where one was asked for, else with those of the environment.
+pub(super) async fn connect_aws(config: &Config, settings: &Settings, printer: Printer) -> Result<Aws, Failure> {
+    let conceal = Arc::new(move |secret: &str| printer.conceal(secret));
+    let connected = Aws::connect(&config.region, settings.aws_role.clone(), conceal).await;
+    connected.map_err(|error| error.failure.during("make ready to ask AWS"))
 }
 
 /// One TLS provider for all; where another thread was first, that is the same one.

@@ -67,6 +67,15 @@ pub enum SettingsError {
     /// The time for hosts is none, or out of bounds.
     #[error("`{0}` is not a time that a host may take")]
     HostTimeout(String),
+    /// The role is no ARN of one.
+    #[error("`{0}` is not the ARN of a role")]
+    Role(String),
+    /// The repository that was named is not `owner/name`.
+    #[error("`{0}` is not a repository's name")]
+    NamedRepository(String),
+    /// The ids of a repository are none.
+    #[error("`{0}` is not the ids of an owner and a repository")]
+    RepositoryIds(String),
     /// There is no such command.
     #[error("there is no command `{0}`")]
     Command(String),
@@ -164,6 +173,9 @@ impl SettingsError {
             Self::Wait(_) => "write `wait` (or `--wait=`) as `90s`, `30m` or `1h`, at most `24h`".to_owned(),
             Self::LeaseBeat(_) => "unset it: it is for tests, and all runs of an environment must agree on it".to_owned(),
             Self::HostTimeout(_) => "write `host-timeout` (or `--host-timeout`) as `90s` or `10m`, from `1s` to `1h`".to_owned(),
+            Self::Role(_) => "write `aws-role` as IAM shows the role: `arn:aws:iam::123456789012:role/NAME`".to_owned(),
+            Self::NamedRepository(_) => "write `--repository` as `OWNER/NAME`".to_owned(),
+            Self::RepositoryIds(_) => "write `--repository-ids` as `OWNER_ID/REPOSITORY_ID`; `gh api repos/OWNER/NAME --jq '[.owner.id, .id]'` tells both".to_owned(),
             Self::Command(_) => format!("it is one of {}", Command::ALL.map(|command| format!("`{}`", command.as_str())).join(", ")),
             Self::Environment { .. } => "correct `environment` in the workflow's `with:`, or the flag `--environment`".to_owned(),
             Self::Revision(_) => "give the full SHA with `--revision`, as `git rev-parse HEAD` prints it".to_owned(),

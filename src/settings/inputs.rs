@@ -22,11 +22,13 @@ pub enum Command {
     Lease,
     /// Show what was rolled out.
     Releases,
+    /// Print the roles and policies that this takes.
+    Iam,
 }
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Ship, Self::Plan, Self::Ps, Self::Check, Self::Lease, Self::Releases];
+    pub const ALL: [Self; 7] = [Self::Ship, Self::Plan, Self::Ps, Self::Check, Self::Lease, Self::Releases, Self::Iam];
 
     /// Its name on the command line and in the input.
     pub const fn as_str(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Command {
             Self::Check => "check",
             Self::Lease => "lease",
             Self::Releases => "releases",
+            Self::Iam => "iam",
         }
     }
 
@@ -91,7 +94,7 @@ impl Input {
 
 const COMMAND: Input = Input::optional(
     "command",
-    "What to do: `ship`, `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease) or `releases` (show what was rolled out)",
+    "What to do: `ship`, `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease), `releases` (show what was rolled out) or `iam` (print the roles and policies that this takes)",
 )
 .or("ship");
 const CONFIG: Input = Input::optional("config", "Where skipper.yml is, relative to the workspace").or("skipper.yml");
@@ -128,6 +131,10 @@ const ON_SUPERSEDED: Input = Input::optional(
 const HOST_TIMEOUT: Input =
     Input::optional("host-timeout", "How long a host may take to come online after its launch, such as `90s` or `10m`")
         .or("6m");
+const AWS_ROLE: Input = Input::optional(
+    "aws-role",
+    "The ARN of the role to take in exchange for the job's own token, which needs the permission `id-token: write`; the credentials of the environment are used when this is not given",
+);
 const REGISTRY_USERNAME: Input = Input::optional(
     "registry-username",
     "The user name for the registries that skipper.yml pushes to; Docker's own configuration is used when this is not given",
@@ -164,7 +171,7 @@ const EVENTS: Input = Input::optional(
 );
 
 /// Every input there is, in the order of `action.yml`.
-pub const INPUTS: [Input; 20] = [
+pub const INPUTS: [Input; 21] = [
     COMMAND,
     CONFIG,
     ENVIRONMENT,
@@ -177,6 +184,7 @@ pub const INPUTS: [Input; 20] = [
     WAIT,
     ON_SUPERSEDED,
     HOST_TIMEOUT,
+    AWS_ROLE,
     REGISTRY_USERNAME,
     REGISTRY_PASSWORD,
     GITHUB_TOKEN,
@@ -210,6 +218,7 @@ pub(super) struct Inputs {
     pub wait: Option<String>,
     pub on_superseded: Verdict,
     pub host_timeout: String,
+    pub aws_role: Option<String>,
     pub events: Option<PathBuf>,
     pub registry_login: Option<(String, Secret)>,
     pub github_token: Option<Secret>,
@@ -260,6 +269,7 @@ impl Inputs {
                 &[("warn", Verdict::Pass), ("fail", Verdict::Fail)],
             )?,
             host_timeout: text(HOST_TIMEOUT)?,
+            aws_role: optional(AWS_ROLE)?,
             events: raw.path(&EVENTS.variable()),
             registry_login,
             github_token: raw.secret(&GITHUB_TOKEN.variable())?,

@@ -9,6 +9,7 @@
 
 mod error;
 mod git;
+mod identity;
 mod inputs;
 mod left;
 mod trigger;
@@ -28,6 +29,7 @@ use std::{
 
 use skipper_core::{
     config,
+    iam::Repository,
     image::Revision,
     lease::Timing,
     name::{EnvironmentName, ServiceName},
@@ -47,7 +49,7 @@ use skipper_deploy::{
 };
 
 use self::{inputs::Inputs, trigger::Asked};
-use crate::github::Access;
+use crate::{aws::WebIdentity, github::Access};
 
 /// What the command line says; each stands above the input of the same name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,6 +82,10 @@ pub struct Flags {
     pub break_lease: bool,
     /// How long a host may take to come online.
     pub host_timeout: Option<String>,
+    /// The repository whose workflows take roles.
+    pub repository: Option<String>,
+    /// The ids of its owner and of itself, with a `/` between them.
+    pub repository_ids: Option<String>,
 }
 
 /// The file that keeps the run's events.
@@ -136,10 +142,14 @@ pub struct Settings {
     pub host_timeout: Duration,
     /// Where the run's events are written; nowhere when absent.
     pub events: Option<EventsFile>,
+    /// The role whose credentials the run takes, and what the job shows for it; the environment's credentials when absent.
+    pub aws_role: Option<WebIdentity>,
     /// The user name and password (or token) for the registries of `skipper.yml`.
     pub registry_login: Option<(String, Secret)>,
     /// What caused the run; absent for commands that are about no commit.
     pub trigger: Option<Trigger>,
+    /// The repository whose workflows take roles, where it is known.
+    pub repository: Option<Repository>,
     /// The code host's API, where repository and token are known.
     pub code_host: Option<Access>,
     /// The workflow that this run is a step of; absent outside GitHub Actions, and then neither workflow commands nor runner files are written.
@@ -230,8 +240,10 @@ impl Settings {
                     .map(|path| EventsFile { path, asked_for: false }),
             },
             host_timeout: host_timeout(flags.host_timeout.unwrap_or(inputs.host_timeout))?,
+            aws_role: inputs.aws_role.map(|role| identity::web_identity(&raw, role, workflow.as_ref())).transpose()?,
             registry_login: inputs.registry_login,
             trigger,
+            repository: identity::repository(&raw, flags.repository, flags.repository_ids)?,
             code_host,
             docker_host: raw.text("DOCKER_HOST")?,
             docker_config: match raw.path("DOCKER_CONFIG") {

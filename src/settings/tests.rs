@@ -145,6 +145,8 @@ fn flags_stand_above_inputs() {
         wait: Some("30m".to_owned()),
         break_lease: false,
         host_timeout: Some("90s".to_owned()),
+        repository: Some("acme/other".to_owned()),
+        repository_ids: Some("7/99".to_owned()),
         ..Flags::default()
     };
     let step = Process::step("push", "{}")
@@ -161,6 +163,41 @@ fn flags_stand_above_inputs() {
     assert!(settings.rebuild);
     assert_eq!(settings.host_timeout.as_secs(), 90);
     assert_eq!(settings.wait.unwrap().as_secs(), 1_800);
+    assert_eq!(settings.repository, Some(Repository { name: "acme/other".to_owned(), ids: Some((7, 99)) }));
+}
+
+#[test]
+fn a_role_is_taken_by_what_the_job_may_show() {
+    const ROLE: &str = "arn:aws:iam::123456789012:role/ci/deploy";
+    let step = Process::step("push", "{}").with("INPUT_AWS-ROLE", ROLE);
+    let identity = step.read().aws_role.unwrap();
+    assert_eq!((identity.role.as_str(), identity.session.as_str(), identity.request), (ROLE, "skipper-77-2", None));
+    let step = step
+        .with("ACTIONS_ID_TOKEN_REQUEST_URL", "https://github.example/idtoken?api-version=2.0")
+        .with("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "canary");
+    let request = step.read().aws_role.unwrap().request.unwrap();
+    assert_eq!(request.bearer.expose(), "canary");
+    assert!(!format!("{request:?}").contains("canary"));
+    for odd in [
+        "deploy",
+        "arn:aws:iam::12345:role/deploy",
+        "arn:aws:iam::123456789012:user/deploy",
+        "arn:aws:iam::123456789012:role/",
+    ] {
+        let odd = Process::step("push", "{}").with("INPUT_AWS-ROLE", odd).failure();
+        assert!(odd.ends_with("is not the ARN of a role"), "{odd}");
+    }
+    assert_eq!(Process::step("push", "{}").read().aws_role, None);
+}
+
+#[test]
+fn the_workflow_s_repository_is_known_with_its_ids() {
+    let step = Process::step("push", "{}").with("GITHUB_REPOSITORY_OWNER_ID", "7").with("GITHUB_REPOSITORY_ID", "99");
+    assert_eq!(step.read().repository, Some(Repository { name: "acme/hello".to_owned(), ids: Some((7, 99)) }));
+    let odd = Flags { repository: Some("acme/x".to_owned()), repository_ids: Some("7".to_owned()), ..Flags::default() };
+    assert!(matches!(step.read_with(odd), Err(SettingsError::RepositoryIds(_))));
+    let odd = Flags { repository: Some("acme".to_owned()), ..Flags::default() };
+    assert!(matches!(step.read_with(odd), Err(SettingsError::NamedRepository(_))));
 }
 
 #[test]

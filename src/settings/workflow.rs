@@ -98,7 +98,7 @@ pub(super) fn code_host(raw: &Raw<'_>, name: String, token: Secret) -> Result<Ac
 }
 
 /// `owner/name` in the characters that GitHub allows, since it becomes part of addresses.
-fn repository(name: String) -> Result<String, SettingsError> {
+pub(super) fn repository(name: String) -> Result<String, SettingsError> {
     let fine = |part: &str| {
         !part.is_empty()
             && !part.starts_with('.')

@@ -192,6 +192,8 @@ fn settled(text: &str, project: &str) -> String {
         (r"for commit [0-9a-f]{7}, since [-0-9T:.]+Z", "for commit …, since …"),
         (r"/actions/runs/[0-9]+", "/actions/runs/…"),
         (r"lease [0-9]+", "lease …"),
+        // A session is called by its run.
+        (r"/skipper-[0-9]+-[0-9]+", "/skipper-…"),
         (r"GetImageBlob[0-9]+", "GetImageBlob…"),
         // The resolver's own words, and how far a launch has come by then.
         (r"(failed to lookup address information): [^\n]*", "$1"),

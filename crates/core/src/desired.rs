@@ -27,6 +27,16 @@ impl Scope {
     }
 }
 
+/// The tag that says whose project something is.
+pub const TAG_PROJECT: &str = "skipper:project";
+/// The tag that says which environment of the project.
+const TAG_ENVIRONMENT: &str = "skipper:environment";
+
+/// The ownership of everything in a scope, as tags.
+pub fn ownership(scope: &Scope) -> [(&'static str, String); 2] {
+    [(TAG_PROJECT, scope.project.to_string()), (TAG_ENVIRONMENT, scope.environment.to_string())]
+}
+
 /// What should be: the groups with their hosts, and for each service what one replica of it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {

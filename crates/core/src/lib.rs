@@ -11,6 +11,7 @@ pub mod desired;
 pub mod event;
 pub mod exit;
 pub mod failure;
+pub mod iam;
 pub mod image;
 pub mod lease;
 pub mod matrix;

@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{ArchitectureType, Image, ImageState, InstanceTypeInfo};
-use skipper_core::{name::GroupName, observed::LaunchFacts};
+use skipper_core::{iam::FLATCAR_OWNER, name::GroupName, observed::LaunchFacts};
 use skipper_deploy::ports::{LaunchQuery, PortErrorKind, PortResult};
 
 use super::{Ec2, filter};
 
-/// The account that publishes Flatcar's images (the project's own statement in flatcar/Flatcar#887).
-const FLATCAR_OWNER: &str = "075585003325";
 /// The names of the stable channel's images, of every version and architecture.
 const FLATCAR_STABLE: &str = "Flatcar-stable-*-hvm";
 

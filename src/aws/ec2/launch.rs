@@ -13,7 +13,10 @@ use aws_sdk_ec2::{
 };
 use backon::{ExponentialBuilder, Retryable};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use skipper_core::observed::{InstanceId, InstanceState};
+use skipper_core::{
+    desired::ownership,
+    observed::{InstanceId, InstanceState},
+};
 use skipper_deploy::ports::{Launch, PortErrorKind, PortResult};
 
 use super::{
@@ -22,7 +25,6 @@ use super::{
     instances::{TAG_GROUP, TAG_HOST, state},
     tag,
 };
-use crate::aws::ownership;
 
 /// What EC2 takes as user-data, before base64 ("Run commands at launch", EC2 user guide).
 const USER_DATA_LIMIT: usize = 16 * 1024;

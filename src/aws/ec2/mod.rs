@@ -13,14 +13,14 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use aws_sdk_ec2::types::{Filter, Tag};
 use skipper_core::{
-    desired::Scope,
+    desired::{Scope, ownership},
     name::GroupName,
     observed::{IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
 };
 use skipper_deploy::ports::{Compute, FoundInstance, Launch, LaunchQuery, PortError, PortErrorKind, PortResult};
 
 pub(super) use self::capacity::NoCapacity;
-use super::{error::Asked, ownership};
+use super::error::Asked;
 
 /// The `Compute` port: EC2, with IAM for instance profiles and STS for the account.
 pub struct Ec2 {

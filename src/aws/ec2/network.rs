@@ -7,13 +7,13 @@ use aws_sdk_ec2::{
     types::{self, IpPermission, IpRange, Ipv6Range, ResourceType, TagSpecification, UserIdGroupPair},
 };
 use skipper_core::{
-    desired::Scope,
+    desired::{Scope, ownership},
     observed::{IngressRule, ObservedSecurityGroup, SecurityGroup, Source},
 };
 use skipper_deploy::ports::{PortErrorKind, PortResult};
 
 use super::{Ec2, filter, instances::TAG_GROUP, owned_by, tag, tagged};
-use crate::aws::{error::Asked, ownership};
+use crate::aws::error::Asked;
 
 /// The tag that says which of the project's security groups one is.
 const TAG_SECURITY_GROUP: &str = "skipper:security-group";

@@ -182,7 +182,7 @@ async fn without_credentials_the_message_says_what_to_set() {
     assert_eq!(denied.kind, PortErrorKind::Denied, "{denied:?}");
     assert_eq!(denied.failure.message, "no usable AWS credentials were found");
     assert!(denied.failure.hints[0].contains("AWS_ACCESS_KEY_ID"), "{denied:?}");
-    assert!(denied.failure.hints[0].contains("aws-actions/configure-aws-credentials"), "{denied:?}");
+    assert!(denied.failure.hints[0].contains("`aws-role`"), "{denied:?}");
 }
 
 #[tokio::test(start_paused = true)]

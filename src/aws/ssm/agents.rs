@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ssm::types::{InstanceInformation, InstanceInformationStringFilter, PingStatus};
 use skipper_core::{
-    desired::Scope,
+    desired::{Scope, TAG_PROJECT},
     observed::{Agent, InstanceId},
 };
 use skipper_deploy::ports::{PortErrorKind, PortResult};
 
 use super::RunCommand;
-use crate::aws::{TAG_PROJECT, error::Asked};
+use crate::aws::error::Asked;
 
 /// Agents a page; the most that Systems Manager takes.
 const PAGE: i32 = 50;

@@ -1,12 +1,14 @@
 //! Scripts on hosts by Run Command, and records in Parameter Store.
 
 mod agents;
+mod kept;
 mod run;
 mod store;
 #[cfg(test)]
 mod tests;
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -19,12 +21,15 @@ use skipper_core::{
 };
 use skipper_deploy::ports::{Invocation, PortResult, Remote};
 
+use self::kept::Kept;
 pub use self::store::ParameterStore;
 
 /// The `Remote` port: Systems Manager's Run Command.
 pub struct RunCommand {
     pub(super) ssm: aws_sdk_ssm::Client,
     pub(super) region: String,
+    /// What was found of the scripts that may be kept as documents, by the document's name.
+    pub(super) kept: RefCell<BTreeMap<String, Kept>>,
 }
 
 #[async_trait(?Send)]

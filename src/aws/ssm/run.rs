@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_ssm::{error::ProvideErrorMetadata, types::CommandInvocation};
+use aws_sdk_ssm::{
+    error::ProvideErrorMetadata, operation::send_command::builders::SendCommandFluentBuilder, types::CommandInvocation,
+};
 use backon::{ExponentialBuilder, Retryable};
 use futures::future::{join_all, try_join_all};
 use skipper_core::{
@@ -19,7 +21,10 @@ use skipper_core::{
 use skipper_deploy::ports::{Invocation, PortError, PortErrorKind, PortResult};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::RunCommand;
+use super::{
+    RunCommand,
+    kept::{Kept, explained},
+};
 use crate::aws::error::{Asked, shown};
 
 /// For sending a script, with all tries: no longer than a lease grants a change, so that none is sent after it has lapsed.
@@ -57,6 +62,7 @@ impl RunCommand {
         script: &Script,
         deadline: Duration,
     ) -> PortResult<BTreeMap<InstanceId, Invocation>> {
+        let kept = self.kept(script).await?;
         let text = script.text();
         if text.len() > TEXT_LIMIT {
             let why = format!("it has {} bytes, and at most {TEXT_LIMIT} are sent", text.len());
@@ -64,7 +70,8 @@ impl RunCommand {
         }
         let instances: Vec<&InstanceId> = on.iter().collect();
         // All of them to their end, even when one fails: no command is left running unwatched.
-        let answers = join_all(instances.chunks(PAGE).map(|chunk| self.command(chunk, script, &text, deadline))).await;
+        let answers =
+            join_all(instances.chunks(PAGE).map(|chunk| self.command(chunk, script, &text, kept, deadline))).await;
         answers.into_iter().try_fold(BTreeMap::new(), |mut all, answer| {
             all.extend(answer?);
             Ok(all)
@@ -81,10 +88,11 @@ impl RunCommand {
         on: &[&InstanceId],
         script: &Script,
         text: &str,
+        kept: Kept,
         deadline: Duration,
     ) -> PortResult<BTreeMap<InstanceId, Invocation>> {
         let until = Instant::now() + deadline;
-        let id = self.send(on, script, text, deadline).await?;
+        let id = self.send(on, script, text, kept, deadline).await?;
         let mut listed: BTreeMap<InstanceId, Seen> = BTreeMap::new();
         // The time is up where the listing of invocations hangs, too.
         let watched = timeout_at(until, self.watch(&id, script, on, &mut listed)).await;
@@ -108,16 +116,43 @@ impl RunCommand {
         Ok(try_join_all(answers).await?.into_iter().collect())
     }
 
-    async fn send(&self, on: &[&InstanceId], script: &Script, text: &str, deadline: Duration) -> PortResult<String> {
-        let asked = self.sending(script);
+    /// Has the script carried out that is kept, where it is; else sends its text.
+    async fn send(
+        &self,
+        on: &[&InstanceId],
+        script: &Script,
+        text: &str,
+        kept: Kept,
+        deadline: Duration,
+    ) -> PortResult<String> {
+        let request = self.ssm.send_command();
+        if let (Kept::Ready, Some(name)) = (kept, &script.kept_as) {
+            match self.send_as(request.clone().document_name(name), on, script).await {
+                // The document went, or this role may read it and no more.
+                Err(error) if matches!(error.kind, PortErrorKind::Missing | PortErrorKind::Denied) => {
+                    tracing::debug!("{error}");
+                    self.note_kept(name, Kept::Absent);
+                }
+                answer => return answer,
+            }
+        }
         let (least, most) = EXECUTION_SECONDS;
-        let sending = self
-            .ssm
-            .send_command()
+        let request = request
             .document_name("AWS-RunShellScript")
-            .set_instance_ids(Some(on.iter().map(|instance| instance.0.clone()).collect()))
             .parameters("commands", vec![text.to_owned()])
-            .parameters("executionTimeout", vec![deadline.as_secs().clamp(least, most).to_string()])
+            .parameters("executionTimeout", vec![deadline.as_secs().clamp(least, most).to_string()]);
+        self.send_as(request, on, script).await.map_err(|error| explained(error, script, kept))
+    }
+
+    async fn send_as(
+        &self,
+        request: SendCommandFluentBuilder,
+        on: &[&InstanceId],
+        script: &Script,
+    ) -> PortResult<String> {
+        let asked = self.sending(script);
+        let sending = request
+            .set_instance_ids(Some(on.iter().map(|instance| instance.0.clone()).collect()))
             .timeout_seconds(DELIVERY_SECONDS)
             .comment(format!("skipper {}", script.name).chars().take(COMMENT).collect::<String>())
             // One host's failure is no reason to keep the script from another.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be prepared has failed")]
 
+mod kept;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};

@@ -1,0 +1,207 @@
+//! What roles may do, for people who would take them.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    config,
+    orchestrator::{Orchestrator as _, fleet::Fleet},
+};
+
+/// The whole of a `skipper.yml` that pins nothing.
+const HELLO: &str = "name: hello\nregion: eu-west-1\nservices:\n  web: {repo: {name: a/web, tag: \"1\"}, ports: [\"80:5000\"]}\n\
+                     groups:\n  web: {size: t3.small, scale: 2, services: [web]}\n";
+
+/// What is printed for a file and an environment.
+fn printed(file: &str, environment: &str, ids: Option<(u64, u64)>, print: impl Fn(&Subject<'_>) -> Value) -> Value {
+    let config = config::load(file, "skipper.yml").unwrap();
+    let scope = Scope { project: config.project.clone(), environment: environment.parse().unwrap() };
+    let repository = Repository { name: "acme/shop".to_owned(), ids };
+    let observe = Fleet.observe(&scope);
+    let subject =
+        Subject { config: &config, scope: &scope, account: "123456789012", repository: &repository, observe: &observe };
+    print(&subject)
+}
+
+fn statements(role: &Value) -> Vec<&Value> {
+    role["policies"].as_object().unwrap().values().flat_map(|policy| policy["Statement"].as_array().unwrap()).collect()
+}
+
+fn list(value: &Value) -> Vec<&str> {
+    match value {
+        Value::Array(values) => values.iter().map(|value| value.as_str().unwrap()).collect(),
+        one => vec![one.as_str().unwrap()],
+    }
+}
+
+/// The statements that allow an action.
+fn allowing<'a>(role: &'a Value, action: &str) -> Vec<&'a Value> {
+    let allows = |statement: &&Value| statement["Effect"] == "Allow" && list(&statement["Action"]).contains(&action);
+    statements(role).into_iter().filter(allows).collect()
+}
+
+#[test]
+fn a_job_gets_the_role_to_deploy_by_its_environment_alone_in_both_spellings_of_a_repository() {
+    let subjects = |role: &str, ids| {
+        let printed = printed(HELLO, "production", ids, json);
+        let trust = printed[role]["trust"]["Statement"][0].clone();
+        assert_eq!(
+            trust["Condition"]["StringEquals"],
+            json!({"token.actions.githubusercontent.com:aud": "sts.amazonaws.com"})
+        );
+        let provider = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com";
+        assert_eq!(trust["Principal"], json!({ "Federated": provider }));
+        trust["Condition"]["StringLike"]["token.actions.githubusercontent.com:sub"].clone()
+    };
+    assert_eq!(
+        subjects("deploy", None),
+        json!(["repo:acme/shop:environment:production", "repo:acme@*/shop@*:environment:production"])
+    );
+    assert_eq!(
+        subjects("deploy", Some((7, 99))),
+        json!(["repo:acme/shop:environment:production", "repo:acme@7/shop@99:environment:production"])
+    );
+    assert_eq!(
+        subjects("plan", Some((7, 99))),
+        json!([
+            "repo:acme/shop:pull_request",
+            "repo:acme/shop:ref:refs/heads/*",
+            "repo:acme@7/shop@99:pull_request",
+            "repo:acme@7/shop@99:ref:refs/heads/*",
+        ])
+    );
+}
+
+#[test]
+fn who_may_only_plan_has_hosts_observed_and_sends_decrypts_and_changes_nothing() {
+    let printed = printed(HELLO, "production", None, json);
+    let plan = &printed["plan"];
+    let sending: Vec<&str> =
+        allowing(plan, "ssm:SendCommand").iter().flat_map(|statement| list(&statement["Resource"])).collect();
+    assert_eq!(
+        sending,
+        [
+            "arn:aws:ssm:eu-west-1:123456789012:document/skipper-observe-hello-production",
+            "arn:aws:ec2:eu-west-1:123456789012:instance/*",
+        ]
+    );
+    let on_hosts = allowing(plan, "ssm:SendCommand")[1];
+    let tags = json!({"ssm:resourceTag/skipper:project": "hello", "ssm:resourceTag/skipper:environment": "production"});
+    assert_eq!(on_hosts["Condition"]["StringEquals"], tags);
+    for statement in statements(plan) {
+        let actions = list(&statement["Action"]);
+        if statement["Effect"] == "Deny" {
+            assert_eq!((actions, &statement["Resource"]), (vec!["kms:Decrypt"], &json!("*")));
+            continue;
+        }
+        let reads = |action: &str| {
+            ["Describe", "Get", "List"].iter().any(|verb| action.split(':').nth(1).unwrap().starts_with(verb))
+        };
+        assert!(actions.iter().all(|action| reads(action) || *action == "ssm:SendCommand"), "{actions:?}");
+    }
+    // Secrets would be below the same root, beside what it reads.
+    let records = list(&allowing(plan, "ssm:GetParametersByPath")[0]["Resource"]);
+    assert!(records.iter().all(|path| ["/launches", "/lease", "/releases"].iter().any(|folder| path.contains(folder))));
+}
+
+#[test]
+fn who_deploys_reaches_only_what_carries_the_environment_s_tags() {
+    let printed = printed(HELLO, "production", None, json);
+    let deploy = &printed["deploy"];
+    let of = |key: &str| json!({format!("{key}/skipper:project"): "hello", format!("{key}/skipper:environment"): "production"});
+    assert_eq!(allowing(deploy, "ec2:TerminateInstances")[0]["Condition"]["StringEquals"], of("aws:ResourceTag"));
+    assert_eq!(
+        allowing(deploy, "ec2:RevokeSecurityGroupIngress")[0]["Condition"]["StringEquals"],
+        of("aws:ResourceTag")
+    );
+    let pass = allowing(deploy, "iam:PassRole");
+    assert_eq!(pass[0]["Resource"], "arn:aws:iam::123456789012:role/skipper-host");
+    assert_eq!(pass[0]["Condition"], json!({"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}));
+    let records = "arn:aws:ssm:eu-west-1:123456789012:parameter/skipper/hello/production";
+    assert_eq!(allowing(deploy, "ssm:PutParameter")[0]["Resource"], json!([records, format!("{records}/*")]));
+    let scripts = allowing(deploy, "ssm:SendCommand");
+    assert!(
+        scripts.iter().any(|statement| statement["Resource"] == "arn:aws:ssm:eu-west-1::document/AWS-RunShellScript")
+    );
+    // Nothing is allowed on everything but what reads, and what breaks off a command, which has nothing narrower.
+    for statement in statements(deploy).iter().filter(|statement| statement["Resource"] == "*") {
+        assert_eq!(statement["Condition"], json!({"StringEquals": {"aws:RequestedRegion": "eu-west-1"}}));
+    }
+}
+
+#[test]
+fn the_file_s_images_subnets_and_profiles_are_the_only_ones() {
+    let pinned = HELLO.replace(
+        "services: [web]",
+        "services: [web], ami: ami-0123456789abcdef0, subnets: [subnet-0123456789abcdef0], instance_profile: mine",
+    );
+    let printed = printed(&pinned, "production", None, json);
+    let resources: Vec<&str> = allowing(&printed["deploy"], "ec2:RunInstances")
+        .iter()
+        .flat_map(|statement| list(&statement["Resource"]))
+        .collect();
+    assert!(resources.contains(&"arn:aws:ec2:eu-west-1::image/ami-0123456789abcdef0"), "{resources:?}");
+    assert!(resources.contains(&"arn:aws:ec2:eu-west-1:123456789012:subnet/subnet-0123456789abcdef0"), "{resources:?}");
+    assert!(!resources.iter().any(|resource| resource.ends_with("image/*") || resource.ends_with("subnet/*")));
+    assert_eq!(printed["hosts"][0]["name"], "mine");
+}
+
+#[test]
+fn a_host_reads_its_environment_s_parameters_and_no_others() {
+    let printed = printed(HELLO, "production", None, json);
+    let read = allowing(&printed["hosts"][0], "ssm:GetParameter");
+    let records = "arn:aws:ssm:eu-west-1:123456789012:parameter/skipper/hello/production";
+    assert_eq!(read.len(), 1);
+    assert_eq!(read[0]["Resource"], json!([records, format!("{records}/*")]));
+}
+
+#[test]
+fn everything_fits_into_what_aws_takes_even_under_the_longest_names() {
+    let long = HELLO.replace("name: hello", &format!("name: {}", "p".repeat(32)));
+    for (file, environment) in [(HELLO, "production"), (long.as_str(), &*"e".repeat(32))] {
+        let roles = printed(file, environment, Some((u64::MAX, u64::MAX)), json);
+        let template = printed(file, environment, Some((u64::MAX, u64::MAX)), cloudformation);
+        for role in [&roles["plan"], &roles["deploy"], &roles["hosts"][0]] {
+            assert!(role["name"].as_str().unwrap().len() <= 64);
+            // IAM counts no white space: "IAM and AWS STS quotas".
+            assert!(role["trust"].to_string().len() <= 2_048, "{}", role["trust"].to_string().len());
+            let inline: usize =
+                role["policies"].as_object().unwrap().values().map(|policy| policy.to_string().len()).sum();
+            assert!(inline <= 10_240, "{inline}");
+        }
+        let document = &roles["document"];
+        assert!(document["name"].as_str().unwrap().len() <= 128 && document["content"].to_string().len() <= 64 * 1024);
+        // What is given in a request and not from S3: "Understand CloudFormation quotas".
+        let text = serde_json::to_string_pretty(&template).unwrap();
+        assert!(text.len() <= 51_200, "{}", text.len());
+    }
+}
+
+#[test]
+fn the_document_holds_the_script_as_a_run_sends_it_and_no_parameter_of_its_own() {
+    let printed = printed(HELLO, "production", None, json);
+    let content = &printed["document"]["content"];
+    let lines = list(&content["mainSteps"][0]["inputs"]["runCommand"]);
+    let scope = Scope { project: "hello".parse().unwrap(), environment: "production".parse().unwrap() };
+    assert_eq!(lines.join("\n") + "\n", Fleet.observe(&scope).text());
+    assert!(!content.to_string().contains("{{"), "Systems Manager would take it for a parameter");
+    assert_eq!(content["parameters"], Value::Null);
+}
+
+#[test]
+fn a_template_s_resources_wait_only_for_what_it_has() {
+    let template = printed(HELLO, "production", None, cloudformation);
+    let resources = template["Resources"].as_object().unwrap();
+    for (name, resource) in resources {
+        if let Some(other) = resource["DependsOn"].as_str() {
+            assert!(resources.contains_key(other), "{name} waits for {other}");
+        }
+        if let Some(condition) = resource["Condition"].as_str() {
+            assert!(template["Conditions"].get(condition).is_some() && template["Parameters"].get(condition).is_some());
+        }
+    }
+    assert_eq!(
+        template["Outputs"]["DeployRole"]["Value"],
+        "arn:aws:iam::123456789012:role/skipper-hello-production-deploy"
+    );
+}

@@ -1,0 +1,119 @@
+//! Roles in place of keys: what `skipper iam` prints is made in the cloud, and jobs take it by their tokens.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+use skipper_lab::Job;
+
+use crate::{
+    Trials, World,
+    errors::Section,
+    shop::{REPOSITORY, Shop, Told, run},
+};
+
+pub(crate) const TRIALS: Trials = &[
+    ("a_job_takes_the_role_of_its_environment_by_its_token", a_job_takes_the_role_of_its_environment_by_its_token),
+    ("who_may_only_plan_sends_no_script_of_its_own", who_may_only_plan_sends_no_script_of_its_own),
+];
+
+/// A project on one host whose roles exist, deployed by the role for that.
+fn trusted(world: &World, name: &str) -> Shop {
+    let shop = Shop::make(world, name).on_one_host();
+    shop.commit("the first commit");
+    make_stack(world, &template(world, &shop));
+    concealed(&ship(world, &shop, "by its role").ends_with(0));
+    shop
+}
+
+/// What a run has obtained is told to the runner, to be blotted out, and stands nowhere else.
+fn concealed(told: &Told) {
+    let (masks, rest): (Vec<&str>, Vec<&str>) =
+        told.outcome.log.lines().partition(|line| line.starts_with("::add-mask::"));
+    let events = serde_json::to_string(&told.events).unwrap();
+    let elsewhere =
+        [rest.join("\n"), events, told.outcome.summary.clone(), format!("{:?}", told.outcome.outputs)].concat();
+    // The token, and the three parts of the keys.
+    assert_eq!(masks.len(), 4, "{}", told.outcome.log);
+    for secret in masks.iter().filter_map(|line| line.strip_prefix("::add-mask::")) {
+        assert!(!elsewhere.contains(secret), "{elsewhere}");
+    }
+}
+
+/// Whether the account has GitHub's identity provider.
+static HAS_PROVIDER: AtomicBool = AtomicBool::new(false);
+
+/// The lab's hosts have a role already, and the first stack makes the provider for all.
+fn make_stack(world: &World, template: &Value) {
+    let create = if HAS_PROVIDER.swap(true, Ordering::Relaxed) { "no" } else { "yes" };
+    world.lab.cloud().stack(template, &[("CreateHostRoles", "no"), ("CreateProvider", create)]).unwrap();
+}
+
+fn template(world: &World, shop: &Shop) -> Value {
+    let told = shop.skipper(world, &["iam", "--format", "cloudformation", "--repository", REPOSITORY]).ends_with(0);
+    serde_json::from_str(&told.outcome.stdout).unwrap()
+}
+
+/// A job without keys that asks for a role.
+fn job(world: &World, shop: &Shop, role: &str, environment: Option<&str>) -> Job {
+    let sha = shop.git(&["rev-parse", "HEAD"]);
+    let role = format!("arn:aws:iam::123456789012:role/skipper-{}-production-{role}", shop.name);
+    shop.job(world, &sha)
+        .without("AWS_ACCESS_KEY_ID")
+        .without("AWS_SECRET_ACCESS_KEY")
+        .input("aws-role", &role)
+        .identified(&world.lab, environment)
+}
+
+fn ship(world: &World, shop: &Shop, subject: &str) -> Told {
+    shop.merge(world, subject);
+    run(&job(world, shop, "deploy", Some("production")), &["ship"], 0)
+}
+
+fn a_job_takes_the_role_of_its_environment_by_its_token(world: &World) {
+    let shop = trusted(world, "trusted");
+    // A host more and one less: everything that a deployment does is allowed.
+    shop.replace("skipper.yml", "scale: 1", "scale: 2");
+    ship(world, &shop, "a second host").ends_with(0);
+    shop.replace("skipper.yml", "scale: 2", "scale: 1");
+    shop.replace("skipper.yml", "public: [\"80\"]", "public: []");
+    ship(world, &shop, "one host again, closed").ends_with(0);
+    run(&job(world, &shop, "deploy", Some("production")), &["ps"], 0).ends_with(0).says("2 of 2 replicas serve");
+
+    let other = || run(&job(world, &shop, "deploy", Some("staging")), &["ship"], 0);
+    let told = world.refusal(&shop, Section::Credentials, "a job of another environment", other).ends_with(3);
+    told.says("the token's sub: repo:acme/shop:environment:staging").says("the token's aud: sts.amazonaws.com");
+    let nowhere = || run(&job(world, &shop, "deploy", None), &["ship"], 0);
+    let told = world.refusal(&shop, Section::Credentials, "a job that names no environment", nowhere).ends_with(3);
+    told.says("the token's sub: repo:acme/shop:ref:refs/heads/main");
+    let silent = || {
+        let job = job(world, &shop, "deploy", None).without("ACTIONS_ID_TOKEN_REQUEST_TOKEN");
+        run(&job, &["ship"], 0)
+    };
+    let told = world.refusal(&shop, Section::Credentials, "a job without the permission `id-token: write`", silent);
+    told.ends_with(3).says("hint: give the job the permission to ask for its token");
+}
+
+fn who_may_only_plan_sends_no_script_of_its_own(world: &World) {
+    let shop = trusted(world, "planned");
+    let plan = || run(&job(world, &shop, "plan", None), &["plan"], 0);
+    // By the document, since nothing else is allowed.
+    plan().ends_with(0).says("planned: 0 steps");
+    run(&job(world, &shop, "plan", None), &["ps"], 0).ends_with(0).says("2 of 2 replicas serve");
+
+    shop.merge(world, "a change");
+    let ship = || run(&job(world, &shop, "plan", None), &["ship"], 0);
+    world
+        .refusal(&shop, Section::Credentials, "`ship` by the role to plan", ship)
+        .ends_with(3)
+        .says("AWS denied `ssm:PutParameter`");
+
+    let mut old = template(world, &shop);
+    let step =
+        &mut old["Resources"]["ObserveDocument"]["Properties"]["Content"]["mainSteps"][0]["inputs"]["runCommand"];
+    step.as_array_mut().unwrap().insert(0, Value::from("# of another version"));
+    make_stack(world, &old);
+    let told = world.refusal(&shop, Section::Credentials, "`plan` with the document of another version", plan);
+    told.ends_with(3).says("AWS denied `ssm:SendCommand`").says("is of another version of skipper");
+    // Who deploys may send the text itself.
+    run(&job(world, &shop, "deploy", Some("production")), &["ps"], 0).ends_with(0).says("2 of 2 replicas serve");
+}
