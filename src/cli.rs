@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Releases,
     /// Print the least permissions in AWS that this skipper.yml needs: roles, policies, a document
     Iam(Iam),
+    /// Check what a deployment needs: credentials, permissions, registries, agents, hosts; and name the remedies
+    Doctor,
     /// Render the log and the comment of a past run from its events
     Replay {
         /// The file of events, one JSON object a line

@@ -22,7 +22,7 @@ use self::{calls::Calls, ec2::NoCapacity};
 pub use self::{
     ec2::Ec2,
     role::{Conceal, TokenRequest, WebIdentity},
-    ssm::{ParameterStore, RunCommand},
+    ssm::{Kept, ParameterStore, RunCommand},
 };
 
 /// For opening a connection.

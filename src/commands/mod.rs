@@ -2,6 +2,7 @@
 
 mod check;
 mod defect;
+mod doctor;
 mod iam;
 mod output;
 mod past;
@@ -100,6 +101,7 @@ fn dispatch(cli: Cli, printer: Printer) -> Exit {
         Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, async {
             match settings.command {
                 settings::Command::Lease | settings::Command::Releases => past::run(&config, &settings, printer).await,
+                settings::Command::Doctor => doctor::run(&config, &settings, printer).await,
                 _ => run::run(&config, &settings, quiet, &printer).await,
             }
         }),
@@ -156,6 +158,7 @@ fn flags(cli: Cli) -> Flags {
         Some(Command::Lease(lease)) => {
             Flags { command: Some(settings::Command::Lease), break_lease: lease.break_it, ..flags }
         }
+        Some(Command::Doctor) => Flags { command: Some(settings::Command::Doctor), ..flags },
         Some(Command::Releases) => Flags { command: Some(settings::Command::Releases), ..flags },
         Some(Command::Ps) => Flags { command: Some(settings::Command::Ps), ..flags },
         Some(Command::Iam(Iam { repository, repository_ids, .. })) => {

@@ -145,7 +145,9 @@ fn show(command: Command, progress: &Progress, quiet: bool, printer: Printer) {
                 printer.text(&plan_lines(plan).join("\n"));
             }
         }
-        Command::Ship | Command::Check | Command::Lease | Command::Releases | Command::Iam => printer.json(progress),
+        Command::Ship | Command::Check | Command::Lease | Command::Releases | Command::Iam | Command::Doctor => {
+            printer.json(progress)
+        }
     }
 }
 
@@ -224,7 +226,7 @@ fn root(config: &Path) -> PathBuf {
 }
 
 /// The login is for the registries that are pushed to, and told to no other.
-fn connect_docker(config: &Config, settings: &Settings) -> Result<Docker, Failure> {
+pub(super) fn connect_docker(config: &Config, settings: &Settings) -> Result<Docker, Failure> {
     let built = config.services.values().filter(|service| matches!(service.source, ImageSource::Build(_)));
     let logins = settings
         .registry_login

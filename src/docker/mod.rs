@@ -72,6 +72,15 @@ impl Docker {
         })
     }
 
+    /// Whether the engine answers, and the version of its API.
+    ///
+    /// # Errors
+    /// When there is none, or this process may not use it.
+    pub async fn engine(&self) -> PortResult<String> {
+        let version = self.engine.client().await?.client_version();
+        Ok(format!("it answers, API {}.{}", version.major_version, version.minor_version))
+    }
+
     /// Adds why a login that exists may not have been used.
     fn explain(&self, error: PortError, repository: &Repository) -> PortError {
         match self.credentials.hint_for(repository) {

@@ -24,11 +24,14 @@ pub enum Command {
     Releases,
     /// Print the roles and policies that this takes.
     Iam,
+    /// Look at what a deployment needs.
+    Doctor,
 }
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::Ship, Self::Plan, Self::Ps, Self::Check, Self::Lease, Self::Releases, Self::Iam];
+    pub const ALL: [Self; 8] =
+        [Self::Ship, Self::Plan, Self::Ps, Self::Check, Self::Lease, Self::Releases, Self::Iam, Self::Doctor];
 
     /// Its name on the command line and in the input.
     pub const fn as_str(self) -> &'static str {
@@ -40,6 +43,7 @@ impl Command {
             Self::Lease => "lease",
             Self::Releases => "releases",
             Self::Iam => "iam",
+            Self::Doctor => "doctor",
         }
     }
 
@@ -94,7 +98,7 @@ impl Input {
 
 const COMMAND: Input = Input::optional(
     "command",
-    "What to do: `ship`, `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease), `releases` (show what was rolled out) or `iam` (print the roles and policies that this takes)",
+    "What to do: `ship`, `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease), `releases` (show what was rolled out), `iam` (print the roles and policies that this takes) or `doctor` (check everything that a deployment needs)",
 )
 .or("ship");
 const CONFIG: Input = Input::optional("config", "Where skipper.yml is, relative to the workspace").or("skipper.yml");

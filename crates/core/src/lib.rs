@@ -8,6 +8,7 @@
 pub mod config;
 pub mod cost;
 pub mod desired;
+pub mod doctor;
 pub mod event;
 pub mod exit;
 pub mod failure;

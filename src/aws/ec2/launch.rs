@@ -82,7 +82,7 @@ impl Ec2 {
         }
     }
 
-    fn request(&self, launch: &Launch) -> RunInstancesFluentBuilder {
+    pub(super) fn request(&self, launch: &Launch) -> RunInstancesFluentBuilder {
         let spec = &launch.spec;
         let tags: Vec<_> = ownership(&launch.scope)
             .into_iter()

@@ -5,6 +5,7 @@ mod images;
 mod instances;
 mod launch;
 mod network;
+mod rehearse;
 #[cfg(test)]
 mod tests;
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::{
     error::ProvideErrorMetadata,
+    operation::create_security_group::builders::CreateSecurityGroupFluentBuilder,
     types::{self, IpPermission, IpRange, Ipv6Range, ResourceType, TagSpecification, UserIdGroupPair},
 };
 use skipper_core::{
@@ -66,29 +67,7 @@ impl Ec2 {
         let vpc = self.vpc(subnet).await?;
         let name = name(scope, security_group);
         let asked = self.changes("ec2:CreateSecurityGroup", format!("security group `{name}`"));
-        let tags = ownership(scope)
-            .into_iter()
-            .map(|(key, value)| tag(key, value))
-            .chain([tag(TAG_SECURITY_GROUP, security_group.tag()), tag("Name", &name)])
-            .chain(match security_group {
-                SecurityGroup::Cluster => None,
-                SecurityGroup::Group(group) => Some(tag(TAG_GROUP, group.to_string())),
-            });
-        let created = self
-            .ec2
-            .create_security_group()
-            .group_name(&name)
-            .description(format!("skipper: {} of {}", security_group.tag(), scope.stem()))
-            .vpc_id(&vpc)
-            .tag_specifications(
-                TagSpecification::builder()
-                    .resource_type(ResourceType::SecurityGroup)
-                    .set_tags(Some(tags.collect()))
-                    .build(),
-            )
-            .send()
-            .await;
-        match created {
+        match self.creation(scope, security_group, &vpc).send().await {
             Ok(created) => {
                 created.group_id.ok_or_else(|| asked.refused(PortErrorKind::Other, "the answer names no id"))
             }
@@ -97,6 +76,34 @@ impl Ec2 {
             }
             Err(error) => Err(asked.failed(&error)),
         }
+    }
+
+    pub(super) fn creation(
+        &self,
+        scope: &Scope,
+        security_group: &SecurityGroup,
+        vpc: &str,
+    ) -> CreateSecurityGroupFluentBuilder {
+        let name = name(scope, security_group);
+        let tags = ownership(scope)
+            .into_iter()
+            .map(|(key, value)| tag(key, value))
+            .chain([tag(TAG_SECURITY_GROUP, security_group.tag()), tag("Name", &name)])
+            .chain(match security_group {
+                SecurityGroup::Cluster => None,
+                SecurityGroup::Group(group) => Some(tag(TAG_GROUP, group.to_string())),
+            });
+        self.ec2
+            .create_security_group()
+            .group_name(&name)
+            .description(format!("skipper: {} of {}", security_group.tag(), scope.stem()))
+            .vpc_id(vpc)
+            .tag_specifications(
+                TagSpecification::builder()
+                    .resource_type(ResourceType::SecurityGroup)
+                    .set_tags(Some(tags.collect()))
+                    .build(),
+            )
     }
 
     /// The id of a security group that exists under our name, if it is ours.
@@ -127,7 +134,7 @@ impl Ec2 {
         })
     }
 
-    async fn vpc(&self, subnet: Option<&str>) -> PortResult<String> {
+    pub(super) async fn vpc(&self, subnet: Option<&str>) -> PortResult<String> {
         if let Some(subnet) = subnet {
             let asked = self.reads("ec2:DescribeSubnets", format!("subnet `{subnet}`"));
             let found = self.ec2.describe_subnets().subnet_ids(subnet).send().await.map_err(|error| {
@@ -265,7 +272,7 @@ fn rules(permission: &IpPermission, cluster: Option<&str>) -> BTreeSet<IngressRu
 }
 
 /// Rules as EC2 wants them.
-fn permissions(rules: &[IngressRule], cluster: &str, asked: &Asked<'_>) -> PortResult<Vec<IpPermission>> {
+pub(super) fn permissions(rules: &[IngressRule], cluster: &str, asked: &Asked<'_>) -> PortResult<Vec<IpPermission>> {
     let permission = |rule: &IngressRule| {
         let permission =
             IpPermission::builder().ip_protocol("tcp").from_port(rule.from_port.into()).to_port(rule.to_port.into());

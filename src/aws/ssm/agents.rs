@@ -21,6 +21,15 @@ impl RunCommand {
     /// Their instances tell them apart, so one filter is enough: "tag filters can't be combined with other filter types" leaves
     /// open whether two of them can (API reference of DescribeInstanceInformation).
     pub(super) async fn owned_agents(&self, scope: &Scope) -> PortResult<BTreeMap<InstanceId, Agent>> {
+        let versions = self.versions(scope).await?;
+        Ok(versions.into_iter().map(|(instance, (agent, _))| (instance, agent)).collect())
+    }
+
+    /// The same with the version that each agent gives, such as `3.3.2299.0`.
+    ///
+    /// # Errors
+    /// When Systems Manager refuses or does not answer.
+    pub async fn versions(&self, scope: &Scope) -> PortResult<BTreeMap<InstanceId, (Agent, Option<String>)>> {
         let asked =
             Asked::reads(&self.region, "ssm:DescribeInstanceInformation", format!("the hosts of `{}`", scope.project));
         let filter = InstanceInformationStringFilter::builder()
@@ -38,8 +47,9 @@ impl RunCommand {
     }
 }
 
-fn read(agent: &InstanceInformation) -> Option<(InstanceId, Agent)> {
+fn read(agent: &InstanceInformation) -> Option<(InstanceId, (Agent, Option<String>))> {
     let instance = InstanceId(agent.instance_id()?.to_owned());
     let answers = agent.ping_status() == Some(&PingStatus::Online);
-    Some((instance, if answers { Agent::Online } else { Agent::Lost }))
+    let version = agent.agent_version().map(ToOwned::to_owned);
+    Some((instance, (if answers { Agent::Online } else { Agent::Lost }, version)))
 }

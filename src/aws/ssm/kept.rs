@@ -10,7 +10,7 @@ use crate::aws::error::Asked;
 
 /// What is kept under a script's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::aws) enum Kept {
+pub enum Kept {
     /// This very script.
     Ready,
     /// Nothing that this run may have carried out.
@@ -20,8 +20,13 @@ pub(in crate::aws) enum Kept {
 }
 
 impl RunCommand {
-    /// Looks once a run; what is kept is used only where it is this very script, so that no other's answer is misread.
-    pub(super) async fn kept(&self, script: &Script) -> PortResult<Kept> {
+    /// What is kept under the name that a script may have; looked at once a run.
+    ///
+    /// It is used only where it is this very script, so that no other's answer is misread.
+    ///
+    /// # Errors
+    /// When Systems Manager does not answer; not being allowed to read counts as nothing being there.
+    pub async fn kept(&self, script: &Script) -> PortResult<Kept> {
         let Some(name) = &script.kept_as else { return Ok(Kept::Absent) };
         if let Some(known) = self.kept.borrow().get(name) {
             return Ok(*known);

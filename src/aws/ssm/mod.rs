@@ -21,8 +21,7 @@ use skipper_core::{
 };
 use skipper_deploy::ports::{Invocation, PortResult, Remote};
 
-use self::kept::Kept;
-pub use self::store::ParameterStore;
+pub use self::{kept::Kept, store::ParameterStore};
 
 /// The `Remote` port: Systems Manager's Run Command.
 pub struct RunCommand {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 #![expect(clippy::disallowed_methods, reason = "a host is a folder here, and its shell a process")]
 
+mod checkup;
 mod configure;
 mod damage;
 mod fence;

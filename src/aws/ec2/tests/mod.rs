@@ -5,3 +5,4 @@
 mod facts;
 mod launch;
 mod network;
+mod rehearse;
