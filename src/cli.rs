@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Iam(Iam),
     /// Check what a deployment needs: credentials, permissions, registries, agents, hosts; and name the remedies
     Doctor,
+    /// Show which previews of pull requests there are, or remove those that have outlived theirs
+    Previews(Previews),
     /// Render the log and the comment of a past run from its events
     Replay {
         /// The file of events, one JSON object a line
@@ -138,6 +140,24 @@ pub(crate) enum IamFormat {
     Json,
     /// A template that makes all of it
     Cloudformation,
+}
+
+/// What is done about previews; they are shown where nothing is said.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Previews {
+    #[command(subcommand)]
+    pub(crate) action: Option<PreviewsAction>,
+}
+
+/// What may be done about previews.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PreviewsAction {
+    /// Remove the previews whose pull requests are closed, or that nothing was shipped to for longer than `previews.ttl`
+    Sweep {
+        /// Wait while another run holds the lease of a preview [default with no value: 1h]
+        #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+        wait: Option<String>,
+    },
 }
 
 /// What is written to standard output.

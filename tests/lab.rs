@@ -14,6 +14,8 @@ mod blocks;
 mod errors;
 #[path = "lab/leases.rs"]
 mod leases;
+#[path = "lab/previews.rs"]
+mod previews;
 #[path = "lab/pull_requests.rs"]
 mod pull_requests;
 #[path = "lab/refusals/mod.rs"]
@@ -67,7 +69,7 @@ fn main() -> ExitCode {
     let groups = [
         &[stories::TRIALS, action::TRIALS, pull_requests::TRIALS],
         refusals::TRIALS,
-        &[leases::TRIALS, trust::TRIALS, traps::TRIALS, sweep::TRIALS],
+        &[leases::TRIALS, previews::TRIALS, trust::TRIALS, traps::TRIALS, sweep::TRIALS],
     ];
     let trials = groups.into_iter().flatten().copied().flatten().map(|(name, trial)| {
         let shared = Arc::clone(&shared);

@@ -301,6 +301,7 @@ fn meaning(code: &str, status: u16) -> Meaning {
             Meaning::Trouble
         }
         "Unsupported" => Meaning::NotOffered,
+        "DependencyViolation" => Meaning::Kind(PortErrorKind::InUse),
         "NoSuchEntity"
         | "InvalidInstanceId"
         | "ParameterNotFound"

@@ -7,6 +7,7 @@ mod iam;
 mod output;
 mod past;
 mod post;
+mod previews;
 mod replay;
 mod run;
 
@@ -16,12 +17,13 @@ use skipper_core::{
     config::Config,
     exit::Exit,
     failure::Failure,
+    preview::Wish,
     render::{log::failure_lines, text},
 };
 
 use self::output::Printer;
 use crate::{
-    cli::{About, Cli, Command, Common, Iam, Ship},
+    cli::{About, Cli, Command, Common, Iam, PreviewsAction, Ship},
     settings::{self, Flags, Settings, Verdict},
 };
 
@@ -102,7 +104,14 @@ fn dispatch(cli: Cli, printer: Printer) -> Exit {
             match settings.command {
                 settings::Command::Lease | settings::Command::Releases => past::run(&config, &settings, printer).await,
                 settings::Command::Doctor => doctor::run(&config, &settings, printer).await,
-                _ => run::run(&config, &settings, quiet, &printer).await,
+                settings::Command::Previews | settings::Command::Sweep => {
+                    previews::run(&config, &settings, quiet, printer).await
+                }
+                _ => match previews::wish(&config, &settings) {
+                    Wish::Ship => run::run(&config, &settings, quiet, &printer, None).await,
+                    Wish::Remove(cause) => run::run(&config, &settings, quiet, &printer, Some(&cause)).await,
+                    Wish::Nothing(why) => previews::leave(&why, &settings, printer),
+                },
             }
         }),
         Err(error) => early(&Failure::failed_to(Exit::Defect, "start the runtime").because_of(&error)),
@@ -160,6 +169,10 @@ fn flags(cli: Cli) -> Flags {
         }
         Some(Command::Doctor) => Flags { command: Some(settings::Command::Doctor), ..flags },
         Some(Command::Releases) => Flags { command: Some(settings::Command::Releases), ..flags },
+        Some(Command::Previews(previews)) => match previews.action {
+            None => Flags { command: Some(settings::Command::Previews), ..flags },
+            Some(PreviewsAction::Sweep { wait }) => Flags { command: Some(settings::Command::Sweep), wait, ..flags },
+        },
         Some(Command::Ps) => Flags { command: Some(settings::Command::Ps), ..flags },
         Some(Command::Iam(Iam { repository, repository_ids, .. })) => {
             Flags { command: Some(settings::Command::Iam), repository, repository_ids, ..flags }

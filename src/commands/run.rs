@@ -1,4 +1,4 @@
-//! `ship`, `plan` and `ps`: puts the adapters behind the ports and lets the run go.
+//! `ship`, `plan` and `ps`, and the removal of a preview: puts the adapters behind the ports and lets the run go.
 
 use std::{
     fs::File,
@@ -20,6 +20,7 @@ use skipper_core::{
     exit::Exit,
     failure::Failure,
     orchestrator::fleet::Fleet,
+    preview::{Cause, REMOVE},
     progress::Progress,
     render::{
         log::{Log, Places, Style, failure_lines, plan_lines},
@@ -45,8 +46,15 @@ use crate::{
     settings::{Command, EventsFile, Settings, Trigger, Verdict},
 };
 
-/// Runs the command and writes what came of it.
-pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, printer: &Printer) -> Exit {
+/// Runs the command and writes what came of it. With a cause it is the end of the environment, a preview, that is carried out
+/// or planned in its place.
+pub(crate) async fn run(
+    config: &Config,
+    settings: &Settings,
+    quiet: bool,
+    printer: &Printer,
+    removal: Option<&Cause>,
+) -> Exit {
     install_tls();
     let connected = async {
         let kept = keep_events(settings, *printer)?;
@@ -80,7 +88,7 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
     listen_for_signals(&cancel);
 
     let terms = Terms { who: settings.who.clone(), nonce: nonce(), timing: settings.lease, wait: settings.wait };
-    let about = about(config, settings);
+    let about = about(config, settings, removal);
     output::begin_state(settings, &about.started_at, *printer);
     let runner = Runner {
         config,
@@ -111,9 +119,11 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
     };
     let revision = settings.trigger.as_ref().map(|trigger| &trigger.revision);
     let work = async {
-        match (settings.command, revision) {
-            (Command::Plan, Some(revision)) => runner.plan(revision).await,
-            (Command::Ship, Some(revision)) => runner.ship(revision).await,
+        match (settings.command, revision, removal) {
+            (Command::Plan, _, Some(cause)) => runner.plan_removal(cause).await,
+            (_, _, Some(cause)) => runner.remove(cause).await,
+            (Command::Plan, Some(revision), None) => runner.plan(revision).await,
+            (Command::Ship, Some(revision), None) => runner.ship(revision).await,
             _ => runner.ps().await,
         }
     };
@@ -145,8 +155,16 @@ fn show(command: Command, progress: &Progress, quiet: bool, printer: Printer) {
                 printer.text(&plan_lines(plan).join("\n"));
             }
         }
-        Command::Ship | Command::Check | Command::Lease | Command::Releases | Command::Iam | Command::Doctor => {
-            printer.json(progress)
+        // A sweep is told as a whole.
+        Command::Sweep => {}
+        Command::Ship
+        | Command::Check
+        | Command::Lease
+        | Command::Releases
+        | Command::Iam
+        | Command::Doctor
+        | Command::Previews => {
+            printer.json(progress);
         }
     }
 }
@@ -168,11 +186,14 @@ pub(super) fn publicity(settings: &Settings) -> Publicity {
     }
 }
 
-fn about(config: &Config, settings: &Settings) -> RunStarted {
+fn about(config: &Config, settings: &Settings, removal: Option<&Cause>) -> RunStarted {
     let revision = settings.trigger.as_ref().map(|trigger| trigger.revision.clone());
     let workflow = settings.workflow.as_ref();
     RunStarted {
-        command: settings.command.as_str().to_owned(),
+        command: match (settings.command, removal) {
+            (Command::Ship | Command::Sweep, Some(_)) => REMOVE.to_owned(),
+            (command, _) => command.as_str().to_owned(),
+        },
         version: env!("CARGO_PKG_VERSION").to_owned(),
         scope: Scope { project: config.project.clone(), environment: settings.environment.clone() },
         region: config.region.clone(),
@@ -245,7 +266,7 @@ pub(super) fn connect_docker(config: &Config, settings: &Settings) -> Result<Doc
 /// GitHub, where repository and token are known and the run is about a commit.
 pub(super) fn connect_code_host(settings: &Settings) -> Option<Result<GitHub, PortError>> {
     let revision = &settings.trigger.as_ref()?.revision;
-    settings.code_host.as_ref().map(|access| GitHub::new(access, revision))
+    settings.code_host.as_ref().map(|access| GitHub::new(access, Some(revision)))
 }
 
 pub(super) fn log_to(printer: Printer, quiet: bool, places: Places) -> Listener {

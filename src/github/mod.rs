@@ -23,6 +23,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::json;
 use skipper_core::{
     image::Revision,
+    preview::PullRequest,
     render::{DeploymentStatus, ShownPlan},
     secret::Secret,
 };
@@ -68,7 +69,8 @@ pub struct GitHub {
     api_url: String,
     graphql_url: String,
     repository: String,
-    revision: Revision,
+    /// The commit that comments are about; absent where none are written.
+    revision: Option<Revision>,
     /// Who the token writes as, once that has been needed.
     account: OnceCell<String>,
     /// The comments that were found or made, by pull request and key: a list of hundreds is read once.
@@ -76,22 +78,22 @@ pub struct GitHub {
 }
 
 impl GitHub {
-    /// A repository, and the commit that comments are about. Nothing is asked of GitHub yet.
+    /// A repository, and the commit that comments are about, where any are written. Nothing is asked of GitHub yet.
     ///
     /// # Errors
     /// When an address is none, the token cannot be sent, or TLS cannot be set up.
-    pub fn new(access: &Access, revision: &Revision) -> PortResult<Self> {
+    pub fn new(access: &Access, revision: Option<&Revision>) -> PortResult<Self> {
         Self::with_pace(access, revision, Pace::default())
     }
 
-    fn with_pace(access: &Access, revision: &Revision, pace: Pace) -> PortResult<Self> {
+    fn with_pace(access: &Access, revision: Option<&Revision>, pace: Pace) -> PortResult<Self> {
         Ok(Self {
             client: Client::new(&access.api_url, &access.token, pace)?,
             repository_url: format!("{}/repos/{}", access.api_url, access.repository),
             api_url: access.api_url.clone(),
             graphql_url: access.graphql_url.clone(),
             repository: access.repository.clone(),
-            revision: revision.clone(),
+            revision: revision.cloned(),
             account: OnceCell::new(),
             known: RefCell::default(),
         })
@@ -185,6 +187,19 @@ impl CodeHost for GitHub {
         Ok(pulls.into_iter().filter_map(concerned).collect())
     }
 
+    async fn pull_request(&self, number: u64) -> PortResult<PullRequest> {
+        let url = format!("{}/pulls/{number}", self.repository_url);
+        let operation = format!("look at pull request {number}");
+        let Pull { state, labels, .. } = self.client.send(&operation, Request::get(&url)).await?;
+        match state.as_str() {
+            "open" | "closed" => {
+                Ok(PullRequest { open: state == "open", labels: labels.into_iter().map(|label| label.name).collect() })
+            }
+            other => Err(PortError::new(PortErrorKind::Other, operation)
+                .because(format!("GitHub calls it `{}`, which is neither open nor closed", other))),
+        }
+    }
+
     async fn comment(
         &self,
         pull_request: u64,
@@ -192,7 +207,7 @@ impl CodeHost for GitHub {
         run: Option<(u64, u32)>,
         body: &str,
     ) -> PortResult<Option<String>> {
-        let marker = Marker { key, run, revision: Some(&self.revision) };
+        let marker = Marker { key, run, revision: self.revision.as_ref() };
         let fitting = |text: String| match text.chars().count() {
             ..=LONGEST_BODY => Ok(text),
             length => Err(PortError::new(PortErrorKind::Invalid, format!("comment on pull request {pull_request}"))
@@ -328,6 +343,13 @@ struct Pull {
     state: String,
     merged_at: Option<String>,
     head: Head,
+    #[serde(default)]
+    labels: Vec<Label>,
+}
+
+#[derive(Deserialize)]
+struct Label {
+    name: String,
 }
 
 #[derive(Deserialize)]

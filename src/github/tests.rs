@@ -50,7 +50,7 @@ fn access(url: &str, token: &str) -> Access {
 }
 
 fn github_as(server: &Server, token: &str) -> GitHub {
-    GitHub::with_pace(&access(&server.url(), token), &revision(), PACE).unwrap()
+    GitHub::with_pace(&access(&server.url(), token), Some(&revision()), PACE).unwrap()
 }
 
 fn github(server: &Server) -> GitHub {
@@ -168,7 +168,7 @@ async fn an_apps_token_is_known_by_what_graphql_tells() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let serving = tokio::spawn(async { axum::serve(listener, routes).await });
-    let github = GitHub::with_pace(&access(&url, TOKEN), &revision(), PACE).unwrap();
+    let github = GitHub::with_pace(&access(&url, TOKEN), Some(&revision()), PACE).unwrap();
     // It stands there already, so nothing needs to be written: this server could not.
     assert!(github.comment(7, KEY, Some((5, 1)), "hello").await.unwrap().is_some());
     serving.abort();
@@ -197,7 +197,7 @@ async fn creating_is_given_up_when_every_reply_is_lost() {
     let server = server();
     server.fault(Fault::always(Failure::Hang).on("POST", "/comments"));
     let pace = Pace { silence: Duration::from_millis(500), ..PACE };
-    let github = GitHub::with_pace(&access(&server.url(), TOKEN), &revision(), pace).unwrap();
+    let github = GitHub::with_pace(&access(&server.url(), TOKEN), Some(&revision()), pace).unwrap();
     let error = github.comment(7, KEY, Some((5, 1)), "deployed").await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Unclear);
     assert_eq!(error.failure.message, "create a comment on pull request 7");
@@ -310,12 +310,9 @@ async fn a_commit_belongs_to_the_pull_request_that_brought_it_and_to_open_ones_i
     let pull = |number, merged, head_sha: &str, commits: &[&str]| Seed::Pull {
         repository: REPOSITORY.to_owned(),
         pull: Pull {
-            number,
-            title: format!("pull request {number}"),
             merged,
-            head_sha: head_sha.to_owned(),
-            head_repository: Some(REPOSITORY.to_owned()),
             commits: commits.iter().map(|sha| (*sha).to_owned()).collect(),
+            ..Pull::open(REPOSITORY, number, &format!("pull request {number}"), head_sha)
         },
     };
     let (head, other) = ("a".repeat(40), "b".repeat(40));
@@ -329,6 +326,33 @@ async fn a_commit_belongs_to_the_pull_request_that_brought_it_and_to_open_ones_i
     let error = github.pull_requests(&"d".repeat(40).parse().unwrap()).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Invalid);
     assert_eq!(error.failure.hints, ["push the commit to `acme/hello` first"]);
+}
+
+#[tokio::test]
+async fn a_pull_request_is_open_until_it_is_closed_or_merged() {
+    let server = server();
+    let labeled = Pull { labels: vec!["preview".to_owned()], ..Pull::open(REPOSITORY, 8, "Say more", SHA) };
+    server.seed([
+        Seed::Pull { repository: REPOSITORY.to_owned(), pull: labeled },
+        Seed::closed_pull(REPOSITORY, 9, "Say less", SHA),
+    ]);
+    let github = github(&server);
+    let open = PullRequest { open: true, labels: vec!["preview".to_owned()] };
+    assert_eq!(github.pull_request(8).await, Ok(open));
+    for gone in [7, 9] {
+        assert_eq!(github.pull_request(gone).await, Ok(PullRequest { open: false, labels: Vec::new() }));
+    }
+}
+
+#[tokio::test]
+async fn a_pull_request_that_github_does_not_show_is_not_taken_for_a_closed_one() {
+    let server = server();
+    assert_eq!(github(&server).pull_request(1_000).await.unwrap_err().kind, PortErrorKind::Missing);
+    server.fault(Fault::always(Failure::BadGateway));
+    assert_eq!(github(&server).pull_request(7).await.unwrap_err().kind, PortErrorKind::Transient);
+    let stranger = github_as(&server, "ghs_unknown");
+    server.clear_faults();
+    assert_eq!(stranger.pull_request(7).await.unwrap_err().kind, PortErrorKind::Denied);
 }
 
 #[tokio::test]

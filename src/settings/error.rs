@@ -152,6 +152,9 @@ pub enum SettingsError {
         "`pull_request_target` from a fork would deploy what a stranger wrote with this repository's secrets (pull request {0})"
     )]
     ForkWithSecrets(u64),
+    /// The environment is that of a pull request, and the run is about none.
+    #[error("`environment: preview` is that of a pull request, and this run is about none")]
+    NoPullRequest,
     /// Outside Actions the commit could not be found.
     #[error("find the commit to act on")]
     NoRevision(#[source] GitError),
@@ -186,6 +189,7 @@ impl SettingsError {
                 "`GITHUB_EVENT_PATH` has to name the event's payload as GitHub's runner writes it; outside a workflow unset `GITHUB_ACTIONS` and give `--revision`".to_owned()
             }
             Self::ForkWithSecrets(_) => "run it on `pull_request`, where forks get no secrets, or after the merge on `push`".to_owned(),
+            Self::NoPullRequest => "run it on `pull_request`; elsewhere name the pull request (input `pull-request`), or its environment, such as `pr-7`".to_owned(),
             Self::NoRevision(_) => "give the full SHA with `--revision`".to_owned(),
         }
     }

@@ -26,12 +26,26 @@ pub enum Command {
     Iam,
     /// Look at what a deployment needs.
     Doctor,
+    /// Show which previews there are.
+    Previews,
+    /// Remove the previews that have outlived their pull requests.
+    Sweep,
 }
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Ship, Self::Plan, Self::Ps, Self::Check, Self::Lease, Self::Releases, Self::Iam, Self::Doctor];
+    pub const ALL: [Self; 10] = [
+        Self::Ship,
+        Self::Plan,
+        Self::Ps,
+        Self::Check,
+        Self::Lease,
+        Self::Releases,
+        Self::Previews,
+        Self::Sweep,
+        Self::Iam,
+        Self::Doctor,
+    ];
 
     /// Its name on the command line and in the input.
     pub const fn as_str(self) -> &'static str {
@@ -44,12 +58,19 @@ impl Command {
             Self::Releases => "releases",
             Self::Iam => "iam",
             Self::Doctor => "doctor",
+            Self::Previews => "previews",
+            Self::Sweep => "previews sweep",
         }
     }
 
     /// Whether it is about one commit.
     pub const fn is_about_a_commit(self) -> bool {
         matches!(self, Self::Ship | Self::Plan)
+    }
+
+    /// Whether it is about one environment.
+    pub const fn is_about_an_environment(self) -> bool {
+        matches!(self, Self::Ship | Self::Plan | Self::Ps | Self::Lease | Self::Releases)
     }
 }
 
@@ -98,11 +119,13 @@ impl Input {
 
 const COMMAND: Input = Input::optional(
     "command",
-    "What to do: `ship`, `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease), `releases` (show what was rolled out), `iam` (print the roles and policies that this takes) or `doctor` (check everything that a deployment needs)",
+    "What to do: `ship`, `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease), `releases` (show what was rolled out), `previews` (show which previews there are), `previews sweep` (remove those that have outlived their pull requests), `iam` (print the roles and policies that this takes) or `doctor` (check everything that a deployment needs)",
 )
 .or("ship");
 const CONFIG: Input = Input::optional("config", "Where skipper.yml is, relative to the workspace").or("skipper.yml");
-const ENVIRONMENT: Input = Input::optional("environment", "The environment to deploy to").or("production");
+const ENVIRONMENT: Input =
+    Input::optional("environment", "The environment to deploy to; `preview` is that of the event's pull request")
+        .or("production");
 const REGION: Input = Input::optional("region", "The AWS region, in place of the one in skipper.yml");
 const REVISION: Input = Input::optional(
     "revision",

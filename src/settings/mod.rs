@@ -33,6 +33,7 @@ use skipper_core::{
     image::Revision,
     lease::Timing,
     name::{EnvironmentName, ServiceName},
+    preview::PREVIEW,
     secret::Secret,
 };
 
@@ -165,6 +166,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The pull request that the event is about, where the environment is its preview.
+    pub fn preview(&self) -> Option<&PullRequest> {
+        let pull_request = self.trigger.as_ref()?.pull_request.as_ref()?;
+        (self.environment.pull_request() == Some(pull_request.number)).then_some(pull_request)
+    }
+
     /// Reads the process's environment and the event file.
     ///
     /// # Errors
@@ -199,16 +206,26 @@ impl Settings {
         let inputs = Inputs::read(&raw)?;
         let command = flags.command.unwrap_or(inputs.command);
         let environment = flags.environment.unwrap_or(inputs.environment);
-        let environment =
-            environment.parse().map_err(|source| SettingsError::Environment { name: environment, source })?;
-        let trigger = if command.is_about_a_commit() {
+        let named = flags.pull_request.or(inputs.pull_request);
+        let is_named = named.is_some();
+        // Which environment a preview is, only the event says, or whoever names the pull request.
+        let is_preview = environment == PREVIEW && command.is_about_an_environment();
+        let trigger = if command.is_about_a_commit() || is_preview && workflow.is_some() {
             let revision = flags.revision.or(inputs.revision);
             let revision = revision.map(|revision| revision.parse::<Revision>()).transpose();
-            let pull_request = flags.pull_request.or(inputs.pull_request).map(pull_request).transpose()?;
+            let pull_request = named.map(pull_request).transpose()?;
             let asked = Asked { revision: revision.map_err(SettingsError::Revision)?, pull_request };
             Some(Trigger::read(&raw, workflow.as_ref(), asked, here)?)
         } else {
             None
+        };
+        let environment = if is_preview {
+            // The commit of a comment's event is the default branch's, which is nobody's preview.
+            let its_own = |pull: &&PullRequest| is_named || pull.happened.is_some();
+            let pull_request = trigger.as_ref().and_then(|trigger| trigger.pull_request.as_ref()).filter(its_own);
+            EnvironmentName::of_pull_request(pull_request.ok_or(SettingsError::NoPullRequest)?.number)
+        } else {
+            environment.parse().map_err(|source| SettingsError::Environment { name: environment, source })?
         };
         let token = inputs.github_token.or(raw.secret("GITHUB_TOKEN")?);
         let code_host = match (raw.text("GITHUB_REPOSITORY")?, token) {
@@ -242,7 +259,7 @@ impl Settings {
             host_timeout: host_timeout(flags.host_timeout.unwrap_or(inputs.host_timeout))?,
             aws_role: inputs.aws_role.map(|role| identity::web_identity(&raw, role, workflow.as_ref())).transpose()?,
             registry_login: inputs.registry_login,
-            trigger,
+            trigger: trigger.filter(|_| command.is_about_a_commit()),
             repository: identity::repository(&raw, flags.repository, flags.repository_ids)?,
             code_host,
             docker_host: raw.text("DOCKER_HOST")?,

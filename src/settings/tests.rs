@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs};
 
 use serde_json::json;
-use skipper_core::exit::Exit;
+use skipper_core::{exit::Exit, preview::Happened};
 use tempfile::TempDir;
 
 use super::*;
@@ -64,8 +64,17 @@ impl Process {
 
 fn pull_request(head_repository: &str) -> String {
     format!(
-        r#"{{"action": "synchronize", "number": 12, "pull_request": {{"number": 12, "head": {{"sha": "{HEAD}", "repo": {head_repository}}}}}}}"#
+        r#"{{"action": "labeled", "number": 12, "label": {{"name": "preview"}}, "pull_request": {{"number": 12, "head": {{"sha": "{HEAD}", "repo": {head_repository}}}, "labels": [{{"name": "bug"}}, {{"name": "preview"}}]}}}}"#
     )
+}
+
+fn labeled(from_fork: bool) -> PullRequest {
+    let happened = Happened {
+        action: "labeled".to_owned(),
+        label: Some("preview".to_owned()),
+        labels: vec!["bug".to_owned(), "preview".to_owned()],
+    };
+    PullRequest { number: 12, from_fork, happened: Some(happened) }
 }
 
 #[test]
@@ -93,17 +102,49 @@ fn a_pull_request_is_about_its_head_and_not_about_the_merge_that_github_tries() 
     let settings = Process::step("pull_request", &pull_request(r#"{"full_name": "Acme/hello"}"#)).read();
     let trigger = settings.trigger.unwrap();
     assert_eq!(trigger.revision.to_string(), HEAD);
-    assert_eq!(trigger.pull_request, Some(PullRequest { number: 12, from_fork: false }));
+    assert_eq!(trigger.pull_request, Some(labeled(false)));
 }
 
 #[test]
 fn a_pull_request_from_a_fork_is_known_as_one_even_when_the_fork_is_gone() {
     for repository in [r#"{"full_name": "mallory/hello"}"#, "null"] {
         let trigger = Process::step("pull_request", &pull_request(repository)).read().trigger.unwrap();
-        assert_eq!(trigger.pull_request, Some(PullRequest { number: 12, from_fork: true }));
+        assert_eq!(trigger.pull_request, Some(labeled(true)));
         let refused = Process::step("pull_request_target", &pull_request(repository)).failure();
         assert!(refused.contains("what a stranger wrote"), "{refused}");
     }
+}
+
+#[test]
+fn a_preview_is_the_environment_of_the_event_s_pull_request() {
+    let event = pull_request(r#"{"full_name": "acme/hello"}"#);
+    let step = Process::step("pull_request", &event).with("INPUT_ENVIRONMENT", "preview");
+    let settings = step.read();
+    assert_eq!(settings.environment.as_ref(), "pr-12");
+    assert_eq!(settings.preview(), Some(&labeled(false)));
+    // What is about no commit finds it by the event, too.
+    let ps = step.read_with(Flags { command: Some(Command::Ps), ..Flags::default() }).unwrap();
+    assert_eq!((ps.environment.as_ref(), ps.trigger), ("pr-12", None));
+    // Another environment on the same event is none.
+    assert_eq!(Process::step("pull_request", &event).read().preview(), None);
+}
+
+#[test]
+fn without_a_pull_request_there_is_no_preview() {
+    let refused = Process::step("push", "{}").with("INPUT_ENVIRONMENT", "preview").failure();
+    assert!(refused.contains("this run is about none"), "{refused}");
+    let by_hand = Process::by_hand().with("INPUT_COMMAND", "ps").with("INPUT_ENVIRONMENT", "preview").failure();
+    assert!(by_hand.contains("this run is about none"), "{by_hand}");
+    // The commit of a comment's event is the default branch's.
+    let comment = r#"{"action": "created", "issue": {"number": 9, "pull_request": {"url": "x"}}, "comment": {}}"#;
+    let commented = Process::step("issue_comment", comment).with("INPUT_ENVIRONMENT", "preview").failure();
+    assert!(commented.contains("this run is about none"), "{commented}");
+    // Whoever names one means it.
+    let dispatched = Process::step("workflow_dispatch", "{}").with("INPUT_PULL-REQUEST", "7");
+    assert_eq!(dispatched.with("INPUT_ENVIRONMENT", "preview").read().environment.as_ref(), "pr-7");
+    // Whoever sweeps is about none, and needs none.
+    let sweep = Process::step("schedule", "{}").with("INPUT_COMMAND", "previews sweep");
+    assert_eq!(sweep.with("INPUT_ENVIRONMENT", "preview").read().command, Command::Sweep);
 }
 
 #[test]
@@ -394,7 +435,7 @@ fn the_plan_to_expect_is_the_pull_requests_or_one_with_a_hash() {
 fn a_comment_on_a_pull_request_is_about_that_pull_request_and_the_default_branchs_commit() {
     let on_pull = r#"{"action": "created", "issue": {"number": 9, "pull_request": {"url": "x"}}, "comment": {}}"#;
     let trigger = Process::step("issue_comment", on_pull).read().trigger.unwrap();
-    assert_eq!(trigger.pull_request, Some(PullRequest { number: 9, from_fork: false }));
+    assert_eq!(trigger.pull_request, Some(PullRequest::named(9)));
     assert_eq!(trigger.revision, SHA.parse().unwrap());
     let on_issue = r#"{"action": "created", "issue": {"number": 9}, "comment": {}}"#;
     assert_eq!(Process::step("issue_comment", on_issue).read().trigger.unwrap().pull_request, None);
@@ -414,7 +455,7 @@ fn a_pull_request_of_a_fork_or_of_dependabot_gets_no_secrets() {
 fn an_event_that_is_about_no_pull_request_may_be_given_one_and_a_commit() {
     let step = Process::step("workflow_dispatch", "{}").with("INPUT_PULL-REQUEST", "#7").with("INPUT_REVISION", HEAD);
     let trigger = step.read().trigger.unwrap();
-    assert_eq!(trigger.pull_request, Some(PullRequest { number: 7, from_fork: false }));
+    assert_eq!(trigger.pull_request, Some(PullRequest::named(7)));
     assert_eq!((trigger.revision, trigger.deliberate), (HEAD.parse().unwrap(), true));
     let failure = Process::step("workflow_dispatch", "{}").with("INPUT_PULL-REQUEST", "seven").failure();
     assert_eq!(failure, "`seven` is not the number of a pull request");

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, de::IgnoredAny};
-use skipper_core::image::Revision;
+use skipper_core::{image::Revision, preview::Happened};
 
 use super::{Raw, SettingsError, Workflow, git};
 
@@ -54,12 +54,21 @@ pub enum EventKind {
 }
 
 /// The pull request that an event is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PullRequest {
     /// Its number.
     pub number: u64,
     /// Whether its head is in another repository, or Dependabot pushed it: GitHub gives such a run no secrets and a token that may only read.
     pub from_fork: bool,
+    /// What happened to it; absent where it was named, or commented on.
+    pub happened: Option<Happened>,
+}
+
+impl PullRequest {
+    /// One of this repository that nothing is known of but its number.
+    pub const fn named(number: u64) -> Self {
+        Self { number, from_fork: false, happened: None }
+    }
 }
 
 impl Trigger {
@@ -77,7 +86,7 @@ impl Trigger {
     /// The pull request whose workflow gets no secrets and a token that may only read, if this is one: a fork's, or Dependabot's
     /// (<https://docs.github.com/en/code-security/dependabot/working-with-dependabot/automating-dependabot-with-github-actions>).
     pub fn without_secrets(&self) -> Option<u64> {
-        let pull_request = self.pull_request.filter(|_| self.event == EventKind::PullRequest)?;
+        let pull_request = self.pull_request.as_ref().filter(|_| self.event == EventKind::PullRequest)?;
         pull_request.from_fork.then_some(pull_request.number)
     }
 
@@ -89,7 +98,7 @@ impl Trigger {
         here: &Path,
     ) -> Result<Self, SettingsError> {
         let deliberate = asked.revision.is_some();
-        let named = asked.pull_request.map(|number| PullRequest { number, from_fork: false });
+        let named = asked.pull_request.map(PullRequest::named);
         let Some(workflow) = workflow else {
             let revision = match asked.revision {
                 Some(revision) => revision,
@@ -107,19 +116,22 @@ impl Trigger {
         let path = &workflow.event_path;
         let (head, pull_request) = match event {
             EventKind::PullRequest | EventKind::PullRequestTarget => {
-                let PullRequestEvent { pull_request: PullRequestPayload { number, head } } = payload(path)?;
+                let PullRequestEvent { action, label, pull_request } = payload(path)?;
+                let PullRequestPayload { number, head, labels } = pull_request;
                 let is_fork =
                     head.repo.is_none_or(|repository| !repository.full_name.eq_ignore_ascii_case(&workflow.repository));
                 let revision =
                     head.sha.parse().map_err(|source| SettingsError::EventHead { path: path.clone(), source })?;
                 let from_fork = is_fork
                     || (event == EventKind::PullRequest && raw.text("GITHUB_ACTOR")?.as_deref() == Some(DEPENDABOT));
-                (Some(revision), Some(PullRequest { number, from_fork }))
+                let labels = labels.into_iter().map(|label| label.name).collect();
+                let happened = Happened { action, label: label.map(|label| label.name), labels };
+                (Some(revision), Some(PullRequest { number, from_fork, happened: Some(happened) }))
             }
             EventKind::IssueComment => {
                 let IssueEvent { issue: Issue { number, pull_request } } = payload(path)?;
                 // The comment's author may be anybody, but the commit is the default branch's, whoever wrote the pull request.
-                (None, pull_request.map(|_| PullRequest { number, from_fork: false }))
+                (None, pull_request.map(|_| PullRequest::named(number)))
             }
             EventKind::Push | EventKind::Other(_) | EventKind::ByHand => {
                 // Nothing in it is needed, but a runner that does not write it is none that can be trusted with the rest.
@@ -127,8 +139,10 @@ impl Trigger {
                 (None, None)
             }
         };
-        if let (EventKind::PullRequestTarget, Some(PullRequest { number, from_fork: true })) = (&event, pull_request) {
-            return Err(SettingsError::ForkWithSecrets(number));
+        if let (EventKind::PullRequestTarget, Some(PullRequest { number, from_fork: true, .. })) =
+            (&event, &pull_request)
+        {
+            return Err(SettingsError::ForkWithSecrets(*number));
         }
         let revision = match asked.revision.or(head) {
             Some(revision) => revision,
@@ -154,13 +168,23 @@ struct Issue {
 /// The part that matters of <https://docs.github.com/en/webhooks/webhook-events-and-payloads#pull_request>.
 #[derive(Deserialize)]
 struct PullRequestEvent {
+    #[serde(default)]
+    action: String,
+    label: Option<Label>,
     pull_request: PullRequestPayload,
+}
+
+#[derive(Deserialize)]
+struct Label {
+    name: String,
 }
 
 #[derive(Deserialize)]
 struct PullRequestPayload {
     number: u64,
     head: Head,
+    #[serde(default)]
+    labels: Vec<Label>,
 }
 
 #[derive(Deserialize)]

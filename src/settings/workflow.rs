@@ -65,6 +65,12 @@ impl Workflow {
         is_step.then(|| raw.path("GITHUB_OUTPUT")).flatten()
     }
 
+    /// The same for one part of the step: neither its outputs nor what its end means to the post step are the step's.
+    #[must_use]
+    pub fn part(self) -> Self {
+        Self { output: None, state: None, ..self }
+    }
+
     /// What orders two runs of the same workflow: the run, then its attempt.
     pub fn run(&self) -> (u64, u32) {
         (self.run_id, self.run_attempt)

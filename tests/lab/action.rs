@@ -147,14 +147,7 @@ fn a_push_is_shipped_by_the_action_s_image(world: &World) {
 fn pull_request(shop: &Shop) -> (Pull, String) {
     let merge = shop.git(&["rev-parse", "HEAD"]);
     let head_sha = shop.commit("the head of a pull request");
-    let pull = Pull {
-        number: 4001,
-        title: "A change".to_owned(),
-        merged: false,
-        commits: vec![head_sha.clone()],
-        head_sha,
-        head_repository: Some(REPOSITORY.to_owned()),
-    };
+    let pull = Pull::open(REPOSITORY, 4001, "A change", &head_sha);
     (pull, merge)
 }
 

@@ -194,6 +194,7 @@ fn settled(text: &str, project: &str) -> String {
         (r"lease [0-9]+", "lease …"),
         // A session is called by its run.
         (r"/skipper-[0-9]+-[0-9]+", "/skipper-…"),
+        (r"`pr-[0-9]+`", "`pr-…`"),
         (r"GetImageBlob[0-9]+", "GetImageBlob…"),
         // The resolver's own words, and how far a launch has come by then.
         (r"(failed to lookup address information): [^\n]*", "$1"),

@@ -41,14 +41,7 @@ fn shop(world: &World) -> &Shop {
 fn open(world: &World, shop: &Shop, number: u64, words: &str) -> Pull {
     say(shop, words);
     let head_sha = shop.commit(words);
-    let pull = Pull {
-        number,
-        title: words.to_owned(),
-        merged: false,
-        commits: vec![head_sha.clone()],
-        head_sha,
-        head_repository: Some(REPOSITORY.to_owned()),
-    };
+    let pull = Pull::open(REPOSITORY, number, words, &head_sha);
     world.lab.github().seed(&[Seed::Pull { repository: REPOSITORY.to_owned(), pull: pull.clone() }]).unwrap();
     pull
 }

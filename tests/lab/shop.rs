@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Value, json};
 use skipper_core::event::Event;
 use skipper_lab::{
     Job, Outcome, Running,
@@ -100,6 +101,42 @@ impl Shop {
         let number = RUNS.fetch_add(1, Ordering::Relaxed);
         world.lab.github().seed(&[Seed::merged_pull(REPOSITORY, number, subject, &sha)]).unwrap();
         (sha, number)
+    }
+
+    /// Commits what is there as the head of an open pull request of its own.
+    pub(crate) fn open(&self, world: &World, subject: &str) -> (String, u64) {
+        let sha = self.commit(subject);
+        let number = RUNS.fetch_add(1, Ordering::Relaxed);
+        world.lab.github().seed(&[Seed::open_pull(REPOSITORY, number, subject, &sha)]).unwrap();
+        (sha, number)
+    }
+
+    /// The job of something that happened to a pull request with these labels, in its preview.
+    pub(crate) fn preview_job(&self, world: &World, number: u64, sha: &str, action: &str, labels: &[&str]) -> Job {
+        let labels: Vec<Value> = labels.iter().map(|label| json!({"name": label})).collect();
+        let event = json!({
+            "action": action,
+            "number": number,
+            "label": labels.last().filter(|_| action == "labeled"),
+            "pull_request": {
+                "number": number,
+                "state": if action == "closed" { "closed" } else { "open" },
+                "labels": labels,
+                "head": {"sha": sha, "repo": {"full_name": REPOSITORY}},
+            },
+            "repository": {"full_name": REPOSITORY},
+        });
+        let reference = format!("refs/pull/{number}/merge");
+        let job = Job::new(&world.lab, &self.folder, "pull_request", REPOSITORY, &reference, sha, event);
+        secretive(job).input("environment", "preview")
+    }
+
+    /// The job of a schedule.
+    pub(crate) fn scheduled_job(&self, world: &World) -> Job {
+        let sha = self.git(&["rev-parse", "HEAD"]);
+        let event = json!({"schedule": "0 3 * * *"});
+        let job = Job::new(&world.lab, &self.folder, "schedule", REPOSITORY, "refs/heads/main", &sha, event);
+        secretive(job)
     }
 
     /// The job of a push of a commit.

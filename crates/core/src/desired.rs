@@ -30,9 +30,18 @@ impl Scope {
 /// The tag that says whose project something is.
 pub const TAG_PROJECT: &str = "skipper:project";
 /// The tag that says which environment of the project.
-const TAG_ENVIRONMENT: &str = "skipper:environment";
+pub const TAG_ENVIRONMENT: &str = "skipper:environment";
 
-/// The ownership of everything in a scope, as tags.
+/// The tag that says whose preview something belongs to, on everything of a pull request's environment.
+pub const TAG_PULL_REQUEST: &str = "skipper:pull-request";
+
+/// The tags that everything in a scope is given.
+pub fn tags(scope: &Scope) -> Vec<(&'static str, String)> {
+    let pull_request = scope.environment.pull_request().map(|number| (TAG_PULL_REQUEST, number.to_string()));
+    ownership(scope).into_iter().chain(pull_request).collect()
+}
+
+/// The tags by which everything in a scope is found.
 pub fn ownership(scope: &Scope) -> [(&'static str, String); 2] {
     [(TAG_PROJECT, scope.project.to_string()), (TAG_ENVIRONMENT, scope.environment.to_string())]
 }
@@ -52,6 +61,8 @@ pub struct Desired {
     pub allow_terminate: bool,
     /// Where hosts get fleet from.
     pub fleet: FleetSource,
+    /// How many previews the project may have; absent where this is none of them.
+    pub most_previews: Option<u32>,
 }
 
 /// A service of a release: all that its replicas have in common.
@@ -94,6 +105,7 @@ impl Desired {
             })
             .collect();
         let left_alone = config.services.keys().filter(|name| !services.contains_key(*name)).cloned().collect();
+        let most_previews = environment.pull_request().map(|_| config.previews.max);
         Self {
             scope: Scope { project: config.project.clone(), environment },
             groups: config.groups.clone(),
@@ -101,7 +113,16 @@ impl Desired {
             left_alone,
             allow_terminate: false,
             fleet: config.fleet.clone(),
+            most_previews,
         }
+    }
+
+    /// Nothing at all, as there is of a preview that has ended.
+    pub fn nothing(scope: Scope) -> Self {
+        let (groups, services) = (BTreeMap::new(), BTreeMap::new());
+        let left_alone = BTreeSet::new();
+        let fleet = FleetSource::default();
+        Self { scope, groups, services, left_alone, allow_terminate: false, fleet, most_previews: None }
     }
 
     /// Every wanted host, groups in order of name, hosts in order of number.

@@ -181,7 +181,7 @@ pub enum EventKind {
 /// What the run is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunStarted {
-    /// `ship`, `plan` or `ps`.
+    /// `ship`, `plan` or `ps`; `remove` where a preview is removed, by whichever command.
     pub command: String,
     /// The version of skipper.
     pub version: String,

@@ -20,6 +20,7 @@ pub mod name;
 pub mod observed;
 pub mod orchestrator;
 pub mod plan;
+pub mod preview;
 pub mod progress;
 pub mod record;
 pub mod release;

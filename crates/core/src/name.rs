@@ -109,6 +109,23 @@ names! {
     GroupName
 }
 
+/// What comes before a pull request's number in the name of its environment.
+const PULL_REQUEST: &str = "pr-";
+
+impl EnvironmentName {
+    /// The environment of a pull request: its preview, by the only name that a preview has.
+    pub fn of_pull_request(number: u64) -> Self {
+        Self(format!("{PULL_REQUEST}{number}"))
+    }
+
+    /// The pull request that the environment belongs to; nothing for an environment that is no preview.
+    pub fn pull_request(&self) -> Option<u64> {
+        let number = self.0.strip_prefix(PULL_REQUEST)?.parse().ok()?;
+        // Only one spelling names a thing: no leading zero.
+        (number > 0 && Self::of_pull_request(number) == *self).then_some(number)
+    }
+}
+
 macro_rules! numbered {
     ($(#[$doc:meta])* $name:ident, $stem:ident: $stem_type:ident) => {
         $(#[$doc])*
@@ -214,6 +231,16 @@ mod tests {
             assert!(wrong.parse::<ServiceName>().is_err(), "{wrong}");
         }
         assert!("a".parse::<ServiceName>().is_ok());
+    }
+
+    #[test]
+    fn an_environment_belongs_to_a_pull_request_by_one_spelling_alone() {
+        let number = |name: &str| name.parse::<EnvironmentName>().unwrap().pull_request();
+        assert_eq!(number("pr-7"), Some(7));
+        assert_eq!(EnvironmentName::of_pull_request(u64::MAX).pull_request(), Some(u64::MAX));
+        for other in ["production", "pr", "pr-0", "pr-07", "pr-7a", "pr-99999999999999999999", "my-pr-7"] {
+            assert_eq!(number(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub struct Observed {
     pub launch: BTreeMap<GroupName, LaunchFacts>,
     /// How often a host has been launched before.
     pub launches: BTreeMap<HostName, Launch>,
+    /// The pull requests that have a preview which costs money; looked for before the first host of another preview only.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub previews: BTreeSet<u64>,
     /// What could not be observed.
     pub gaps: Vec<Gap>,
 }

@@ -11,6 +11,7 @@ pub mod images;
 pub mod lease;
 pub mod observe;
 pub mod ports;
+pub mod previews;
 pub mod records;
 pub mod report;
 pub mod retry;

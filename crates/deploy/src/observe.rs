@@ -11,9 +11,10 @@ use skipper_core::{
     config::Config,
     desired::Scope,
     failure::Failure,
-    name::HostName,
+    name::{HostName, ProjectName},
     observed::{Agent, Gap, HostReport, InstanceId, InstanceState, Launch, Observed, ObservedHost, OrchestratorState},
     orchestrator::Orchestrator,
+    preview,
 };
 
 use crate::{
@@ -67,6 +68,12 @@ impl Eyes<'_> {
         let (reports, launch) = futures::join!(reports, launch);
         observed.launch = launch?;
         observed.hosts = found;
+        let is_new = observed.hosts.is_empty() && observed.security_groups.is_empty();
+        if scope.environment.pull_request().is_some() && is_new {
+            let what = "find out which previews there are";
+            let owned = self.ask(what, async || self.compute.owned(&scope.project).await).await?;
+            observed.previews = preview::running(&owned);
+        }
         for (host, report) in reports? {
             if let Some(found) = observed.hosts.get_mut(&host) {
                 found.report = Some(report);
@@ -195,7 +202,12 @@ pub fn launches_path(scope: &Scope) -> String {
 
 /// Below which everything of an environment is recorded.
 pub fn scope_path(scope: &Scope) -> String {
-    format!("/skipper/{}/{}", scope.project, scope.environment)
+    format!("{}/{}", project_path(&scope.project), scope.environment)
+}
+
+/// Below which everything of a project is recorded, by environment.
+pub fn project_path(project: &ProjectName) -> String {
+    format!("/skipper/{project}")
 }
 
 fn read_launches(values: &BTreeMap<String, String>) -> BTreeMap<HostName, Launch> {

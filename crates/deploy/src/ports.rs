@@ -12,9 +12,10 @@ use skipper_core::{
     exit::Exit,
     failure::Failure,
     image::{Digest, PinnedImage, Repository, Revision, Tag},
-    name::{GroupName, HostName},
+    name::{GroupName, HostName, ProjectName},
     observed::{Agent, IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
     plan::LaunchSpec,
+    preview::{Owned, PullRequest},
     render::DeploymentStatus,
     script::Script,
 };
@@ -44,6 +45,8 @@ pub enum PortErrorKind {
     Quota,
     /// What the call was about does not exist.
     Missing,
+    /// Something else uses it still.
+    InUse,
     /// The request was refused as it stands.
     Invalid,
     /// Anything else.
@@ -138,6 +141,9 @@ pub trait Compute {
     async fn instances(&self, scope: &Scope) -> PortResult<Vec<FoundInstance>>;
     /// The security groups with the scope's ownership tag and their inbound rules, all pages.
     async fn security_groups(&self, scope: &Scope) -> PortResult<BTreeMap<SecurityGroup, ObservedSecurityGroup>>;
+    /// Every instance that is not terminated or about to be, and every security group, with the project's ownership tag, all
+    /// pages: of whichever environment.
+    async fn owned(&self, project: &ProjectName) -> PortResult<Vec<Owned>>;
     /// What a launch in each group would use, in a number of calls that does not depend on how many hosts are missing.
     async fn launch_facts(
         &self,
@@ -158,6 +164,8 @@ pub trait Compute {
     async fn launch(&self, launch: &Launch) -> PortResult<(InstanceId, Option<InstanceState>)>;
     /// Terminates an instance.
     async fn terminate(&self, instance: &InstanceId) -> PortResult<()>;
+    /// Deletes a security group; one that is gone already is no error, [`PortErrorKind::InUse`] while an instance is in it.
+    async fn delete_security_group(&self, id: &str) -> PortResult<()>;
 }
 
 /// One host's answer to a script.
@@ -266,6 +274,8 @@ pub struct DeploymentRequest {
 pub trait CodeHost {
     /// The pull requests a commit belongs to, as the code host sees it.
     async fn pull_requests(&self, revision: &Revision) -> PortResult<Vec<PullRequestOfCommit>>;
+    /// What a pull request is like now; [`PortErrorKind::Missing`] where the code host shows none of that number.
+    async fn pull_request(&self, number: u64) -> PortResult<PullRequest>;
     /// Creates the comment that carries `key`, or edits it when it exists; never touches one of a later run.
     /// `run` orders runs. A plan that the comment shows stays in it until another takes its place. Returns the comment's address,
     /// or nothing when a later run's comment was left alone.

@@ -107,23 +107,37 @@ impl Cloud {
         Ok(tagged.into_iter().filter(|(_, value)| value == project).map(|(id, _)| id).collect())
     }
 
+    /// The ids of what is there for one environment of a project: instances that are not terminated, and security groups.
+    ///
+    /// # Errors
+    /// When the cloud does not answer.
+    pub fn alive(&self, project: &str, environment: &str) -> Result<Vec<String>> {
+        let owned = format!(
+            "Filter.1.Name=tag:skipper:project&Filter.1.Value.1={project}\
+             &Filter.2.Name=tag:skipper:environment&Filter.2.Value.1={environment}"
+        );
+        let states = "Filter.3.Name=instance-state-name&Filter.3.Value.1=pending&Filter.3.Value.2=running\
+                      &Filter.3.Value.3=shutting-down&Filter.3.Value.4=stopping&Filter.3.Value.5=stopped";
+        let instances = self.ids(&format!("Action=DescribeInstances&{owned}&{states}"), "instanceId")?;
+        let groups = self.ids(&format!("Action=DescribeSecurityGroups&{owned}"), "groupId")?;
+        Ok(instances.into_iter().chain(groups).collect())
+    }
+
     /// The ids of the subnets of the default VPC, one a zone.
     ///
     /// # Errors
     /// When the cloud does not answer.
     pub fn subnets(&self) -> Result<Vec<String>> {
-        let query = "Action=DescribeSubnets&Version=2016-11-15";
-        let answer = self
-            .http
-            .get_with(&format!("{}/?{query}", self.url), "authorization", SCOPE)?
-            .success()
-            .context("reading the subnets")?;
-        Ok(answer
-            .body
-            .split("<subnetId>")
-            .skip(1)
-            .filter_map(|rest| Some(rest.split_once('<')?.0.to_owned()))
-            .collect())
+        self.ids("Action=DescribeSubnets", "subnetId").context("reading the subnets")
+    }
+
+    /// The texts of an XML element in the answer to a query of EC2's, in their order.
+    fn ids(&self, query: &str, element: &str) -> Result<Vec<String>> {
+        let url = format!("{}/?{query}&Version=2016-11-15", self.url);
+        let answer = self.http.get_with(&url, "authorization", SCOPE)?.success()?;
+        let begin = format!("<{element}>");
+        let texts = answer.body.split(&begin).skip(1);
+        Ok(texts.filter_map(|rest| Some(rest.split_once('<')?.0.to_owned())).collect())
     }
 
     /// The names that skipper has given to instances, by instance id.

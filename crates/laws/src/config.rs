@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
-use skipper_core::config::{Build, Check, Config, Diagnostic, Group, ImageSource, Service, Span, load};
+use skipper_core::config::{Build, Check, Config, Diagnostic, Group, ImageSource, Previews, Service, Span, load};
 
 use crate::harmless;
 
@@ -84,9 +84,17 @@ fn in_full(config: &Config) -> String {
         ("groups", map(groups)),
         // An address of one's own is what allows arm64 hosts.
         ("fleet", map(fleet)),
+        ("previews", previews(&config.previews)),
     ];
     file.extend(config.account.as_ref().map(|account| ("account", text(account))));
     map(file)
+}
+
+fn previews(previews: &Previews) -> String {
+    let Previews { ttl, max, label } = previews;
+    let mut keys = vec![("hosts", text("own")), ("ttl", duration(*ttl)), ("max", max.to_string())];
+    keys.extend(label.as_ref().map(|label| ("label", text(label))));
+    map(keys)
 }
 
 fn service(service: &Service) -> String {

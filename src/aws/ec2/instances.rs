@@ -14,19 +14,21 @@ pub(super) const TAG_GROUP: &str = "skipper:group";
 /// The tag that says which host an instance is.
 pub(super) const TAG_HOST: &str = "skipper:host";
 
+/// The states of an instance that exists, or will again.
+pub(super) const ALIVE: [&str; 4] = ["pending", "running", "stopping", "stopped"];
+
 /// Instances a page; the most that EC2 takes.
-const PAGE: i32 = 1_000;
+pub(super) const PAGE: i32 = 1_000;
 
 impl Ec2 {
     /// All of them, even two that say they are the same host: what that means is for planning to decide.
     pub(super) async fn owned_instances(&self, scope: &Scope) -> PortResult<Vec<FoundInstance>> {
         let asked = self.reads("ec2:DescribeInstances", format!("the hosts of `{}`", scope.stem()));
-        let alive = ["pending", "running", "stopping", "stopped"];
         let mut reservations = self
             .ec2
             .describe_instances()
             .set_filters(Some(owned_by(scope)))
-            .filters(filter("instance-state-name", alive))
+            .filters(filter("instance-state-name", ALIVE))
             .into_paginator()
             .page_size(PAGE)
             .items()

@@ -14,7 +14,7 @@ use aws_sdk_ec2::{
 use backon::{ExponentialBuilder, Retryable};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use skipper_core::{
-    desired::ownership,
+    desired::tags,
     observed::{InstanceId, InstanceState},
 };
 use skipper_deploy::ports::{Launch, PortErrorKind, PortResult};
@@ -84,7 +84,7 @@ impl Ec2 {
 
     pub(super) fn request(&self, launch: &Launch) -> RunInstancesFluentBuilder {
         let spec = &launch.spec;
-        let tags: Vec<_> = ownership(&launch.scope)
+        let tags: Vec<_> = tags(&launch.scope)
             .into_iter()
             .map(|(key, value)| tag(key, value))
             .chain([

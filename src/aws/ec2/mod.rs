@@ -5,6 +5,7 @@ mod images;
 mod instances;
 mod launch;
 mod network;
+mod owned;
 mod rehearse;
 #[cfg(test)]
 mod tests;
@@ -15,8 +16,9 @@ use async_trait::async_trait;
 use aws_sdk_ec2::types::{Filter, Tag};
 use skipper_core::{
     desired::{Scope, ownership},
-    name::GroupName,
+    name::{GroupName, ProjectName},
     observed::{IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
+    preview::Owned,
 };
 use skipper_deploy::ports::{Compute, FoundInstance, Launch, LaunchQuery, PortError, PortErrorKind, PortResult};
 
@@ -55,6 +57,10 @@ impl Compute for Ec2 {
 
     async fn security_groups(&self, scope: &Scope) -> PortResult<BTreeMap<SecurityGroup, ObservedSecurityGroup>> {
         self.owned_security_groups(scope).await
+    }
+
+    async fn owned(&self, project: &ProjectName) -> PortResult<Vec<Owned>> {
+        self.owned_by_project(project).await
     }
 
     async fn launch_facts(
@@ -99,6 +105,10 @@ impl Compute for Ec2 {
             Err(PortError { kind: PortErrorKind::Missing, .. }) => Ok(()),
             answer => answer.map(drop),
         }
+    }
+
+    async fn delete_security_group(&self, id: &str) -> PortResult<()> {
+        self.delete_group(id).await
     }
 }
 

@@ -8,16 +8,16 @@ use aws_sdk_ec2::{
     types::{self, IpPermission, IpRange, Ipv6Range, ResourceType, TagSpecification, UserIdGroupPair},
 };
 use skipper_core::{
-    desired::{Scope, ownership},
+    desired::{Scope, tags},
     observed::{IngressRule, ObservedSecurityGroup, SecurityGroup, Source},
 };
-use skipper_deploy::ports::{PortErrorKind, PortResult};
+use skipper_deploy::ports::{PortError, PortErrorKind, PortResult};
 
 use super::{Ec2, filter, instances::TAG_GROUP, owned_by, tag, tagged};
 use crate::aws::error::Asked;
 
 /// The tag that says which of the project's security groups one is.
-const TAG_SECURITY_GROUP: &str = "skipper:security-group";
+pub(super) const TAG_SECURITY_GROUP: &str = "skipper:security-group";
 
 /// Security groups a page; the most that EC2 takes.
 const PAGE: i32 = 1_000;
@@ -85,7 +85,7 @@ impl Ec2 {
         vpc: &str,
     ) -> CreateSecurityGroupFluentBuilder {
         let name = name(scope, security_group);
-        let tags = ownership(scope)
+        let tags = tags(scope)
             .into_iter()
             .map(|(key, value)| tag(key, value))
             .chain([tag(TAG_SECURITY_GROUP, security_group.tag()), tag("Name", &name)])
@@ -124,14 +124,29 @@ impl Ec2 {
             .await
             .map_err(|error| asked.failed(&error))?;
         let ours = |group: &types::SecurityGroup| {
-            ownership(scope).iter().all(|(key, value)| tagged(group.tags(), key) == Some(value.as_str()))
+            tags(scope).iter().all(|(key, value)| tagged(group.tags(), key) == Some(value.as_str()))
                 && tagged(group.tags(), TAG_SECURITY_GROUP) == Some(security_group.tag().as_str())
         };
-        found.security_groups.unwrap_or_default().into_iter().find(ours).and_then(|group| group.group_id).ok_or_else(|| {
-            asked
-                .refused(PortErrorKind::Invalid, format!("one of that name exists in `{vpc}` and does not carry the project's tags"))
-                .hint("delete it, or give it the tags `skipper:project`, `skipper:environment` and `skipper:security-group`")
-        })
+        let names: Vec<&str> = tags(scope).into_iter().map(|(name, _)| name).collect();
+        found.security_groups.unwrap_or_default().into_iter().find(ours).and_then(|group| group.group_id).ok_or_else(
+            || {
+                asked
+                    .refused(
+                        PortErrorKind::Invalid,
+                        format!("one of that name exists in `{vpc}` and does not carry the project's tags"),
+                    )
+                    .hint(format!("delete it, or give it the tags `{}` and `{TAG_SECURITY_GROUP}`", names.join("`, `")))
+            },
+        )
+    }
+
+    pub(super) async fn delete_group(&self, id: &str) -> PortResult<()> {
+        let asked = self.changes("ec2:DeleteSecurityGroup", format!("security group `{id}`"));
+        match self.ec2.delete_security_group().group_id(id).send().await.map_err(|error| asked.failed(&error)) {
+            // Gone is what was asked for.
+            Err(PortError { kind: PortErrorKind::Missing, .. }) => Ok(()),
+            answer => answer.map(drop),
+        }
     }
 
     pub(super) async fn vpc(&self, subnet: Option<&str>) -> PortResult<String> {
@@ -228,7 +243,7 @@ fn name(scope: &Scope, security_group: &SecurityGroup) -> String {
 }
 
 /// The opposite of [`SecurityGroup::tag`].
-fn read_tag(word: &str) -> Option<SecurityGroup> {
+pub(super) fn read_tag(word: &str) -> Option<SecurityGroup> {
     if word == SecurityGroup::Cluster.tag() {
         return Some(SecurityGroup::Cluster);
     }

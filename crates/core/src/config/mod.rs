@@ -13,7 +13,7 @@ use serde::Serialize;
 
 pub(crate) use self::diagnostic::{escape_data as escape, mark};
 pub use self::{
-    check::{load, parse_duration},
+    check::{load, parse_duration, show_duration},
     diagnostic::{Diagnostic, Related, Severity, Span},
     instance_type::{Architecture, InstanceType},
     schema::json_schema,
@@ -41,6 +41,8 @@ pub struct Config {
     pub fleet: FleetSource,
     /// What instances cost an hour, where the file says.
     pub prices: BTreeMap<InstanceType, Price>,
+    /// Which pull requests get an environment of their own, and for how long.
+    pub previews: Previews,
     /// What is allowed and probably not meant.
     pub warnings: Vec<Diagnostic>,
     /// Where each key stands in the file, by its path: `groups.web.scale`.
@@ -175,6 +177,23 @@ pub struct Group {
     pub ami: Option<String>,
     /// Size of the root volume in GiB; the image's own when absent.
     pub disk: Option<u32>,
+}
+
+/// Which pull requests get an environment of their own, and for how long. Each has hosts of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Previews {
+    /// How long a preview lasts after it was last shipped to.
+    pub ttl: Duration,
+    /// How many there may be at a time.
+    pub max: u32,
+    /// The label that a pull request must carry; every pull request gets a preview when absent.
+    pub label: Option<String>,
+}
+
+impl Default for Previews {
+    fn default() -> Self {
+        Self { ttl: Duration::from_secs(3 * 24 * 60 * 60), max: 5, label: None }
+    }
 }
 
 /// Where hosts get fleet from.

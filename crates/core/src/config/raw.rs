@@ -131,6 +131,8 @@ section! {
         fleet: Fleet<'static>,
         /// What instances cost, in US dollars an hour by size, in place of the list prices that estimates come from.
         prices: schema::Prices,
+        /// Environments of pull requests, for workflows with `environment: preview`.
+        previews: Previews<'static>,
     }
     required {
         name: "write `name: demo` at the top",
@@ -140,7 +142,6 @@ section! {
         "regions": "write one `region`; for another one use another file",
         "environments": "use one file for each environment, with a `name` of its own",
         "etcd": "leave it out: skipper runs etcd on the hosts",
-        "previews": "leave it out",
     }
     foreign {
         "version": "leave it out: the file has no version",
@@ -302,6 +303,27 @@ section! {
     required {}
     later {}
     foreign { "private": "leave it out: hosts of the project reach each other", }
+}
+
+section! {
+    /// Environments of pull requests: `pr-7` is that of pull request 7.
+    Previews {
+        /// Where a preview runs: on hosts of its `own`.
+        hosts: schema::PreviewHosts = "own",
+        /// How long a preview lasts after it was last shipped to; `skipper previews sweep` removes those that are older.
+        ttl: schema::Duration = "3d",
+        /// How many previews there may be at a time.
+        max: schema::PreviewCount = 5,
+        /// The label that a pull request must carry to get a preview; every one gets one without it.
+        label: schema::Text,
+    }
+    required {}
+    later {}
+    foreign {
+        "enabled": "leave it out: a workflow with `environment: preview` makes previews",
+        "labels": "write `label: preview`",
+        "limit": "write `max`",
+    }
 }
 
 section! {

@@ -3,6 +3,7 @@
 mod hosts;
 mod network;
 mod outline;
+mod preview;
 mod replicas;
 mod rollout;
 
@@ -19,11 +20,13 @@ use crate::{
     name::{HostName, ReplicaName},
     observed::{Handle, IngressRule, InstanceId, Observed, SecurityGroup},
     orchestrator::Orchestrator,
+    preview::Cause,
 };
 
 pub use self::{
     hosts::cluster,
     outline::{Outline, PlanHash},
+    preview::removal,
 };
 
 /// What it would take to make `observed` match `desired`.
@@ -40,6 +43,7 @@ pub fn plan(desired: &Desired, observed: &Observed, orchestrator: &dyn Orchestra
             refused: false,
         });
     }
+    preview::find_room(desired, observed, &mut draft);
     let network = network::open(desired, observed, &mut draft);
     let hosts = hosts::bring_up(desired, observed, orchestrator, &network, &mut draft);
     let wishes = replicas::compare(desired, observed, orchestrator, &hosts, &mut draft);
@@ -196,6 +200,18 @@ pub enum Action {
         /// Its instance.
         instance: InstanceId,
     },
+    /// Deletes a security group, once nothing uses it any more.
+    DeleteSecurityGroup {
+        /// Which.
+        security_group: SecurityGroup,
+        /// Its id.
+        id: String,
+    },
+    /// Removes what is recorded of an environment that has ended.
+    ForgetRecords {
+        /// The records' names below the environment's path in the store, in the order in which they go.
+        records: Vec<String>,
+    },
 }
 
 /// Everything a launch needs that is known before it.
@@ -349,6 +365,8 @@ pub enum Reason {
     Leftover,
     /// Its host goes away.
     HostLeaves,
+    /// The preview that it belongs to ends.
+    PreviewEnds(Cause),
 }
 
 impl fmt::Display for Reason {
@@ -373,6 +391,7 @@ impl fmt::Display for Reason {
             Self::HostGone => f.write_str("its host does not exist any more"),
             Self::Leftover => f.write_str("left over from a rollout that did not finish"),
             Self::HostLeaves => f.write_str("its host goes away"),
+            Self::PreviewEnds(cause) => cause.fmt(f),
         }
     }
 }

@@ -124,6 +124,10 @@ fn changes(step: &Step) -> Vec<String> {
             removals.iter().flat_map(|(host, removals)| removals.iter().map(|removal| removed(host, removal))).collect()
         }
         Action::TerminateHost { host, .. } => vec![format!("terminate host `{host}`")],
+        Action::DeleteSecurityGroup { security_group, .. } => {
+            vec![format!("delete the security group of {security_group}")]
+        }
+        Action::ForgetRecords { .. } => vec!["remove what is recorded of the environment".to_owned()],
     }
 }
 

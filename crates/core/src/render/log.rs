@@ -10,6 +10,7 @@ use crate::{
     failure::Failure,
     orchestrator::StartOutcome,
     plan::{Plan, StepId},
+    preview::REMOVE,
     progress::Progress,
 };
 
@@ -124,7 +125,12 @@ impl Log {
             }
             EventKind::Planned { plan, moment: Moment::Before } => {
                 self.group("plan", &mut out);
-                out.lines.extend(plan_lines(plan));
+                let removes = self.progress.run.as_ref().is_some_and(|run| run.command == REMOVE);
+                if removes && plan.is_empty() {
+                    out.lines.push("nothing to do: nothing is left of the preview".to_owned());
+                } else {
+                    out.lines.extend(plan_lines(plan));
+                }
                 for blocked in &plan.blocked {
                     let mark = blocked.key().and_then(|key| self.mark(&key, &blocked.what, &blocked.why));
                     out.lines.extend(mark);

@@ -11,6 +11,7 @@ use crate::{
     observed::Source,
     orchestrator::StartOutcome,
     plan::{Action, Outline, Plan},
+    preview::REMOVE,
     progress::{ImageProgress, Progress, StepProgress},
 };
 
@@ -89,8 +90,10 @@ impl Page {
         let Some(run) = &progress.run else { return };
         let (mark, words) = match &progress.finished {
             None if run.command == "plan" => ("\u{1f4cb}", "plan"),
+            None if run.command == REMOVE => ("\u{23f3}", "removing the preview"),
             None => ("\u{23f3}", "deploying"),
             Some(RunFinished { exit: Exit::Serves, .. }) if run.command == "plan" => ("\u{1f4cb}", "plan"),
+            Some(RunFinished { exit: Exit::Serves, .. }) if run.command == REMOVE => ("\u{1f5d1}\u{fe0f}", "removed"),
             Some(RunFinished { exit: Exit::Serves, .. }) => ("\u{2705}", "deployed"),
             Some(RunFinished { exit: Exit::Restored, .. }) => {
                 ("\u{21a9}\u{fe0f}", "failed, the previous release serves")
@@ -268,7 +271,11 @@ impl Page {
         let Some(plan) = &progress.plan else { return };
         if plan.is_empty() {
             self.line("");
-            self.line("Nothing to do: everything is as `skipper.yml` and the release ask for.");
+            let removes = progress.run.as_ref().is_some_and(|run| run.command == REMOVE);
+            self.line(match removes {
+                true => "Nothing to do: nothing is left of the preview.",
+                false => "Nothing to do: everything is as `skipper.yml` and the release ask for.",
+            });
             return;
         }
         let body = plan_lines(plan, progress);

@@ -5,6 +5,7 @@ mod deployment;
 pub mod log;
 pub mod markdown;
 pub mod past;
+pub mod previews;
 mod redact;
 mod shown_plan;
 pub mod table;

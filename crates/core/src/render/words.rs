@@ -50,6 +50,10 @@ pub fn action(action: &Action) -> String {
             format!("remove {}", names.join(", "))
         }
         Action::TerminateHost { host, instance } => format!("terminate host `{host}` (`{instance}`)"),
+        Action::DeleteSecurityGroup { security_group, id } => {
+            format!("delete the security group of {security_group} (`{id}`)")
+        }
+        Action::ForgetRecords { records } => format!("remove {} of the environment", count(records.len(), "record")),
     }
 }
 

@@ -35,7 +35,11 @@ pub(super) fn left_by(step: &Step) -> Leftovers {
                 removals.iter().map(move |removal| format!("`{}` on host `{host}`", removal.handle))
             })
             .collect(),
-        action @ (Action::AuthorizeIngress { .. } | Action::RevokeIngress { .. } | Action::TerminateHost { .. }) => {
+        action @ (Action::AuthorizeIngress { .. }
+        | Action::RevokeIngress { .. }
+        | Action::TerminateHost { .. }
+        | Action::DeleteSecurityGroup { .. }
+        | Action::ForgetRecords { .. }) => {
             vec![format!("what this step had not changed yet: {}", words::action(action))]
         }
     })

@@ -4,6 +4,7 @@ mod hosts;
 mod known;
 mod left;
 mod network;
+mod records;
 mod replicas;
 mod scripts;
 
@@ -197,6 +198,8 @@ impl Run<'_> {
             Action::ReplaceReplicas { host, replacements } => self.replace(host, replacements).await,
             Action::RemoveReplicas { removals } => self.remove(removals).await,
             Action::TerminateHost { host, instance } => self.terminate(host, instance).await,
+            Action::DeleteSecurityGroup { security_group, id } => self.delete_security_group(security_group, id).await,
+            Action::ForgetRecords { records } => self.forget(records).await,
         };
         let outcome = match &result {
             Ok(()) => Outcome::Done,

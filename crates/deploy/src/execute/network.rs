@@ -1,8 +1,17 @@
 //! Steps that say who may reach the hosts.
 
+use std::time::Duration;
+
 use skipper_core::observed::{IngressRule, SecurityGroup};
+use tokio::time::{Instant, sleep};
 
 use super::{Run, StepFailure, StepResult};
+use crate::ports::PortErrorKind;
+
+/// How long an instance that was told to terminate may go on using its security groups, at most.
+const SHUTDOWN: Duration = Duration::from_secs(10 * 60);
+/// Between two tries to delete a security group that is in use.
+const SHUTDOWN_POLL: Duration = Duration::from_secs(5);
 
 impl Run<'_> {
     pub(super) async fn create_security_group(&self, security_group: &SecurityGroup) -> StepResult {
@@ -39,5 +48,26 @@ impl Run<'_> {
         self.ask(async || self.hands.compute.revoke(&id, rules, &cluster).await).await.map_err(|error| {
             error.failure.during(format!("revoke ingress into the security group of {security_group}")).into()
         })
+    }
+
+    /// An instance uses its security groups until it is terminated, which it is not at once.
+    pub(super) async fn delete_security_group(&self, security_group: &SecurityGroup, id: &str) -> StepResult {
+        let until = Instant::now() + SHUTDOWN;
+        let mut told = false;
+        loop {
+            let error = match self.ask(async || self.hands.compute.delete_security_group(id).await).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if error.kind != PortErrorKind::InUse || Instant::now() + SHUTDOWN_POLL > until {
+                let failure = error.failure.during(format!("delete the security group of {security_group} (`{id}`)"));
+                return Err(failure.into());
+            }
+            if !told {
+                told = true;
+                self.say(format!("`{id}` is in use until its instances have shut down"));
+            }
+            sleep(SHUTDOWN_POLL).await;
+        }
     }
 }

@@ -8,8 +8,9 @@ use std::{
 use async_trait::async_trait;
 use skipper_core::{
     desired::Scope,
-    name::GroupName,
+    name::{GroupName, ProjectName},
     observed::{Agent, IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
+    preview::Owned,
     script::Script,
 };
 
@@ -43,6 +44,10 @@ impl Compute for Guarded<'_> {
         self.compute.security_groups(scope).await
     }
 
+    async fn owned(&self, project: &ProjectName) -> PortResult<Vec<Owned>> {
+        self.compute.owned(project).await
+    }
+
     async fn launch_facts(
         &self,
         queries: &BTreeMap<GroupName, LaunchQuery>,
@@ -73,6 +78,10 @@ impl Compute for Guarded<'_> {
 
     async fn terminate(&self, instance: &InstanceId) -> PortResult<()> {
         self.lease.change(self.compute.terminate(instance)).await
+    }
+
+    async fn delete_security_group(&self, id: &str) -> PortResult<()> {
+        self.lease.change(self.compute.delete_security_group(id)).await
     }
 }
 

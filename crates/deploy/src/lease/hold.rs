@@ -220,6 +220,26 @@ impl<'a> Lease<'a> {
     }
 }
 
+impl Lease<'_> {
+    /// Gives it back and removes every lease up to it, since the environment that they are the leases of has ended. One that
+    /// follows it is another run's.
+    ///
+    /// What goes wrong here is a warning: whoever sweeps finds what is left.
+    pub async fn forget(self, events: &Events, cancel: &Cancel) {
+        let (store, path, number, limit) = (self.store, self.path.clone(), self.number(), self.timing.beat / 5);
+        self.release(events, cancel).await;
+        let removed = async {
+            let names = within(limit, store.read(&path)).await?.into_keys();
+            let ended = names.filter(|name| name.parse().is_ok_and(|other: u64| other <= number));
+            let paths: Vec<String> = ended.map(|name| format!("{path}/{name}")).collect();
+            within(limit, store.remove(&paths)).await
+        };
+        if let Some(Err(error)) = cancel.within(cancel::RELEASE, removed).await {
+            events.warn(error.failure.during("remove the records of the preview's leases"));
+        }
+    }
+}
+
 /// A call under way: dropped before its answer came, it may still take effect.
 struct InFlight<'a> {
     unsure: &'a Cell<bool>,

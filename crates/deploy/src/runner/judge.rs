@@ -20,7 +20,7 @@ use super::{
 use crate::{cancel, execute::Execution};
 
 /// Before looking again at a world that should be as it was asked for, and is not.
-const PROOF_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(4)];
+pub(super) const PROOF_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(4)];
 
 impl Runner<'_> {
     /// Observes again whatever happened, and lets that decide. `taken` says whose the lease is where this run has lost it.

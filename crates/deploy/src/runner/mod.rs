@@ -1,9 +1,11 @@
-//! One run from its first event to its last, and what its commands share: `ship` in [`ship`], `plan` and `ps` in [`look`].
+//! One run from its first event to its last, and what its commands share: `ship` in [`ship`], `plan` and `ps` in [`look`], the end
+//! of a preview in [`remove`].
 
 mod ending;
 mod expected;
 mod judge;
 mod look;
+mod remove;
 mod ship;
 
 use std::{

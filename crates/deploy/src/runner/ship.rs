@@ -6,7 +6,7 @@ use skipper_core::{
     exit::Exit,
     failure::Failure,
     image::Revision,
-    lease::Holder,
+    lease::{Chain, Holder},
     observed::Observed,
     plan::Plan,
     record::{Ended, Record},
@@ -70,7 +70,7 @@ impl Runner<'_> {
             return Ok(self.nothing_to_do(&plan));
         }
         self.refuse_if_moved(&plan, expected)?;
-        let lease = self.acquire(&past).await?;
+        let lease = self.acquire(&past.chain).await?;
         let rollout = Rollout { release, desired, observed, before, plan, past };
         let ending = lease.hold(self.events, self.cancel, Box::pin(self.roll_out(&lease, rollout, expected))).await;
         lease.release(self.events, self.cancel).await;
@@ -92,7 +92,7 @@ impl Runner<'_> {
         Ok((release?, observed?, past))
     }
 
-    async fn acquire(&self, past: &Past) -> Result<Lease<'_>, Failure> {
+    pub(super) async fn acquire(&self, chain: &Chain) -> Result<Lease<'_>, Failure> {
         let acquiring = Acquiring {
             store: self.world.store,
             scope: self.scope(),
@@ -102,7 +102,7 @@ impl Runner<'_> {
             clock: self.clock,
             cancel: self.cancel,
         };
-        acquiring.acquire(past.chain.clone()).await
+        acquiring.acquire(chain.clone()).await
     }
 
     fn holder(&self, since: String) -> Holder {
@@ -172,7 +172,7 @@ impl Runner<'_> {
     }
 
     /// Whatever a rollout changes goes through the guard.
-    fn hands<'b>(&'b self, guarded: &'b Guarded<'_>) -> Hands<'b> {
+    pub(super) fn hands<'b>(&'b self, guarded: &'b Guarded<'_>) -> Hands<'b> {
         Hands {
             compute: guarded,
             remote: guarded,

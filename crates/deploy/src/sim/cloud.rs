@@ -8,8 +8,9 @@ use std::{
 use async_trait::async_trait;
 use skipper_core::{
     desired::Scope,
-    name::GroupName,
+    name::{GroupName, ProjectName},
     observed::{IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
+    preview::{Owned, Thing},
 };
 use tokio::time::Instant;
 
@@ -18,6 +19,8 @@ use crate::ports::{Compute, FoundInstance, Launch, LaunchQuery, PortError, PortE
 
 /// From launch to running.
 const BOOT: Duration = Duration::from_secs(10);
+/// From the call that terminates an instance until it uses nothing any more.
+const SHUTDOWN: Duration = Duration::from_secs(40);
 /// Instances, groups and agents are described this many at a time.
 pub(super) const PAGE: usize = 50;
 
@@ -54,17 +57,49 @@ impl Compute for SimWorld {
         self.call("compute.account", async || Ok(self.look().account.clone())).await
     }
 
-    async fn instances(&self, _scope: &Scope) -> PortResult<Vec<FoundInstance>> {
-        let count = self.look().hosts.values().filter(|host| host.alive()).count();
+    async fn instances(&self, scope: &Scope) -> PortResult<Vec<FoundInstance>> {
+        let is_theirs = |host: &SimHost| host.alive() && host.scope == *scope;
+        let count = self.look().hosts.values().filter(|host| is_theirs(host)).count();
         self.paged("compute.instances", count, || {
             let state = self.look();
-            state.hosts.iter().filter(|(_, host)| host.alive()).map(|(instance, host)| found(instance, host)).collect()
+            state
+                .hosts
+                .iter()
+                .filter(|(_, host)| is_theirs(host))
+                .map(|(instance, host)| found(instance, host))
+                .collect()
         })
         .await
     }
 
-    async fn security_groups(&self, _scope: &Scope) -> PortResult<BTreeMap<SecurityGroup, ObservedSecurityGroup>> {
-        self.call("compute.security_groups", async || Ok(self.look().security_groups.clone())).await
+    async fn security_groups(&self, scope: &Scope) -> PortResult<BTreeMap<SecurityGroup, ObservedSecurityGroup>> {
+        self.call("compute.security_groups", async || {
+            let state = self.look();
+            let theirs = state.security_groups.iter().filter(|((owner, _), _)| owner == scope);
+            Ok(theirs.map(|((_, name), found)| (name.clone(), found.clone())).collect())
+        })
+        .await
+    }
+
+    async fn owned(&self, project: &ProjectName) -> PortResult<Vec<Owned>> {
+        self.call("compute.owned", async || {
+            let state = self.look();
+            let owned = |scope: &Scope, thing| Owned {
+                environment: scope.environment.clone(),
+                pull_request: scope.environment.pull_request(),
+                thing,
+            };
+            let instances = state.hosts.iter().filter(|(_, host)| host.alive()).map(|(instance, host)| {
+                let thing = Thing::Instance { instance: instance.clone(), host: Some(host.host.clone()) };
+                (&host.scope, thing)
+            });
+            let security_groups = state.security_groups.iter().map(|((scope, name), found)| {
+                (scope, Thing::SecurityGroup { id: found.id.clone(), security_group: Some(name.clone()) })
+            });
+            let all = instances.chain(security_groups).filter(|(scope, _)| scope.project == *project);
+            Ok(all.map(|(scope, thing)| owned(scope, thing)).collect())
+        })
+        .await
     }
 
     async fn launch_facts(
@@ -88,20 +123,19 @@ impl Compute for SimWorld {
 
     async fn create_security_group(
         &self,
-        _scope: &Scope,
+        scope: &Scope,
         name: &SecurityGroup,
         _subnet: Option<&str>,
     ) -> PortResult<String> {
         self.call("compute.create_security_group", async || {
             let mut state = self.change();
-            if let Some(found) = state.security_groups.get(name) {
+            let key = (scope.clone(), name.clone());
+            if let Some(found) = state.security_groups.get(&key) {
                 return Ok(found.id.clone());
             }
             state.earlier.security_groups = state.security_groups.clone();
             let id = state.fresh_id("sg");
-            state
-                .security_groups
-                .insert(name.clone(), ObservedSecurityGroup { id: id.clone(), rules: BTreeSet::new() });
+            state.security_groups.insert(key, ObservedSecurityGroup { id: id.clone(), rules: BTreeSet::new() });
             Ok(id)
         })
         .await
@@ -133,7 +167,8 @@ impl Compute for SimWorld {
             let number = state.next;
             let address = format!("10.0.{}.{}", number / 200, number % 200 + 10);
             state.tokens.insert(launch.client_token.clone(), instance.clone());
-            let host = SimHost::new(launch.host.clone(), launch.spec.size.clone(), address, Instant::now());
+            let (scope, host, size) = (launch.scope.clone(), launch.host.clone(), launch.spec.size.clone());
+            let host = SimHost::new(scope, host, size, address, Instant::now());
             state.hosts.insert(instance.clone(), host);
             Ok((instance, Some(InstanceState::Pending)))
         })
@@ -146,8 +181,28 @@ impl Compute for SimWorld {
             state.earlier.hosts = state.hosts.clone();
             if let Some(host) = state.hosts.get_mut(instance) {
                 host.terminated = true;
+                host.ended = Some(Instant::now());
             }
             state.note_serving();
+            Ok(())
+        })
+        .await
+    }
+
+    async fn delete_security_group(&self, id: &str) -> PortResult<()> {
+        self.call("compute.delete_security_group", async || {
+            let mut state = self.change();
+            let owner =
+                state.security_groups.iter().find(|(_, found)| found.id == id).map(|((scope, _), _)| scope.clone());
+            let in_use = |host: &SimHost| {
+                Some(&host.scope) == owner.as_ref()
+                    && (host.alive() || host.ended.is_some_and(|ended| ended.elapsed() < SHUTDOWN))
+            };
+            if state.hosts.values().any(in_use) {
+                return Err(PortError::new(PortErrorKind::InUse, format!("`{id}` is in use")));
+            }
+            state.earlier.security_groups = state.security_groups.clone();
+            state.security_groups.retain(|_, found| found.id != id);
             Ok(())
         })
         .await

@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use skipper_core::{
     image::Revision,
+    preview::PullRequest,
     render::{DeploymentStatus, ShownPlan},
 };
 
 use super::SimWorld;
-use crate::ports::{CodeHost, DeploymentRequest, PortResult, PullRequestOfCommit};
+use crate::ports::{CodeHost, DeploymentRequest, PortError, PortErrorKind, PortResult, PullRequestOfCommit};
 
 #[async_trait(?Send)]
 impl CodeHost for SimWorld {
@@ -19,6 +20,14 @@ impl CodeHost for SimWorld {
                 .iter()
                 .map(|number| PullRequestOfCommit { number: *number, merged: true })
                 .collect())
+        })
+        .await
+    }
+
+    async fn pull_request(&self, number: u64) -> PortResult<PullRequest> {
+        self.call("code_host.pull_request", async || {
+            let found = self.look().pulls.get(&number).cloned();
+            found.ok_or_else(|| PortError::new(PortErrorKind::Missing, format!("there is no pull request {number}")))
         })
         .await
     }

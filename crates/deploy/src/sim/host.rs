@@ -7,6 +7,7 @@ use std::{
 };
 
 use skipper_core::{
+    desired::Scope,
     image::PinnedImage,
     name::HostName,
     observed::{Handle, Health, HostReport, InstanceId, ObservedReplica, OrchestratorState, ReplicaState, Stray},
@@ -27,6 +28,8 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// An instance with what is on it.
 #[derive(Clone, Debug)]
 pub struct SimHost {
+    /// Whose it is.
+    pub scope: Scope,
     /// The host it is.
     pub host: HostName,
     /// Its instance type.
@@ -37,8 +40,10 @@ pub struct SimHost {
     pub launched: Instant,
     /// Whether its instance is stopped.
     pub stopped: bool,
-    /// Whether its instance is gone.
+    /// Whether its instance is gone, or about to be.
     pub terminated: bool,
+    /// When its instance was told to terminate.
+    pub(super) ended: Option<Instant>,
     /// Whether its agent has stopped answering.
     pub silent: bool,
     /// Times that its agent is missing from the list of agents, though it answers.
@@ -69,14 +74,16 @@ pub struct SimUnit {
 }
 
 impl SimHost {
-    pub(super) fn new(host: HostName, size: String, address: String, launched: Instant) -> Self {
+    pub(super) fn new(scope: Scope, host: HostName, size: String, address: String, launched: Instant) -> Self {
         Self {
+            scope,
             host,
             size,
             address,
             launched,
             stopped: false,
             terminated: false,
+            ended: None,
             silent: false,
             unlisted: 0,
             configured: None,
@@ -209,7 +216,8 @@ impl SimWorld {
 
     fn observed_by(&self, instance: &InstanceId) -> String {
         let state = self.look();
-        let unseen = state.hosts.values().filter(|host| host.terminated);
+        let scope = state.hosts.get(instance).map(|host| &host.scope);
+        let unseen = state.hosts.values().filter(|host| host.terminated && Some(&host.scope) == scope);
         let stray = unseen
             .flat_map(|host| host.units.keys().map(|handle| Stray { handle: handle.clone(), host: host.host.clone() }))
             .collect();

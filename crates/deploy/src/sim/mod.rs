@@ -19,9 +19,11 @@ use std::{
 };
 
 use skipper_core::{
+    desired::Scope,
     image::{Digest, PinnedImage, Repository, Revision, Tag},
     name::{HostName, ServiceName},
     observed::{InstanceId, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
+    preview::PullRequest,
     render::DeploymentStatus,
 };
 use tokio::sync::Notify;
@@ -42,8 +44,8 @@ pub struct State {
     pub account: String,
     /// Every instance that ever was, by id.
     pub hosts: BTreeMap<InstanceId, SimHost>,
-    /// The security groups.
-    pub security_groups: BTreeMap<SecurityGroup, ObservedSecurityGroup>,
+    /// The security groups, by whose they are.
+    pub security_groups: BTreeMap<(Scope, SecurityGroup), ObservedSecurityGroup>,
     /// Launch facts by instance type; an image for any type that is not here.
     pub launch_facts: BTreeMap<String, LaunchFacts>,
     /// The parameters, by path.
@@ -64,6 +66,8 @@ pub struct State {
     pub deployments: Vec<(Revision, Vec<DeploymentStatus>)>,
     /// The pull requests of any commit.
     pub pull_requests: Vec<u64>,
+    /// What pull requests are like; the code host shows no others.
+    pub pulls: BTreeMap<u64, PullRequest>,
     /// What goes wrong.
     pub faults: Vec<Fault>,
     /// Calls made, by name.
@@ -83,7 +87,7 @@ pub struct State {
 #[derive(Default)]
 struct Earlier {
     hosts: BTreeMap<InstanceId, SimHost>,
-    security_groups: BTreeMap<SecurityGroup, ObservedSecurityGroup>,
+    security_groups: BTreeMap<(Scope, SecurityGroup), ObservedSecurityGroup>,
     parameters: BTreeMap<String, String>,
     tags: BTreeMap<(Repository, Tag), Digest>,
 }
@@ -104,6 +108,7 @@ impl Default for SimWorld {
             comments: Vec::new(),
             deployments: Vec::new(),
             pull_requests: vec![7],
+            pulls: BTreeMap::new(),
             faults: Vec::new(),
             calls: BTreeMap::new(),
             serving: Vec::new(),

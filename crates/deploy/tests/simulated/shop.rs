@@ -11,7 +11,7 @@ use std::{
 
 use futures::future::Either;
 use skipper_core::{
-    config::{Build, Check, Config, FleetSource, Group, Healthcheck, ImageSource, Port, Service},
+    config::{Build, Check, Config, FleetSource, Group, Healthcheck, ImageSource, Port, Previews, Service},
     desired::Scope,
     event::{Event, EventKind, RunFinished, RunStarted, check},
     exit::Exit,
@@ -60,6 +60,7 @@ pub(crate) fn shop(hosts: u32) -> Config {
         groups: BTreeMap::from([("app".parse().unwrap(), group)]),
         fleet: FleetSource { url: "https://fleet.example/fleet.tar.gz".to_owned(), sha256: None },
         prices: BTreeMap::new(),
+        previews: Previews::default(),
         warnings: Vec::new(),
         spans: BTreeMap::new(),
     }
@@ -185,6 +186,17 @@ pub(crate) fn ship_and_die(
     revision: &Revision,
     when: impl Fn(&Event) -> bool + 'static,
 ) -> bool {
+    run_and_die(world, config, revision, when, async |runner| runner.ship(revision).await)
+}
+
+/// Runs until something is told or a fault ends the run for good; whether it has died.
+pub(crate) fn run_and_die(
+    world: &SimWorld,
+    config: &Config,
+    revision: &Revision,
+    when: impl Fn(&Event) -> bool + 'static,
+    run: impl AsyncFnOnce(Runner<'_>) -> Exit,
+) -> bool {
     let death = Rc::new(Notify::new());
     let kill = Rc::clone(&death);
     let at = move |event: &Event| {
@@ -193,13 +205,12 @@ pub(crate) fn ship_and_die(
         }
         false
     };
-    let ship = async |runner: Runner<'_>| runner.ship(revision).await;
     in_time(async {
         let dies = async {
             futures::future::select(pin!(death.notified()), pin!(world.died())).await;
         };
         // The run is looked at first: what it does at once at the moment of its death, it has done.
-        match futures::future::select(pin!(running(world, config, revision, None, at, ship)), pin!(dies)).await {
+        match futures::future::select(pin!(running(world, config, revision, None, at, run)), pin!(dies)).await {
             Either::Left(_) => false,
             Either::Right(_) => true,
         }
@@ -259,11 +270,23 @@ pub(crate) async fn ship_beside(
     wait: Option<Duration>,
     hear: impl Fn(&EventKind) + 'static,
 ) -> Told {
+    run_beside(world, config, &revision, wait, hear, async |runner| runner.ship(&revision).await).await
+}
+
+/// Runs beside other runs, waiting for the lease as long as is said.
+pub(crate) async fn run_beside(
+    world: &SimWorld,
+    config: &Config,
+    revision: &Revision,
+    wait: Option<Duration>,
+    hear: impl Fn(&EventKind) + 'static,
+    run: impl AsyncFnOnce(Runner<'_>) -> Exit,
+) -> Told {
     let listen = move |event: &Event| {
         hear(&event.kind);
         false
     };
-    let told = running(world, config, &revision, wait, listen, async |runner| runner.ship(&revision).await).await;
+    let told = running(world, config, revision, wait, listen, run).await;
     check(&told.events).unwrap();
     told
 }

@@ -160,16 +160,20 @@ impl Seed {
     /// A pull request that was merged into the default branch as the commit `sha`.
     #[must_use]
     pub fn merged_pull(repository: &str, number: u64, title: &str, sha: &str) -> Self {
-        Self::Pull {
-            repository: repository.to_owned(),
-            pull: Pull {
-                number,
-                title: title.to_owned(),
-                merged: true,
-                head_sha: sha.to_owned(),
-                head_repository: Some(repository.to_owned()),
-                commits: vec![sha.to_owned()],
-            },
-        }
+        let pull = Pull { merged: true, ..Pull::open(repository, number, title, sha) };
+        Self::Pull { repository: repository.to_owned(), pull }
+    }
+
+    /// An open pull request of a branch in the same repository, whose head is the commit `sha`.
+    #[must_use]
+    pub fn open_pull(repository: &str, number: u64, title: &str, sha: &str) -> Self {
+        Self::Pull { repository: repository.to_owned(), pull: Pull::open(repository, number, title, sha) }
+    }
+
+    /// The same after it was closed without a merge.
+    #[must_use]
+    pub fn closed_pull(repository: &str, number: u64, title: &str, sha: &str) -> Self {
+        let pull = Pull { closed: true, ..Pull::open(repository, number, title, sha) };
+        Self::Pull { repository: repository.to_owned(), pull }
     }
 }

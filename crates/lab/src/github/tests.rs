@@ -169,12 +169,10 @@ async fn a_commit_leads_to_the_pull_request_that_brought_it() {
     let open = |number, merged| Seed::Pull {
         repository: REPOSITORY.to_owned(),
         pull: Pull {
-            number,
-            title: "More".to_owned(),
             merged,
-            head_sha: "beef".to_owned(),
             head_repository: None,
             commits: vec!["c0ffee".to_owned(), "beef".to_owned()],
+            ..Pull::open(REPOSITORY, number, "More", "beef")
         },
     };
     github.seed([open(8, false)]);

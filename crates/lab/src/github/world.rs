@@ -14,14 +14,37 @@ pub struct Pull {
     pub number: u64,
     /// Its title.
     pub title: String,
-    /// Whether it was merged; open otherwise.
+    /// Whether it was merged, which closes it.
     pub merged: bool,
+    /// Whether it was closed without that.
+    #[serde(default)]
+    pub closed: bool,
+    /// The names of its labels.
+    #[serde(default)]
+    pub labels: Vec<String>,
     /// The head of its branch; the merge commit of a merged one is its last commit here.
     pub head_sha: String,
     /// Where its branch lives, as `owner/name`; `None` when that fork was deleted.
     pub head_repository: Option<String>,
     /// All its commits, the one it was merged as last.
     pub commits: Vec<String>,
+}
+
+impl Pull {
+    /// An open one of a branch in `repository` itself.
+    #[must_use]
+    pub fn open(repository: &str, number: u64, title: &str, sha: &str) -> Self {
+        Self {
+            number,
+            title: title.to_owned(),
+            merged: false,
+            closed: false,
+            labels: Vec::new(),
+            head_sha: sha.to_owned(),
+            head_repository: Some(repository.to_owned()),
+            commits: vec![sha.to_owned()],
+        }
+    }
 }
 
 /// A comment on an issue or a pull request.

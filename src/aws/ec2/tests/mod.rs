@@ -5,4 +5,5 @@
 mod facts;
 mod launch;
 mod network;
+mod previews;
 mod rehearse;

@@ -1,6 +1,7 @@
 //! From the tree of a file to a [`Config`]: every problem is collected, and none stops the reading of the rest.
 
 mod group;
+mod previews;
 mod scalar;
 mod service;
 
@@ -8,11 +9,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
     str::FromStr,
+    time::Duration,
 };
 
-pub use self::scalar::parse_duration;
+pub use self::scalar::{parse_duration, show_duration};
 use super::{
-    Config, FleetSource,
+    Config, FleetSource, Previews,
     diagnostic::{Diagnostic, Severity, Span, without_mark},
     raw::{self, Entry, Section},
     tree::{self, Node, Value},
@@ -26,6 +28,8 @@ use crate::{
 pub(super) const MOST_REPLICAS: u32 = 100;
 /// The most tries of a health check.
 pub(super) const MOST_RETRIES: u32 = 1_000;
+/// The most previews at a time: each has hosts, which cost money.
+pub(super) const MOST_PREVIEWS: u32 = 100;
 /// What a root volume may have, in GiB: Flatcar's image needs the least, EBS has no larger gp3 volume.
 pub(super) const DISK: RangeInclusive<u32> = 8..=16_384;
 
@@ -150,6 +154,7 @@ impl Reader {
         }
         let env = file.env.as_ref().map(|env| self.env(env)).unwrap_or_default();
         let fleet = file.fleet.as_ref().map_or_else(|| Some(FleetSource::default()), |fleet| self.fleet(fleet));
+        let previews = file.previews.as_ref().map_or_else(|| Some(Previews::default()), |entry| self.previews(entry));
         let services = file.services.as_ref().and_then(|services| self.services(services, &env));
         let names: Vec<&str> = file.services.as_ref().map(|services| keys_of(services.value)).unwrap_or_default();
         let runs_arm64 = file.fleet.as_ref().is_some_and(|fleet| keys_of(fleet.value).contains(&"url"));
@@ -169,6 +174,7 @@ impl Reader {
             groups: groups?,
             fleet: fleet?,
             prices,
+            previews: previews?,
             warnings: Vec::new(),
             spans: BTreeMap::new(),
         })

@@ -224,7 +224,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// In the largest unit that tells it wholly.
-fn show_duration(duration: Duration) -> String {
+pub fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     let fitting =
         UNITS.iter().rev().find(|(_, unit)| millis.is_multiple_of(u128::from(*unit)) && millis >= u128::from(*unit));

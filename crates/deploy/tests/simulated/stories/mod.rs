@@ -4,4 +4,5 @@ mod bounds;
 mod cancels;
 mod failures;
 mod hosts;
+mod previews;
 mod releases;

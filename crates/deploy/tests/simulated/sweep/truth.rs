@@ -51,7 +51,9 @@ impl Shape {
             rules: state
                 .security_groups
                 .iter()
-                .map(|(name, found)| (name.to_string(), found.rules.iter().map(|rule| format!("{rule:?}")).collect()))
+                .map(|((_, name), found)| {
+                    (name.to_string(), found.rules.iter().map(|rule| format!("{rule:?}")).collect())
+                })
                 .collect(),
             parameters: state.parameters.keys().filter(|path| !is_history(path)).cloned().collect(),
             comments: state.comments.iter().map(|(number, key, ..)| (*number, key.clone())).collect(),

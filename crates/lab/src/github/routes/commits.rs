@@ -89,7 +89,8 @@ fn shown(pull: &Pull, repository: &Repository, origin: &str) -> Value {
     json!({
         "number": pull.number,
         "title": pull.title,
-        "state": if pull.merged { "closed" } else { "open" },
+        "state": if pull.merged || pull.closed { "closed" } else { "open" },
+        "labels": pull.labels.iter().map(|name| json!({"name": name})).collect::<Vec<_>>(),
         "merged": pull.merged,
         "merged_at": pull.merged.then_some("2026-01-01T00:00:00Z"),
         "merge_commit_sha": pull.merged.then(|| pull.commits.last()),

@@ -1,0 +1,210 @@
+//! The beginning and the end of a preview: whether there is room for one more, and what it takes to leave nothing of one.
+
+use super::{Action, Draft, Plan, Reason, StepId};
+use crate::{
+    desired::{Desired, Scope},
+    observed::{Observed, SecurityGroup},
+    preview::{Cause, Owned, Remains, Thing},
+};
+
+/// Blocks a preview that would be one too many. One that exists goes on, however many there are.
+pub(super) fn find_room(desired: &Desired, observed: &Observed, draft: &mut Draft) {
+    let Some(most) = desired.most_previews else { return };
+    let exists = !observed.hosts.is_empty() || !observed.security_groups.is_empty();
+    let own = desired.scope.environment.pull_request();
+    let others: Vec<String> = observed
+        .previews
+        .iter()
+        .filter(|number| Some(**number) != own)
+        .map(|number| format!("`pr-{number}`"))
+        .collect();
+    if exists || others.len() < most as usize {
+        return;
+    }
+    draft.block(
+        format!("environment `{}`", desired.scope.environment),
+        format!("there are {} previews already ({}), and `previews.max` is {most}", others.len(), others.join(", ")),
+        "close one of their pull requests, run `skipper previews sweep`, or raise `previews.max`",
+    );
+}
+
+/// What it takes to leave nothing of a preview.
+///
+/// This is the one plan that ends an environment as a whole, whatever its hosts run and whether they answer: so it is made for
+/// previews alone, and of what carries the tag of their own pull request. Instances go first, then what they used, and what is
+/// recorded last: whoever finds the records knows that something may be left. It is total, as every plan.
+pub fn removal(scope: &Scope, remains: &Remains, cause: &Cause) -> Plan {
+    let mut draft = Draft::default();
+    let Some(number) = scope.environment.pull_request() else {
+        draft.block(
+            format!("environment `{}`", scope.environment),
+            "it is no preview, and only a preview is removed as a whole",
+            "name the environment of a pull request, such as `pr-7`",
+        );
+        return draft.finish();
+    };
+    let ends = || Reason::PreviewEnds(cause.clone());
+    let mut groups: Vec<(&SecurityGroup, &String)> = Vec::new();
+    let mut terminated: Vec<StepId> = Vec::new();
+    for owned in &remains.owned {
+        match &owned.thing {
+            thing if owned.environment != scope.environment || owned.pull_request != Some(number) => {
+                draft.block(
+                    name(thing),
+                    foreign(owned, number),
+                    "see whose it is, and remove it yourself if it should not be there",
+                );
+            }
+            Thing::Instance { instance, host: Some(host) } => {
+                let action = Action::TerminateHost { host: host.clone(), instance: instance.clone() };
+                terminated.push(draft.step(action, ends(), []));
+            }
+            Thing::SecurityGroup { id, security_group: Some(security_group) } => groups.push((security_group, id)),
+            thing => draft.block(
+                name(thing),
+                "it carries the preview's tags, and does not say what it is there for",
+                "remove it yourself if it should not be there",
+            ),
+        }
+    }
+    // Every host is in its group's security group and in the cluster's.
+    for (security_group, id) in groups {
+        let action = Action::DeleteSecurityGroup { security_group: security_group.clone(), id: id.clone() };
+        draft.step(action, ends(), terminated.iter().copied());
+    }
+    let records = remains.forgettable();
+    if !records.is_empty() {
+        let after = draft.all_steps();
+        draft.step(Action::ForgetRecords { records }, ends(), after);
+    }
+    draft.finish()
+}
+
+fn name(thing: &Thing) -> String {
+    match thing {
+        Thing::Instance { instance, .. } => format!("instance `{instance}`"),
+        Thing::SecurityGroup { id, .. } => format!("security group `{id}`"),
+    }
+}
+
+fn foreign(owned: &Owned, number: u64) -> String {
+    match owned.pull_request {
+        Some(other) => format!("it belongs to `{}`, and its tag says pull request {other}", owned.environment),
+        None => {
+            format!("it belongs to `{}`, and does not carry the tag `skipper:pull-request={number}`", owned.environment)
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{observed::InstanceId, render::words};
+
+    fn scope(environment: &str) -> Scope {
+        Scope { project: "demo".parse().unwrap(), environment: environment.parse().unwrap() }
+    }
+
+    fn owned(environment: &str, pull_request: Option<u64>, thing: Thing) -> Owned {
+        Owned { environment: environment.parse().unwrap(), pull_request, thing }
+    }
+
+    fn host(number: u32) -> Thing {
+        let host = Some(format!("web_{number}").parse().unwrap());
+        Thing::Instance { instance: InstanceId(format!("i-{number}")), host }
+    }
+
+    fn group(security_group: SecurityGroup) -> Thing {
+        Thing::SecurityGroup { id: "sg-1".to_owned(), security_group: Some(security_group) }
+    }
+
+    fn remains(owned: Vec<Owned>, records: &[&str]) -> Remains {
+        Remains { owned, records: records.iter().map(|record| (*record).to_owned()).collect() }
+    }
+
+    fn steps(plan: &Plan) -> Vec<String> {
+        plan.steps.iter().map(words::step).collect()
+    }
+
+    #[test]
+    fn instances_go_before_what_they_used_and_records_last() {
+        let things = vec![
+            owned("pr-7", Some(7), group(SecurityGroup::Cluster)),
+            owned("pr-7", Some(7), host(1)),
+            owned("pr-7", Some(7), host(2)),
+        ];
+        let plan =
+            removal(&scope("pr-7"), &remains(things, &["launches/web_1", "lease/1", "releases/1"]), &Cause::Closed);
+        assert_eq!(
+            steps(&plan),
+            [
+                "terminate host `web_1` (`i-1`): its pull request is closed",
+                "terminate host `web_2` (`i-2`): its pull request is closed",
+                "delete the security group of the cluster (`sg-1`): its pull request is closed",
+                "remove 2 records of the environment: its pull request is closed",
+            ]
+        );
+        assert_eq!(plan.steps[2].needs, [StepId(1), StepId(2)]);
+        assert_eq!(plan.steps[3].needs, [StepId(1), StepId(2), StepId(3)]);
+        let Action::ForgetRecords { records } = &plan.steps[3].action else { panic!("{plan:?}") };
+        assert_eq!(records, &["launches/web_1", "releases/1"]);
+    }
+
+    #[test]
+    fn only_a_preview_is_removed_as_a_whole() {
+        let things = vec![owned("production", None, host(1))];
+        let plan = removal(&scope("production"), &remains(things, &["releases/1"]), &Cause::Closed);
+        assert!(plan.steps.is_empty() && plan.blocked[0].why.contains("is no preview"), "{plan:?}");
+    }
+
+    #[test]
+    fn what_does_not_carry_the_pull_request_s_tag_is_not_touched_and_blocks_the_rest() {
+        for other in [None, Some(8)] {
+            let things = vec![owned("pr-7", other, host(1)), owned("pr-7", Some(7), host(2))];
+            let plan = removal(&scope("pr-7"), &remains(things, &[]), &Cause::Closed);
+            assert_eq!(plan.blocked.len(), 1, "{plan:?}");
+            assert!(!steps(&plan).iter().any(|step| step.contains("i-1")), "{plan:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_say_what_it_is_there_for_is_left_to_people() {
+        let unnamed = Thing::Instance { instance: InstanceId("i-1".to_owned()), host: None };
+        let plan = removal(&scope("pr-7"), &remains(vec![owned("pr-7", Some(7), unnamed)], &[]), &Cause::Closed);
+        assert!(plan.steps.is_empty() && plan.blocked[0].what == "instance `i-1`", "{plan:?}");
+    }
+
+    #[test]
+    fn where_nothing_is_left_there_is_nothing_to_do() {
+        assert!(removal(&scope("pr-7"), &Remains::default(), &Cause::Closed).is_empty());
+        // The lease is that of whoever removes the rest.
+        assert!(removal(&scope("pr-7"), &remains(Vec::new(), &["lease/3"]), &Cause::Closed).is_empty());
+    }
+
+    fn blocked(number: u64, others: &[u64], hosts: bool) -> Vec<String> {
+        let desired = Desired { most_previews: Some(2), ..Desired::nothing(scope(&format!("pr-{number}"))) };
+        let mut observed =
+            Observed { previews: others.iter().copied().collect::<BTreeSet<_>>(), ..Observed::default() };
+        if hosts {
+            let found = crate::observed::ObservedSecurityGroup { id: "sg-1".to_owned(), rules: BTreeSet::new() };
+            observed.security_groups.insert(SecurityGroup::Cluster, found);
+        }
+        let mut draft = Draft::default();
+        find_room(&desired, &observed, &mut draft);
+        draft.blocked.into_iter().map(|blocked| blocked.why).collect()
+    }
+
+    #[test]
+    fn one_preview_too_many_is_refused_and_told_which_there_are() {
+        assert_eq!(
+            blocked(7, &[5, 6], false),
+            ["there are 2 previews already (`pr-5`, `pr-6`), and `previews.max` is 2"]
+        );
+        assert!(blocked(7, &[6], false).is_empty());
+        assert!(blocked(7, &[6, 7], false).is_empty(), "it is one of them");
+        assert!(blocked(7, &[5, 6], true).is_empty(), "it exists already");
+    }
+}

@@ -1,0 +1,360 @@
+//! Previews, the environments of pull requests: which there should be, which there are, and which have outlived themselves.
+//!
+//! A preview is an environment like any other, by the name `pr-<n>` of its pull request. What sets it apart is that it ends.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::{Previews, show_duration},
+    failure::Failure,
+    image::Revision,
+    name::{EnvironmentName, HostName},
+    observed::{InstanceId, SecurityGroup},
+    record::Records,
+};
+
+/// What a workflow calls the environment of whichever pull request its event is about.
+pub const PREVIEW: &str = "preview";
+/// What a run is called that removes a preview, whichever command it is part of.
+pub const REMOVE: &str = "remove";
+
+/// Something that happened to a pull request, as its event tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Happened {
+    /// GitHub's word for it: `opened`, `synchronize`, `closed`, `labeled` and so on.
+    pub action: String,
+    /// The label that was put on or taken off, where that is what happened.
+    pub label: Option<String>,
+    /// The labels that the pull request carries now.
+    pub labels: Vec<String>,
+}
+
+/// What an event asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// The preview runs the pull request's head.
+    Ship,
+    /// There is no preview any more.
+    Remove(Cause),
+    /// Nothing is done; why.
+    Nothing(String),
+}
+
+/// Why a preview ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Its pull request is not open any more.
+    Closed,
+    /// Its pull request does not carry the label that previews are for.
+    Unlabeled {
+        /// The label.
+        label: String,
+    },
+    /// It was last shipped to longer ago than previews last.
+    Expired {
+        /// How long they last, in seconds.
+        ttl_seconds: u64,
+    },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("its pull request is closed"),
+            Self::Unlabeled { label } => write!(f, "its pull request does not carry the label `{label}`"),
+            Self::Expired { ttl_seconds } => {
+                let ttl = show_duration(Duration::from_secs(*ttl_seconds));
+                write!(f, "nothing was shipped to it for more than {ttl}")
+            }
+        }
+    }
+}
+
+/// What an event asks for: a preview for an open pull request of this repository that carries the label, if there is one.
+pub fn wish(previews: &Previews, from_fork: bool, happened: &Happened) -> Wish {
+    // Not even its end is acted on: GitHub gives such a run no credentials.
+    if from_fork {
+        return Wish::Nothing("pull requests from forks get no preview".to_owned());
+    }
+    if happened.action == "closed" {
+        return Wish::Remove(Cause::Closed);
+    }
+    match &previews.label {
+        Some(label) if !carries(&happened.labels, label) => {
+            let taken_off = happened.action == "unlabeled" && happened.label.as_ref().is_some_and(|it| same(it, label));
+            if taken_off {
+                Wish::Remove(Cause::Unlabeled { label: label.clone() })
+            } else {
+                Wish::Nothing(format!("only pull requests with the label `{label}` get a preview"))
+            }
+        }
+        _ => Wish::Ship,
+    }
+}
+
+/// GitHub takes labels that differ in case alone for the same.
+fn same(a: &str, b: &str) -> bool {
+    a.to_lowercase() == b.to_lowercase()
+}
+
+fn carries(labels: &[String], label: &str) -> bool {
+    labels.iter().any(|other| same(other, label))
+}
+
+/// A pull request as the code host knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullRequest {
+    /// Whether it is open.
+    pub open: bool,
+    /// The labels that it carries.
+    pub labels: Vec<String>,
+}
+
+/// Why a preview is to end, if it is. What is not known of it, its age or its pull request, is no reason.
+pub fn outlived(previews: &Previews, age: Option<Duration>, pull_request: Option<&PullRequest>) -> Option<Cause> {
+    let unlabeled = |label: &String| Cause::Unlabeled { label: label.clone() };
+    match (pull_request, &previews.label) {
+        (Some(PullRequest { open: false, .. }), _) => return Some(Cause::Closed),
+        (Some(pull), Some(label)) if !carries(&pull.labels, label) => return Some(unlabeled(label)),
+        _ => {}
+    }
+    age.filter(|age| *age > previews.ttl).map(|_| Cause::Expired { ttl_seconds: previews.ttl.as_secs() })
+}
+
+/// Something that carries the project's ownership tag, in whichever environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// The environment that it is tagged with.
+    pub environment: EnvironmentName,
+    /// The pull request that it is tagged with.
+    pub pull_request: Option<u64>,
+    /// What it is.
+    pub thing: Thing,
+}
+
+/// A thing that costs money, or is in the way of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Thing {
+    /// An instance that is not terminated, nor about to be.
+    Instance {
+        /// Its id.
+        instance: InstanceId,
+        /// The host that it says it is.
+        host: Option<HostName>,
+    },
+    /// A security group.
+    SecurityGroup {
+        /// Its id, `sg-…`.
+        id: String,
+        /// Which of its environment's it says it is.
+        security_group: Option<SecurityGroup>,
+    },
+}
+
+impl Owned {
+    /// The preview that it belongs to: its name and its tag must both say so.
+    pub fn preview(&self) -> Option<u64> {
+        self.environment.pull_request().filter(|number| self.pull_request == Some(*number))
+    }
+}
+
+/// The pull requests with a preview that costs money.
+pub fn running(owned: &[Owned]) -> BTreeSet<u64> {
+    owned.iter().filter_map(Owned::preview).collect()
+}
+
+/// What there is of one environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remains {
+    /// What carries its tags.
+    pub owned: Vec<Owned>,
+    /// The names of what is recorded of it, below its path in the store.
+    pub records: BTreeSet<String>,
+}
+
+/// Below which name the leases of an environment are recorded: whoever changes it holds one.
+pub const LEASES: &str = "lease/";
+
+impl Remains {
+    /// Whether there is nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.owned.is_empty() && self.records.is_empty()
+    }
+
+    /// What is recorded, but for the leases, which the one who removes the rest holds himself. What was rolled out comes
+    /// last: by it others see that there is something left.
+    pub fn forgettable(&self) -> Vec<String> {
+        let (releases, others): (Vec<&String>, Vec<&String>) = self
+            .records
+            .iter()
+            .filter(|name| !name.starts_with(LEASES))
+            .partition(|name| name.starts_with("releases/"));
+        others.into_iter().chain(releases).cloned().collect()
+    }
+}
+
+/// A preview, as a list shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Preview {
+    /// Its instances that are not terminated.
+    pub instances: usize,
+    /// The commit that was last shipped to it.
+    pub revision: Option<Revision>,
+    /// When that was, RFC 3339 in UTC.
+    pub shipped_at: Option<String>,
+}
+
+/// A preview as it was found, with what is known of its pull request.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Surveyed {
+    /// What there is of it.
+    #[serde(flatten)]
+    pub preview: Preview,
+    /// How long ago it was last shipped to, in seconds.
+    pub age_seconds: Option<u64>,
+    /// Whether its pull request is open; absent when that is not known.
+    pub open: Option<bool>,
+    /// Why it is to end, if it is.
+    pub ends: Option<Cause>,
+    /// Why nothing is known of its pull request, where it is kept for that.
+    pub unknown: Option<Failure>,
+}
+
+/// The previews of a project by their pull requests: what carries their tags, and what is recorded of them.
+/// `records` are all of the project's, by their names below its path, such as `pr-7/releases/1`.
+pub fn list(owned: &[Owned], records: &BTreeMap<String, String>) -> BTreeMap<u64, Preview> {
+    let mut previews: BTreeMap<u64, Preview> = BTreeMap::new();
+    for owned in owned {
+        let Some(number) = owned.preview() else { continue };
+        let preview = previews.entry(number).or_default();
+        preview.instances += usize::from(matches!(owned.thing, Thing::Instance { .. }));
+    }
+    let mut releases: BTreeMap<u64, BTreeMap<String, String>> = BTreeMap::new();
+    for (name, value) in records {
+        let Some((environment, name)) = name.split_once('/') else { continue };
+        let environment: Option<EnvironmentName> = environment.parse().ok();
+        let Some(number) = environment.and_then(|environment| environment.pull_request()) else { continue };
+        previews.entry(number).or_default();
+        if let Some(release) = name.strip_prefix("releases/") {
+            releases.entry(number).or_default().insert(release.to_owned(), value.clone());
+        }
+    }
+    for (number, values) in releases {
+        let records = Records::read(&values);
+        let Some((_, newest)) = records.newest_first().next() else { continue };
+        let preview = previews.entry(number).or_default();
+        preview.revision = Some(newest.release.revision.clone());
+        preview.shipped_at = Some(newest.ended.as_ref().map_or(&newest.holder.since, |ended| &ended.at).clone());
+    }
+    previews
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn labeled() -> Previews {
+        Previews { label: Some("preview".to_owned()), ..Previews::default() }
+    }
+
+    fn happened(action: &str, labels: &[&str]) -> Happened {
+        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+        Happened { action: action.to_owned(), labels, ..Happened::default() }
+    }
+
+    fn label_taken_off(label: &str, left: &[&str]) -> Happened {
+        Happened { label: Some(label.to_owned()), ..happened("unlabeled", left) }
+    }
+
+    #[test]
+    fn a_pull_request_has_a_preview_from_its_opening_to_its_close() {
+        let previews = Previews::default();
+        for action in ["opened", "synchronize", "reopened", "labeled", "ready_for_review"] {
+            assert_eq!(wish(&previews, false, &happened(action, &[])), Wish::Ship, "{action}");
+        }
+        assert_eq!(wish(&previews, false, &happened("closed", &[])), Wish::Remove(Cause::Closed));
+        assert_eq!(wish(&previews, false, &label_taken_off("bug", &[])), Wish::Ship);
+    }
+
+    #[test]
+    fn where_a_label_is_asked_for_only_pull_requests_that_carry_it_have_one() {
+        let previews = labeled();
+        assert_eq!(wish(&previews, false, &happened("labeled", &["bug", "Preview"])), Wish::Ship);
+        assert!(matches!(wish(&previews, false, &happened("opened", &["bug"])), Wish::Nothing(_)));
+        assert!(matches!(wish(&previews, false, &label_taken_off("bug", &[])), Wish::Nothing(_)));
+        assert_eq!(wish(&previews, false, &label_taken_off("bug", &["preview"])), Wish::Ship);
+        let gone = Wish::Remove(Cause::Unlabeled { label: "preview".to_owned() });
+        assert_eq!(wish(&previews, false, &label_taken_off("preview", &["bug"])), gone);
+        assert_eq!(wish(&previews, false, &happened("closed", &[])), Wish::Remove(Cause::Closed));
+    }
+
+    #[test]
+    fn a_fork_gets_none() {
+        for action in ["opened", "closed"] {
+            let foreign = wish(&labeled(), true, &happened(action, &["preview"]));
+            assert!(matches!(foreign, Wish::Nothing(_)), "{action}");
+        }
+    }
+
+    #[test]
+    fn a_preview_ends_when_its_pull_request_is_closed_or_unlabeled_or_nobody_shipped_to_it_for_long() {
+        let open = PullRequest { open: true, labels: vec!["preview".to_owned()] };
+        let closed = PullRequest { open: false, ..open.clone() };
+        let bare = PullRequest { open: true, labels: Vec::new() };
+        let previews = labeled();
+        assert_eq!(outlived(&previews, Some(2 * DAY), Some(&open)), None);
+        assert_eq!(outlived(&previews, Some(2 * DAY), Some(&closed)), Some(Cause::Closed));
+        assert!(matches!(outlived(&previews, None, Some(&bare)), Some(Cause::Unlabeled { .. })));
+        assert_eq!(outlived(&Previews::default(), None, Some(&bare)), None);
+        let expired = outlived(&previews, Some(3 * DAY + Duration::from_secs(1)), Some(&open)).unwrap();
+        assert_eq!(expired.to_string(), "nothing was shipped to it for more than 3d");
+    }
+
+    #[test]
+    fn what_is_not_known_ends_no_preview() {
+        assert_eq!(outlived(&labeled(), None, None), None);
+        assert_eq!(outlived(&labeled(), Some(DAY), None), None);
+    }
+
+    fn instance(environment: &str, pull_request: Option<u64>) -> Owned {
+        let thing = Thing::Instance { instance: InstanceId("i-1".to_owned()), host: None };
+        Owned { environment: environment.parse().unwrap(), pull_request, thing }
+    }
+
+    #[test]
+    fn previews_are_found_by_their_tags_and_by_their_records() {
+        let record = |at: &str| {
+            let holder =
+                format!(r#"{{"who":"octocat","command":"ship","revision":null,"run_url":null,"since":"{at}"}}"#);
+            let release = format!(r#"{{"revision":"{}","images":{{}}}}"#, "c0ffee00".repeat(5));
+            format!(r#"{{"holder":{holder},"release":{release},"ended":null}}"#)
+        };
+        let records = BTreeMap::from([
+            ("pr-7/releases/9".to_owned(), record("2026-01-01T00:00:00Z")),
+            ("pr-7/releases/10".to_owned(), record("2026-01-02T00:00:00Z")),
+            ("pr-8/lease/1".to_owned(), String::new()),
+            ("production/releases/1".to_owned(), record("2026-01-03T00:00:00Z")),
+        ]);
+        let owned = [instance("pr-7", Some(7)), instance("pr-9", Some(9)), instance("production", None)];
+        let previews = list(&owned, &records);
+        assert_eq!(previews.keys().copied().collect::<Vec<_>>(), [7, 8, 9]);
+        assert_eq!(previews[&7].shipped_at.as_deref(), Some("2026-01-02T00:00:00Z"));
+        assert_eq!((previews[&7].instances, previews[&8].instances), (1, 0));
+    }
+
+    #[test]
+    fn what_does_not_carry_its_pull_request_s_tag_is_no_preview() {
+        let impostors = [instance("pr-7", None), instance("pr-7", Some(8)), instance("staging", Some(7))];
+        assert!(running(&impostors).is_empty() && list(&impostors, &BTreeMap::new()).is_empty());
+    }
+}

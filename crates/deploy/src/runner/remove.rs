@@ -1,0 +1,176 @@
+//! The end of a preview: nothing is left that carries its tags, and nothing that is recorded of it.
+
+use std::collections::BTreeMap;
+
+use skipper_core::{
+    desired::Desired,
+    event::{EventKind, Moment, StateTable},
+    exit::Exit,
+    failure::Failure,
+    lease::Chain,
+    observed::Observed,
+    plan::{self, Plan},
+    preview::{Cause, LEASES, Remains},
+    render::words,
+};
+use tokio::time::sleep;
+
+use super::{
+    Runner, World,
+    ending::{Ending, blocked, cancelled, taken_over},
+    judge::PROOF_PAUSES,
+};
+use crate::{
+    cancel,
+    execute::{Execution, execute},
+    lease::{Guarded, Lease},
+    observe::scope_path,
+};
+
+impl Runner<'_> {
+    /// Removes the preview that this run is about, and nothing of any other environment.
+    pub async fn remove(&self, cause: &Cause) -> Exit {
+        self.start();
+        let work = self.reporter.alongside(self.events, self.cancel, self.try_remove(cause));
+        let ending = work.await.unwrap_or_else(Ending::from);
+        self.finish(ending).await
+    }
+
+    /// Shows what [`Runner::remove`] would do, and changes nothing.
+    pub async fn plan_removal(&self, cause: &Cause) -> Exit {
+        self.start();
+        let ending = self.unless_cancelled(self.try_plan_removal(cause)).await.unwrap_or_else(Ending::from);
+        self.finish(ending).await
+    }
+
+    async fn try_plan_removal(&self, cause: &Cause) -> Result<Ending, Failure> {
+        self.check_account().await?;
+        let (_, remains) = self.remains().await?;
+        let plan = self.tell_removal(&remains, cause, Moment::Before);
+        if !plan.blocked.is_empty() {
+            return Err(blocked(&plan));
+        }
+        Ok(Ending::good(format!("planned: {}", words::count(plan.steps.len(), "step"))))
+    }
+
+    async fn try_remove(&self, cause: &Cause) -> Result<Ending, Failure> {
+        let look = async {
+            self.check_account().await?;
+            self.remains().await
+        };
+        let (chain, remains) = self.unless_cancelled(look).await?;
+        let plan = self.tell_removal(&remains, cause, Moment::Before);
+        // Where another run is at work, what blocks this one may be its doing: it is planned anew under the lease.
+        if !plan.blocked.is_empty() && chain.held().is_none() {
+            return Err(blocked(&plan));
+        }
+        if remains.is_empty() {
+            self.tell_removal(&remains, cause, Moment::After);
+            return Ok(Ending::good("there is no preview: nothing was left of it"));
+        }
+        let lease = self.acquire(&chain).await?;
+        let ending = lease.hold(self.events, self.cancel, self.take_away(&lease, &chain, plan, cause)).await;
+        match &ending {
+            Ok(Ending { exit: Exit::Serves, .. }) => lease.forget(self.events, self.cancel).await,
+            _ => lease.release(self.events, self.cancel).await,
+        }
+        ending
+    }
+
+    /// What there is of the environment. The chain of leases is read before the world is: whoever takes the lease in between
+    /// is seen to have taken it.
+    async fn remains(&self) -> Result<(Chain, Remains), Failure> {
+        let (eyes, World { compute, store, .. }) = (self.eyes(), self.world);
+        let path = scope_path(self.scope());
+        let records = eyes.ask("read what is recorded of the environment", async || store.read(&path).await).await?;
+        let project = &self.scope().project;
+        let mut owned = eyes.ask("find out what the project owns", async || compute.owned(project).await).await?;
+        owned.retain(|owned| owned.environment == self.scope().environment);
+        let leases: BTreeMap<String, String> = records
+            .iter()
+            .filter_map(|(name, text)| Some((name.strip_prefix(LEASES)?.to_owned(), text.clone())))
+            .collect();
+        Ok((Chain::read(&leases), Remains { owned, records: records.into_keys().collect() }))
+    }
+
+    fn tell_removal(&self, remains: &Remains, cause: &Cause, moment: Moment) -> Plan {
+        let plan = plan::removal(self.scope(), remains, cause);
+        self.events.emit(EventKind::Planned { plan: plan.clone(), moment });
+        plan
+    }
+
+    /// Carries the plan out under the lease, and looks whether anything is left.
+    async fn take_away(&self, lease: &Lease<'_>, chain: &Chain, plan: Plan, cause: &Cause) -> Result<Ending, Failure> {
+        let World { compute, remote, store, .. } = self.world;
+        let guarded = Guarded { lease, compute, remote, store };
+        let plan = if lease.follows(chain) {
+            plan
+        } else {
+            // Another run was at work after it was looked for what there is.
+            let (_, remains) = self.unless_cancelled(self.remains()).await?;
+            self.tell_removal(&remains, cause, Moment::Before)
+        };
+        if !plan.blocked.is_empty() {
+            return Err(blocked(&plan));
+        }
+        let (desired, observed) = (Desired::nothing(self.scope().clone()), Observed::default());
+        let Execution { failure, cancelled: was_cancelled, leftovers, .. } =
+            execute(&plan, &desired, &observed, self.hands(&guarded)).await;
+        let taken = match &failure {
+            Some(_) => self.cancel.within(cancel::LOOK, lease.taken()).await.flatten(),
+            None => None,
+        };
+        let look = self.look_for_the_rest(cause, failure.is_none() && !was_cancelled);
+        let Some(left) = self.cancel.within(cancel::LOOK, look).await else {
+            return Ok(cancelled(leftovers, failure));
+        };
+        let failure = match (left, failure) {
+            (Ok(remains), failure) => {
+                let proof = self.tell_removal(&remains, cause, Moment::After);
+                if proof.is_empty() {
+                    // Where nothing is left, nothing runs: no host needs to be asked.
+                    self.events.emit(EventKind::Observed { state: StateTable::default(), moment: Moment::After });
+                    if let Some(failure) = failure {
+                        self.events.warn(failure.during("carry out a step, and nothing is left to do all the same"));
+                    }
+                    return Ok(Ending::good(format!("the preview is removed: {cause}")));
+                }
+                failure.unwrap_or_else(|| not_gone(&proof))
+            }
+            (Err(failed), failure) => failure.unwrap_or_else(|| failed.during("look whether anything is left")),
+        };
+        if was_cancelled {
+            return Ok(cancelled(leftovers, Some(failure)));
+        }
+        if let Some(taken) = taken {
+            return Ok(taken_over(taken, failure, leftovers));
+        }
+        let exit = if failure.exit == Exit::Refused { Exit::Refused } else { Exit::Blocked };
+        let failure =
+            Failure { exit, ..failure }.hint("run it again, or `skipper previews sweep`: it goes on from what is left");
+        let summary = "the preview could not be removed as a whole".to_owned();
+        Ok(Ending { exit, summary, failure: Some(failure), leftovers, serves: false })
+    }
+
+    /// What is left. Where every step succeeded and something seems to be, it is looked for again: AWS's lists lag.
+    async fn look_for_the_rest(&self, cause: &Cause, all_done: bool) -> Result<Remains, Failure> {
+        let mut pauses = PROOF_PAUSES.into_iter();
+        loop {
+            let left = self.remains().await.map(|(_, remains)| remains);
+            let gone = left.as_ref().is_ok_and(|left| plan::removal(self.scope(), left, cause).is_empty());
+            match pauses.next().filter(|_| all_done && left.is_ok() && !gone) {
+                Some(pause) => sleep(pause).await,
+                None => return left,
+            }
+        }
+    }
+}
+
+/// Every step succeeded, and yet something is left.
+fn not_gone(proof: &Plan) -> Failure {
+    let steps = proof.steps.iter().map(words::step);
+    let blocked = proof.blocked.iter().map(|blocked| format!("{}: {}", blocked.what, blocked.why));
+    let failure =
+        Failure::new(Exit::Blocked, "every step succeeded, and something of the preview is there all the same");
+    steps.chain(blocked).fold(failure, Failure::because)
+}

@@ -1,0 +1,171 @@
+//! Previews: what an event asks for, which there are, and the sweep of those that have outlived their pull requests.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde_json::json;
+use skipper_core::{
+    config::Config,
+    exit::Exit,
+    failure::Failure,
+    name::EnvironmentName,
+    preview::{self, Surveyed, Wish},
+    render::{log::failure_lines, previews as render, words},
+};
+use skipper_deploy::{ports::CodeHost, previews::Survey};
+
+use super::{
+    output::{self, Printer},
+    run,
+};
+use crate::{
+    github::GitHub,
+    settings::{Command, EventKind, EventsFile, PullRequest, Settings, Trigger, Workflow},
+};
+
+/// What the event asks for. Where the environment is not the preview of its pull request, that is what the command says.
+pub(crate) fn wish(config: &Config, settings: &Settings) -> Wish {
+    let asked = settings.preview().and_then(|pull| Some((pull.from_fork, pull.happened.as_ref()?)));
+    asked.map_or(Wish::Ship, |(from_fork, happened)| preview::wish(&config.previews, from_fork, happened))
+}
+
+/// Ends well without having done anything.
+pub(crate) fn leave(why: &str, settings: &Settings, printer: Printer) -> Exit {
+    printer.log(&[super::annotation("notice", printer, &format!("nothing is done: {why}"))]);
+    output::skipped_outputs(settings.output_file(), printer);
+    Exit::Serves
+}
+
+/// Shows the previews, or sweeps them.
+pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, printer: Printer) -> Exit {
+    run::install_tls();
+    let sweeps = settings.command == Command::Sweep;
+    let found = match survey(config, settings, printer, sweeps).await {
+        Ok(found) => found,
+        Err(failure) => return super::end_early(&failure, settings.output_file(), printer),
+    };
+    for unknown in found.values().filter_map(|found| found.unknown.as_ref()) {
+        printer.log(&failure_lines("warning", unknown, printer.is_workflow()));
+    }
+    let exit = if sweeps {
+        sweep(config, settings, quiet, printer, &found).await
+    } else {
+        printer.text(&render::table(&found));
+        printer.json(&render::rows(&found));
+        Exit::Serves
+    };
+    output::early_outputs(settings.output_file(), exit, printer);
+    exit
+}
+
+/// Looks at all previews. Without a code host nobody knows of their pull requests, which a sweep does not begin with.
+async fn survey(
+    config: &Config,
+    settings: &Settings,
+    printer: Printer,
+    sweeps: bool,
+) -> Result<BTreeMap<u64, Surveyed>, Failure> {
+    let code_host = settings.code_host.as_ref().map(|access| GitHub::new(access, None)).transpose();
+    let code_host = code_host.map_err(|error| error.failure)?;
+    if sweeps && code_host.is_none() {
+        let failure = Failure::failed_to(Exit::BadInput, "sweep previews")
+            .because("nobody can be asked which pull requests are open");
+        return Err(failure.hint("give `GITHUB_REPOSITORY` and a token (input `github-token`, or `GITHUB_TOKEN`)"));
+    }
+    let aws = run::connect_aws(config, settings, printer).await?;
+    let (compute, store) = (aws.compute(), aws.store());
+    let survey = Survey {
+        compute: &compute,
+        store: &store,
+        code_host: code_host.as_ref().map(|code_host| code_host as &dyn CodeHost),
+        age: &age,
+    };
+    survey.look(&config.project, &config.previews).await
+}
+
+/// Nothing for a moment that is none; no time at all for one that is still to come by this machine's clock.
+fn age(moment: &str) -> Option<Duration> {
+    let moment: Timestamp = moment.parse().ok()?;
+    Some(Duration::try_from(Timestamp::now().duration_since(moment)).unwrap_or_default())
+}
+
+/// Removes one preview after another, each by a run of its own; one that fails does not keep the others. The exit is that of the
+/// first that went wrong, or why nothing is known of a pull request.
+async fn sweep(
+    config: &Config,
+    settings: &Settings,
+    quiet: bool,
+    printer: Printer,
+    found: &BTreeMap<u64, Surveyed>,
+) -> Exit {
+    let mut ended: BTreeMap<u64, Exit> = BTreeMap::new();
+    for (number, found) in found {
+        let Some(cause) = &found.ends else { continue };
+        let settings = of_preview(settings, *number, found);
+        let exit = run::run(config, &settings, quiet, &printer, Some(cause)).await;
+        ended.insert(*number, exit);
+        if exit == Exit::Cancelled {
+            break;
+        }
+    }
+    let removed = ended.values().filter(|exit| **exit == Exit::Serves).count();
+    let kept = words::count(found.len() - removed, "preview");
+    printer.log(&[format!("swept: {} removed, {kept} kept", words::count(removed, "preview"))]);
+    let exits: BTreeMap<String, u8> = ended
+        .iter()
+        .map(|(number, exit)| (EnvironmentName::of_pull_request(*number).to_string(), exit.code()))
+        .collect();
+    printer.json(&json!({ "previews": render::rows(found), "removals": exits }));
+    let unknown = found.values().filter_map(|found| found.unknown.as_ref()).map(|failure| failure.exit);
+    ended.into_values().chain(unknown).find(|exit| *exit != Exit::Serves).unwrap_or(Exit::Serves)
+}
+
+/// The settings of the run that removes a preview: it tells the pull request, by the commit that was last shipped there, and keeps
+/// its events in a file of its own.
+fn of_preview(settings: &Settings, number: u64, found: &Surveyed) -> Settings {
+    let environment = EnvironmentName::of_pull_request(number);
+    let trigger = found.preview.revision.clone().map(|revision| Trigger {
+        event: EventKind::Other(Command::Sweep.as_str().to_owned()),
+        revision,
+        pull_request: Some(PullRequest::named(number)),
+        deliberate: false,
+    });
+    let events = settings
+        .events
+        .as_ref()
+        .map(|events| EventsFile { path: beside(&events.path, &environment), ..events.clone() });
+    let workflow = settings.workflow.clone().map(Workflow::part);
+    Settings { environment, trigger, events, workflow, ..settings.clone() }
+}
+
+/// `events.pr-7.jsonl` beside `events.jsonl`.
+fn beside(path: &Path, environment: &EnvironmentName) -> PathBuf {
+    let extension = path.extension().map(|extension| extension.to_string_lossy().into_owned());
+    path.with_extension(match extension {
+        Some(extension) => format!("{environment}.{extension}"),
+        None => environment.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_preview_s_events_stand_in_a_file_of_their_own() {
+        let environment = EnvironmentName::of_pull_request(7);
+        assert_eq!(beside(Path::new("/tmp/events.jsonl"), &environment), Path::new("/tmp/events.pr-7.jsonl"));
+        assert_eq!(beside(Path::new("events"), &environment), Path::new("events.pr-7"));
+    }
+
+    #[test]
+    fn a_moment_that_is_none_has_no_age() {
+        assert_eq!(age("yesterday"), None);
+        assert_eq!(age("2999-01-01T00:00:00Z"), Some(Duration::ZERO));
+        assert!(age("2026-01-01T00:00:00Z").unwrap() > Duration::from_secs(60));
+    }
+}
