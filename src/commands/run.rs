@@ -76,14 +76,13 @@ pub(crate) async fn run(
 
     let code_host = code_host.as_ref().map(|code_host| code_host as &dyn CodeHost);
     let publicity = publicity(settings);
-    let is_told = settings.command == Command::Ship || publicity.pull_request.is_some();
-    let (reporter, fold) = Reporter::new(code_host.filter(|_| is_told), publicity);
+    let (reporter, fold) = Reporter::new(code_host.filter(|_| is_told(settings)), publicity);
     let asked_for_text = matches!(settings.command, Command::Ps) && !printer.is_workflow();
     let places = Places::of(config, settings.config.display().to_string());
     let log = log_to(*printer, quiet || asked_for_text, places);
     let mut listeners = vec![fold, log];
     listeners.extend(kept);
-    let events = Events::new(listeners);
+    let events = Events::new(listeners).concealing(&settings.secrets());
     let cancel = Cancel::default();
     listen_for_signals(&cancel);
 
@@ -134,7 +133,9 @@ pub(crate) async fn run(
     let progress = reporter.progress();
     show(settings.command, &progress, quiet, *printer);
     output::runner_files(settings, &progress, *printer);
-    output::end_state(settings, *printer);
+    if reporter.has_concluded() {
+        output::end_state(settings, *printer);
+    }
     // In a workflow a step that gave way has nothing to be mended.
     let passes = settings.workflow.is_some() && settings.on_superseded == Verdict::Pass;
     if exit == Exit::Superseded && passes { Exit::Serves } else { exit }
@@ -182,8 +183,13 @@ pub(super) fn publicity(settings: &Settings) -> Publicity {
         pull_request: pull_request.map(|pull_request| pull_request.number),
         comments: settings.comments,
         deployments: settings.deployments,
-        secrets: settings.secrets(),
     }
+}
+
+/// Whether the code host is told of the run: of one that plans, only the pull request that it is about.
+pub(super) fn is_told(settings: &Settings) -> bool {
+    let names_one = settings.trigger.as_ref().is_some_and(|trigger| trigger.pull_request.is_some());
+    settings.command == Command::Ship || names_one
 }
 
 fn about(config: &Config, settings: &Settings, removal: Option<&Cause>) -> RunStarted {

@@ -1,6 +1,6 @@
 //! Requests to GitHub's API: sent, repeated where that does no harm, and read page by page.
 
-use std::{cell::Cell, time::Duration};
+use std::{cell::RefCell, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use reqwest::{
@@ -10,8 +10,10 @@ use reqwest::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use skipper_core::secret::Secret;
+use skipper_core::{failure::Failure, secret::Secret};
 use skipper_deploy::ports::{PortError, PortErrorKind, PortResult};
+
+use tokio::time::Instant;
 
 use super::{
     parse_url,
@@ -32,7 +34,7 @@ pub(super) struct Pace {
     pub request: Duration,
     /// The first pause before another try; the next is twice as long.
     pub pause: Duration,
-    /// All pauses of a run together: people wait for a deployment, not for its comment.
+    /// All pauses before one answer together: people wait for a deployment, not for its comment.
     pub patience: Duration,
 }
 
@@ -91,8 +93,8 @@ pub(super) struct Client {
     /// The API's address; the token goes nowhere else.
     base: Url,
     pace: Pace,
-    /// What is left of the patience.
-    patience: Cell<Duration>,
+    /// Before then GitHub wants to be left alone, and why.
+    not_before: RefCell<Option<(Instant, PortError)>>,
 }
 
 impl Client {
@@ -123,7 +125,7 @@ impl Client {
                 };
                 error.hint("`SSL_CERT_FILE` may name the certificates to trust")
             })?;
-        Ok(Self { http, base: parse_url(api_url)?, pace, patience: Cell::new(pace.patience) })
+        Ok(Self { http, base: parse_url(api_url)?, pace, not_before: RefCell::default() })
     }
 
     /// Sends a request and reads the answer.
@@ -153,11 +155,9 @@ impl Client {
             .because(format!("the list has more than {MOST_PAGES} pages")))
     }
 
-    /// Waits a moment, as far as patience goes.
+    /// Waits a moment.
     pub(super) async fn pause(&self) {
-        if self.afford(self.pace.pause) {
-            tokio::time::sleep(self.pace.pause).await;
-        }
+        tokio::time::sleep(self.pace.pause).await;
     }
 
     async fn ask(&self, operation: &str, request: Request<'_>) -> PortResult<Answer> {
@@ -166,7 +166,16 @@ impl Client {
             .with_factor(2.0)
             .with_max_times(RETRIES)
             .build();
+        let mut patience = self.pace.patience;
         loop {
+            if let Some((until, error)) = &*self.not_before.borrow()
+                && Instant::now() < *until
+            {
+                return Err(PortError {
+                    failure: Failure { message: operation.to_owned(), ..error.failure.clone() },
+                    ..error.clone()
+                });
+            }
             let Refused { error, again } = match self.once(operation, &request).await {
                 Ok(answer) => return Ok(answer),
                 Err(refused) => refused,
@@ -176,18 +185,20 @@ impl Client {
                 Again::Soon => pauses.next(),
                 Again::After(pause) => Some(pause.max(self.pace.pause)),
             };
-            match pause.filter(|pause| self.afford(*pause)) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(error),
+            let left = pause.and_then(|pause| patience.checked_sub(pause));
+            match (pause, left) {
+                (Some(pause), Some(left)) => {
+                    patience = left;
+                    tokio::time::sleep(pause).await;
+                }
+                _ => {
+                    if let Again::After(pause) = again {
+                        *self.not_before.borrow_mut() = Some((Instant::now() + pause, error.clone()));
+                    }
+                    return Err(error);
+                }
             }
         }
-    }
-
-    /// Takes a pause out of the patience, if it is in there.
-    fn afford(&self, pause: Duration) -> bool {
-        let left = self.patience.get().checked_sub(pause);
-        self.patience.set(left.unwrap_or(self.patience.get()));
-        left.is_some()
     }
 
     async fn once(&self, operation: &str, request: &Request<'_>) -> Result<Answer, Refused> {

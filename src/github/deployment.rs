@@ -67,7 +67,7 @@ fn is_preview(environment: &str) -> bool {
 
 fn payload(request: &DeploymentRequest) -> Value {
     let run = request.run.map(|(run, attempt)| format!("{run}.{attempt}"));
-    json!({ "skipper": { "project": request.scope.project, "run": run } })
+    json!({ "skipper": { "project": request.scope.project, "environment": request.scope.environment, "run": run } })
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ const LONGEST_BODY: usize = 65_536;
 const CREATIONS: usize = 2;
 /// How often a comment that was deleted meanwhile is looked for again.
 const EDITS: usize = 1;
-/// Deployments of a commit, and statuses of one, that are looked at.
+/// Deployments to an environment, and statuses of one, that are looked at.
 const LOOKED_AT: usize = 10;
 /// Who writes with the token of a workflow.
 const WORKFLOW_ACCOUNT: &str = "github-actions[bot]";
@@ -284,10 +284,11 @@ impl CodeHost for GitHub {
 }
 
 impl GitHub {
-    /// The newest deployments of the commit; those of one run are among the first.
+    /// The newest deployments to the environment; those of a run that goes on are among the first.
     async fn deployments(&self, request: &DeploymentRequest) -> PortResult<Vec<Deployment>> {
-        let operation = format!("list the deployments of commit `{}`", request.revision.short());
-        let url = format!("{}/deployments?sha={}&per_page={LOOKED_AT}", self.repository_url, request.revision);
+        let environment = &request.scope.environment;
+        let operation = format!("list the deployments to `{environment}`");
+        let url = format!("{}/deployments?environment={environment}&per_page={LOOKED_AT}", self.repository_url);
         self.client.send(&operation, Request::get(&url)).await
     }
 

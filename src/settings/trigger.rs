@@ -148,7 +148,14 @@ impl Trigger {
             Some(revision) => revision,
             None => raw.required("GITHUB_SHA")?.parse().map_err(SettingsError::Sha)?,
         };
-        Ok(Self { event, revision, pull_request: named.or(pull_request), deliberate })
+        // One that is named keeps what is known of the event's own: a fork's workflow has no secrets, whatever it names.
+        let from_fork = pull_request.as_ref().is_some_and(|pull_request| pull_request.from_fork);
+        let pull_request = match (named, pull_request) {
+            (Some(named), Some(own)) if named.number == own.number => Some(own),
+            (Some(named), _) => Some(PullRequest { from_fork, ..named }),
+            (None, own) => own,
+        };
+        Ok(Self { event, revision, pull_request, deliberate })
     }
 }
 

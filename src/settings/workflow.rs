@@ -54,8 +54,8 @@ impl Workflow {
             output: Self::output_file(raw),
             step_summary: raw.path("GITHUB_STEP_SUMMARY"),
             state: raw.path("GITHUB_STATE"),
-            // Runners before 2.329 name a folder here that a container does not have.
-            temporary: raw.path("RUNNER_TEMP").filter(|folder| folder.is_dir()),
+            // Runners before 2.329 name a folder here that a container does not have; home is one that the post step has, too.
+            temporary: [raw.path("RUNNER_TEMP"), raw.path("HOME")].into_iter().flatten().find(|folder| folder.is_dir()),
         }))
     }
 

@@ -141,6 +141,14 @@ impl Shop {
 
     /// The job of a push of a commit.
     pub(crate) fn job(&self, world: &World, sha: &str) -> Job {
+        // It was pushed, so GitHub knows it.
+        let commit = Seed::Commit {
+            repository: REPOSITORY.to_owned(),
+            sha: sha.to_owned(),
+            on_default_branch: true,
+            checks_pending: false,
+        };
+        world.lab.github().seed(&[commit]).unwrap();
         secretive(Job::push(&world.lab, &self.folder, REPOSITORY, sha))
     }
 

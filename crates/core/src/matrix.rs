@@ -141,9 +141,9 @@ fn state(
         Some(StartOutcome::Healthy) | None => None,
     };
     if let Some(found) = seen.filter(|_| how_far.is_some()) {
-        let image = found.found.as_ref().and_then(|found| found.image.as_ref());
-        return match image {
-            Some(image) if found.serves() && *image == placement.image => CellState::Serves,
+        let handle = found.found.as_ref().map(|found| &found.handle);
+        return match handle {
+            Some(handle) if found.serves() && *handle == placement.handle => CellState::Serves,
             Some(_) if found.serves() => CellState::Restored,
             _ => CellState::Failed(said.or_else(|| unhealthy(found)).unwrap_or_else(|| "does not run".to_owned())),
         };

@@ -1,12 +1,13 @@
 //! What was rolled out when: one record a rollout, by the number of the lease that it ran under.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     exit::Exit,
     lease::{Chain, Holder},
+    name::ServiceName,
     release::Release,
 };
 
@@ -20,6 +21,9 @@ pub struct Record {
     pub holder: Holder,
     /// What was rolled out.
     pub release: Release,
+    /// The services that were deployed; all of the release's when empty.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub services: BTreeSet<ServiceName>,
     /// How it ended; absent while it goes on, and for ever where the run was killed.
     pub ended: Option<Ended>,
 }
@@ -67,6 +71,18 @@ impl Records {
         self.newest_first()
             .filter(|(_, record)| record.ended.as_ref().is_some_and(|ended| ended.serves))
             .map(|(_, record)| &record.release)
+    }
+
+    /// The newest release that served everywhere and whose rollout deployed these services, or all where none are named.
+    pub fn served_for(&self, services: &BTreeSet<ServiceName>) -> Option<&Release> {
+        let deployed = |record: &Record| {
+            record.services.is_empty() || (!services.is_empty() && services.is_subset(&record.services))
+        };
+        let served = |record: &Record| record.ended.as_ref().is_some_and(|ended| ended.serves);
+        self.newest_first()
+            .map(|(_, record)| record)
+            .find(|record| served(record) && deployed(record))
+            .map(|record| &record.release)
     }
 
     /// What became of a rollout, given who holds the lease now.

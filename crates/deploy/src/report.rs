@@ -16,15 +16,14 @@ use skipper_core::{
     failure::Failure,
     image::Revision,
     progress::{Deployment, Progress},
-    render::{DeploymentStatus, deployment, markdown},
-    secret::Secret,
+    render::{deployment, markdown},
 };
 use tokio::time::{sleep, timeout};
 
 use crate::{
     cancel::{self, Cancel},
     events::{Events, Listener},
-    ports::{CodeHost, DeploymentRequest, PortError, PortErrorKind, PullRequestOfCommit},
+    ports::{CodeHost, DeploymentRequest, PortError, PortErrorKind, PortResult, PullRequestOfCommit},
 };
 
 /// Before anything is told: a run that ends sooner tells everything at once.
@@ -69,8 +68,6 @@ pub struct Publicity {
     pub comments: Comments,
     /// Whether there is a deployment.
     pub deployments: Deployments,
-    /// Values that must not be told, whoever printed them.
-    pub secrets: Vec<Secret>,
 }
 
 /// Who tells people on the code host.
@@ -82,6 +79,10 @@ pub struct Reporter<'a> {
     /// The pull requests of the commit, once they are known.
     pull_requests: RefCell<Option<Vec<u64>>>,
     deployment: RefCell<Told>,
+    /// Pull requests on which it was refused for good.
+    refused: RefCell<BTreeSet<u64>>,
+    /// Whether the code host knows how the run ended, or will not hear of it.
+    concluded: Cell<bool>,
     /// Whether something is on its way to the code host.
     in_hand: Cell<bool>,
     ending: Cell<bool>,
@@ -108,6 +109,8 @@ impl<'a> Reporter<'a> {
             progress,
             comments: RefCell::default(),
             pull_requests: RefCell::default(),
+            refused: RefCell::default(),
+            concluded: Cell::new(false),
             deployment: RefCell::default(),
             in_hand: Cell::new(false),
             ending: Cell::new(false),
@@ -121,14 +124,19 @@ impl<'a> Reporter<'a> {
         self.progress.borrow().clone()
     }
 
+    /// The pull request that the event or the user names.
+    pub fn named_pull_request(&self) -> Option<u64> {
+        self.publicity.pull_request
+    }
+
+    /// Whether there is nothing left to tell: the code host knows how the run ended, will not hear of it, or there is none.
+    pub fn has_concluded(&self) -> bool {
+        self.code_host.is_none() || self.concluded.get()
+    }
+
     /// The pull requests that are told of a commit.
-    ///
-    /// # Errors
-    /// When the code host does not say which they are.
-    pub async fn pull_requests(&self, revision: &Revision) -> Result<Vec<u64>, Failure> {
-        let (Some(code_host), Publicity { pull_request, comments, .. }) = (self.code_host, &self.publicity) else {
-            return Ok(Vec::new());
-        };
+    async fn pull_requests(&self, code_host: &dyn CodeHost, revision: &Revision) -> PortResult<Vec<u64>> {
+        let Publicity { pull_request, comments, .. } = &self.publicity;
         if let Some(known) = &*self.pull_requests.borrow() {
             return Ok(known.clone());
         }
@@ -136,7 +144,7 @@ impl<'a> Reporter<'a> {
             (Comments::Off, _) => Vec::new(),
             (_, Some(number)) => vec![*number],
             (comments, None) => {
-                let found = code_host.pull_requests(revision).await.map_err(|error| error.failure)?;
+                let found = code_host.pull_requests(revision).await?;
                 let wanted = |found: &PullRequestOfCommit| !found.merged || *comments == Comments::Merged;
                 found.into_iter().filter(wanted).map(|found| found.number).collect()
             }
@@ -177,26 +185,30 @@ impl<'a> Reporter<'a> {
 
     /// Tells how the run ended. `ending` is its last event, which is about to be told: anything that goes wrong here is told before.
     pub async fn conclude(&self, events: &Events, ending: &EventKind) {
-        if timeout(LAST, self.publish(events, Some(ending))).await.is_err() {
+        let told = timeout(LAST, self.publish(events, Some(ending))).await;
+        self.concluded.set(told == Ok(true));
+        if told.is_err() {
             let late =
                 Failure::new(Exit::Serves, "the code host was not told how the run ended: it did not answer in time");
             events.warn(late.hint(UNTOUCHED));
         }
     }
 
-    async fn publish(&self, events: &Events, ending: Option<&EventKind>) {
-        let Some(code_host) = self.code_host else { return };
+    /// Whether everything was told that the code host will hear of.
+    async fn publish(&self, events: &Events, ending: Option<&EventKind>) -> bool {
+        let Some(code_host) = self.code_host else { return true };
         let mut progress = self.progress();
         if let Some(kind) = ending {
             progress.apply(&Event { seq: 0, at_ms: events.elapsed_ms(), kind: kind.clone() });
         }
-        let Some(run) = progress.run.clone() else { return };
-        let Some(revision) = run.revision.clone() else { return };
-        join(
+        let Some(run) = progress.run.clone() else { return true };
+        let Some(revision) = run.revision.clone() else { return true };
+        let (comments, deployment) = join(
             Box::pin(self.tell_pull_requests(code_host, &run, &revision, &progress, events)),
             Box::pin(self.tell_deployment(code_host, &run, &revision, &progress, events)),
         )
         .await;
+        comments && deployment
     }
 
     async fn tell_pull_requests(
@@ -206,23 +218,27 @@ impl<'a> Reporter<'a> {
         revision: &Revision,
         progress: &Progress,
         events: &Events,
-    ) {
-        let body = self.without_secrets(markdown::comment(progress));
+    ) -> bool {
+        let body = markdown::comment(progress);
         let nothing_new = self.comments.borrow().last.as_ref() == Some(&body);
         if self.comments.borrow().given_up || nothing_new {
-            return;
+            return true;
         }
-        let numbers = match self.pull_requests(revision).await {
+        let numbers = match self.pull_requests(code_host, revision).await {
             Ok(numbers) => numbers,
-            Err(failure) => {
-                self.comments.borrow_mut().given_up = true;
-                return self
-                    .warn(events, failure.during("find the pull request of the commit, so there is no comment"));
+            Err(error) => {
+                let given_up = is_final(&error);
+                self.comments.borrow_mut().given_up |= given_up;
+                self.warn(events, error.failure.during("find the pull request of the commit, so there is no comment"));
+                return given_up;
             }
         };
         let key = run.key();
         let mut all_told = true;
         for number in numbers {
+            if self.refused.borrow().contains(&number) {
+                continue;
+            }
             match code_host.comment(number, &key, run.run, &body).await {
                 Ok(url) => {
                     let told = self.progress.borrow().comments.contains_key(&number);
@@ -231,8 +247,11 @@ impl<'a> Reporter<'a> {
                     }
                 }
                 Err(error) => {
-                    all_told = false;
-                    self.comments.borrow_mut().given_up |= is_final(&error);
+                    if is_final(&error) {
+                        self.refused.borrow_mut().insert(number);
+                    } else {
+                        all_told = false;
+                    }
                     self.warn(events, error.failure.during(format!("comment on pull request {number}")));
                 }
             }
@@ -240,6 +259,7 @@ impl<'a> Reporter<'a> {
         if all_told {
             self.comments.borrow_mut().last = Some(body);
         }
+        all_told
     }
 
     async fn tell_deployment(
@@ -249,20 +269,21 @@ impl<'a> Reporter<'a> {
         revision: &Revision,
         progress: &Progress,
         events: &Events,
-    ) {
+    ) -> bool {
         if run.command != "ship"
             || self.publicity.deployments == Deployments::Never
             || self.deployment.borrow().given_up
         {
-            return;
+            return true;
         }
         let refused = |error: PortError| {
-            self.deployment.borrow_mut().given_up |= is_final(&error);
+            let given_up = is_final(&error);
+            self.deployment.borrow_mut().given_up |= given_up;
             let hint = "`deployments: never` (an input) is for those who want none";
             self.warn(events, error.failure.during("keep the deployment of this run on the code host").hint(hint));
+            given_up
         };
         let status = deployment(progress);
-        let status = DeploymentStatus { description: self.without_secrets(status.description), ..status };
         let known = progress.deployment.or_else(|| self.progress.borrow().deployment);
         let made = match known {
             Some(made) => made,
@@ -286,10 +307,13 @@ impl<'a> Reporter<'a> {
         let text = format!("{status:?}");
         let nothing_new = self.deployment.borrow().last.as_ref() == Some(&text);
         if !made.ours || nothing_new {
-            return;
+            return true;
         }
         match code_host.set_deployment_status(made.id, &status).await {
-            Ok(()) => self.deployment.borrow_mut().last = Some(text),
+            Ok(()) => {
+                self.deployment.borrow_mut().last = Some(text);
+                true
+            }
             Err(error) => refused(error),
         }
     }
@@ -301,16 +325,9 @@ impl<'a> Reporter<'a> {
             events.warn(failure.hint(UNTOUCHED));
         }
     }
-
-    fn without_secrets(&self, text: String) -> String {
-        let secrets = self.publicity.secrets.iter().filter(|secret| secret.expose().len() >= SHORTEST_SECRET);
-        secrets.fold(text, |text, secret| text.replace(secret.expose(), "***"))
-    }
 }
 
 const UNTOUCHED: &str = "the deployment itself is not touched by this";
-/// Shorter values would be found in ordinary words.
-const SHORTEST_SECRET: usize = 6;
 
 /// Whether trying again in a moment would come to the same.
 const fn is_final(error: &PortError) -> bool {

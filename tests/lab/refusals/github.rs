@@ -3,7 +3,11 @@
 use skipper_lab::github::{Failure, Fault};
 
 use super::Trials;
-use crate::{World, errors::Section, shop::Shop};
+use crate::{
+    World,
+    errors::Section,
+    shop::{self, Shop},
+};
 
 pub(super) const TRIALS: Trials = &[(
     "github_in_trouble_is_a_warning_and_the_deployment_stands",
@@ -21,9 +25,17 @@ fn github_in_trouble_is_a_warning_and_the_deployment_stands(world: &World) {
         ("GitHub does not answer", Failure::Hang, "pull request"),
     ];
     for (input, failure, words) in troubles {
+        let (sha, pull_request) = shop.merge(world, "while GitHub is in trouble");
         world.lab.github().fault(&Fault::always(failure)).unwrap();
-        let told = world.refusal(&shop, Section::GitHub, input, || shop.ship(world, "while GitHub is in trouble"));
+        let job = shop.job(world, &sha).input("deployments", "never");
+        let told = world.refusal(&shop, Section::GitHub, input, || shop::run(&job, &[], pull_request));
         world.lab.github().clear_faults().unwrap();
         told.ends_with(0).says("warning: ").says(words);
     }
+    let (sha, pull_request) = shop.merge(world, "without deployments");
+    world.lab.github().fault(&Fault::always(Failure::NotAccessible).on("GET", "/deployments")).unwrap();
+    let input = "the token may not see deployments";
+    let told = world.refusal(&shop, Section::GitHub, input, || shop::run(&shop.job(world, &sha), &[], pull_request));
+    world.lab.github().clear_faults().unwrap();
+    told.ends_with(0).says("deployments: write").says("deployments: never");
 }

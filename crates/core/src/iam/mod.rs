@@ -19,7 +19,13 @@ pub use cloudformation::cloudformation;
 pub use document::kept_document;
 use serde_json::{Map, Value, json};
 
-use crate::{config::Config, desired::Scope, image::hex_digest, script::Script};
+use crate::{
+    config::Config,
+    desired::{Scope, TAG_ENVIRONMENT, TAG_PROJECT},
+    image::hex_digest,
+    preview::PREVIEW,
+    script::Script,
+};
 
 /// Characters that the name of a role may have (IAM's quotas).
 const ROLE_NAME: usize = 64;
@@ -80,6 +86,21 @@ impl Subject<'_> {
         let hash = &hex_digest(stem.as_bytes())[..8];
         let kept = ROLE_NAME - part.len() - hash.len() - 2;
         format!("{}-{hash}-{part}", &stem[..stem.floor_char_boundary(kept)])
+    }
+
+    /// Whether they are made for the previews of all pull requests, each of which is an environment of its own.
+    fn is_for_previews(&self) -> bool {
+        self.scope.environment.as_ref() == PREVIEW
+    }
+
+    /// The environment's name as it stands in paths and tags; of previews what all of their names have in common.
+    fn environment(&self) -> String {
+        if self.is_for_previews() { "pr-*".to_owned() } else { self.scope.environment.to_string() }
+    }
+
+    /// The tags of everything that is handled.
+    fn owned(&self) -> [(&'static str, String); 2] {
+        [(TAG_PROJECT, self.scope.project.to_string()), (TAG_ENVIRONMENT, self.environment())]
     }
 
     /// The name under which the observing script is kept.

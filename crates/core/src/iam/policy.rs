@@ -55,8 +55,11 @@ impl Statement {
 
     /// Only where something carries, or is given, these tags.
     pub(super) fn tagged(self, key: &str, tags: &[(&'static str, String)]) -> Self {
-        tags.iter()
-            .fold(self, |statement, (tag, value)| statement.when("StringEquals", format!("{key}/{tag}"), value.clone()))
+        tags.iter().fold(self, |statement, (tag, value)| {
+            // No name of skipper's has a star in it by itself.
+            let operator = if value.contains('*') { "StringLike" } else { "StringEquals" };
+            statement.when(operator, format!("{key}/{tag}"), value.clone())
+        })
     }
 
     fn json(&self) -> Value {

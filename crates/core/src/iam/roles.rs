@@ -6,7 +6,6 @@ use super::{
     AUDIENCE, FLATCAR_OWNER, ISSUER, Subject,
     policy::{Policy, Statement},
 };
-use crate::desired::ownership;
 
 /// The condition key that holds a call to the project's region.
 const REGION: &str = "aws:RequestedRegion";
@@ -111,12 +110,14 @@ fn looking(subject: &Subject<'_>) -> Statement {
 
 /// Parameters of the environment; those below these folders where there are any.
 fn reading(subject: &Subject<'_>, actions: &[&'static str], folders: &[&str]) -> Statement {
-    let root = format!("parameter/skipper/{}/{}", subject.scope.project, subject.scope.environment);
+    let root = format!("parameter/skipper/{}/{}", subject.scope.project, subject.environment());
     let paths: Vec<String> = match folders {
         [] => vec![root],
         folders => folders.iter().map(|folder| format!("{root}/{folder}")).collect(),
     };
-    let with_what_is_below = paths.iter().flat_map(|path| [path.clone(), format!("{path}/*")]);
+    // Who looks for the previews there are lists what the project has.
+    let listed = subject.is_for_previews().then(|| format!("parameter/skipper/{}", subject.scope.project));
+    let with_what_is_below = paths.iter().flat_map(|path| [path.clone(), format!("{path}/*")]).chain(listed);
     Statement::allow("Records", actions)
         .on(with_what_is_below.map(|path| subject.regional("ssm", &path)).collect::<Vec<_>>())
 }
@@ -131,7 +132,7 @@ fn observing(subject: &Subject<'_>) -> Statement {
 fn instances_observed(subject: &Subject<'_>) -> Statement {
     Statement::allow("OnItsHosts", &["ssm:SendCommand"])
         .on([subject.regional("ec2", "instance/*")])
-        .tagged("ssm:resourceTag", &ownership(subject.scope))
+        .tagged("ssm:resourceTag", &subject.owned())
 }
 
 fn profiles(subject: &Subject<'_>) -> Vec<Statement> {
@@ -145,7 +146,7 @@ fn profiles(subject: &Subject<'_>) -> Vec<Statement> {
 
 /// Launching and terminating the project's instances, and nothing that is not tagged as its own.
 fn launching(subject: &Subject<'_>) -> Vec<Statement> {
-    let own = ownership(subject.scope);
+    let own = subject.owned();
     let groups: Vec<_> = subject.config.groups.values().collect();
     if groups.is_empty() {
         return Vec::new();
@@ -201,9 +202,13 @@ fn launching(subject: &Subject<'_>) -> Vec<Statement> {
 
 /// Security groups of the project, and their rules.
 fn opening(subject: &Subject<'_>) -> Vec<Statement> {
-    let own = ownership(subject.scope);
+    let own = subject.owned();
     let group = subject.regional("ec2", "security-group/*");
-    vec![
+    // Only previews end as a whole.
+    let ending = subject.is_for_previews().then(|| {
+        Statement::allow("EndGroups", &["ec2:DeleteSecurityGroup"]).on([group.clone()]).tagged("aws:ResourceTag", &own)
+    });
+    let making = vec![
         Statement::allow("MakeGroups", &["ec2:CreateSecurityGroup"]).on([group.clone()]).tagged("aws:RequestTag", &own),
         Statement::allow("MakeGroupsInNetworks", &["ec2:CreateSecurityGroup"]).on([subject.regional("ec2", "vpc/*")]),
         Statement::allow("TagGroups", &["ec2:CreateTags"]).on([group.clone()]).tagged("aws:RequestTag", &own).when(
@@ -214,7 +219,8 @@ fn opening(subject: &Subject<'_>) -> Vec<Statement> {
         Statement::allow("OpenAndClose", &["ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress"])
             .on([group])
             .tagged("aws:ResourceTag", &own),
-    ]
+    ];
+    making.into_iter().chain(ending).collect()
 }
 
 /// What the agent of Systems Manager does: the managed policy `AmazonSSMManagedInstanceCore` (version 2) without its reading of

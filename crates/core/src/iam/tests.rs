@@ -130,6 +130,24 @@ fn who_deploys_reaches_only_what_carries_the_environment_s_tags() {
 }
 
 #[test]
+fn who_deploys_previews_reaches_those_of_every_pull_request_and_nothing_else() {
+    let printed = printed(HELLO, "preview", None, json);
+    let deploy = &printed["deploy"];
+    let subject = &statements(deploy);
+    assert!(!subject.iter().any(|statement| statement.to_string().contains("production")));
+    let ends = &allowing(deploy, "ec2:TerminateInstances")[0]["Condition"];
+    assert_eq!(ends["StringLike"], json!({"aws:ResourceTag/skipper:environment": "pr-*"}));
+    assert_eq!(ends["StringEquals"], json!({"aws:ResourceTag/skipper:project": "hello"}));
+    let deletes = &allowing(deploy, "ec2:DeleteSecurityGroup")[0]["Condition"];
+    assert_eq!(deletes["StringLike"], json!({"aws:ResourceTag/skipper:environment": "pr-*"}));
+    let root = "arn:aws:ssm:eu-west-1:123456789012:parameter/skipper/hello";
+    assert_eq!(
+        allowing(deploy, "ssm:PutParameter")[0]["Resource"],
+        json!([format!("{root}/pr-*"), format!("{root}/pr-*/*"), root])
+    );
+}
+
+#[test]
 fn the_file_s_images_subnets_and_profiles_are_the_only_ones() {
     let pinned = HELLO.replace(
         "services: [web]",

@@ -1,6 +1,6 @@
 //! The comment on the pull request and the job summary, as Markdown.
 
-use super::{ShownPlan, redacted, table, text, words};
+use super::{ShownPlan, redact::redacted_lines, redacted, table, text, words};
 use crate::{
     config::{Diagnostic, Severity},
     event::{Outcome, RunFinished},
@@ -345,8 +345,8 @@ fn cell(cell: &Cell) -> String {
         CellState::UnderWay => ("\u{23f3}", String::new()),
         CellState::Restored => ("\u{21a9}\u{fe0f}", " the former one serves".to_owned()),
         CellState::Failed(why) => {
-            let why: String = why.chars().take(LONGEST_WHY).collect();
-            ("\u{274c}", format!(" {}", text::code(&redacted(&why))))
+            let why: String = redacted(why).chars().take(LONGEST_WHY).collect();
+            ("\u{274c}", format!(" {}", text::code(&why)))
         }
     };
     format!("{mark} {} {images}{took}{why}", text::code(&cell.replica)).trim_end().to_owned()
@@ -367,7 +367,7 @@ fn opened_to_the_world(plan: &Plan) -> Vec<String> {
 
 /// Lines from elsewhere without what looks like a secret.
 fn fenced(lines: &[String]) -> String {
-    text::fenced(&lines.iter().map(|line| redacted(line)).collect::<Vec<_>>())
+    text::fenced(&redacted_lines(lines))
 }
 
 fn plan_lines(plan: &Plan, progress: &Progress) -> String {

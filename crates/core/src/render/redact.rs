@@ -41,6 +41,18 @@ pub fn redacted(text: &str) -> String {
     })
 }
 
+/// Lines that belong together, without what looks like a secret: of a private key none of them is shown.
+pub(super) fn redacted_lines(lines: &[String]) -> Vec<String> {
+    let mut in_key = false;
+    let shown = lines.iter().map(|line| {
+        let begins = line.contains("-----BEGIN ") && line.contains("PRIVATE KEY-----");
+        let hidden = in_key && !begins;
+        in_key = (in_key || begins) && !line.contains("-----END ");
+        if hidden { HIDDEN.to_owned() } else { redacted(line) }
+    });
+    shown.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +78,14 @@ mod tests {
         for text in ["GET /up 200", "listening on http://0.0.0.0:80/", "tokens: 3", "exit code 3, out of memory"] {
             assert_eq!(redacted(text), text);
         }
+    }
+
+    #[test]
+    fn of_a_private_key_nothing_is_shown() {
+        let lines =
+            ["key:", "-----BEGIN EC PRIVATE KEY-----", "MHcCAQEE", "IObtR", "-----END EC PRIVATE KEY-----", "done"];
+        let shown = redacted_lines(&lines.map(str::to_owned));
+        assert_eq!(shown, ["key:", "***", "***", "***", "***", "done"]);
     }
 
     #[test]

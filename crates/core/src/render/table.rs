@@ -2,7 +2,7 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::text;
+use super::{redacted, text};
 use crate::{
     event::{HostRow, ReplicaRow, StateTable},
     observed::{Agent, Health},
@@ -30,7 +30,7 @@ pub fn plain(table: &StateTable) -> String {
 pub fn markdown(table: &StateTable) -> String {
     let mut lines = vec![format!("| {} |", COLUMNS.join(" | ")), format!("|{}", " --- |".repeat(COLUMNS.len()))];
     for row in &table.replicas {
-        let cells: Vec<String> = cells(row).iter().map(|cell| text::code(cell)).collect();
+        let cells: Vec<String> = cells(row).iter().map(|cell| text::code(&redacted(cell))).collect();
         lines.push(format!("| {} |", cells.join(" | ")));
     }
     lines.join("\n")

@@ -39,7 +39,15 @@ impl Runner<'_> {
                     return Err(failed("the code host cannot be asked").hint("give the run a `github-token`"));
                 };
                 let during = |failure: Failure| failure.during("read the plan on the pull request");
-                let numbers = self.reporter.pull_requests(revision).await.map_err(during)?;
+                let numbers = match self.reporter.named_pull_request() {
+                    Some(number) => vec![number],
+                    None => {
+                        let mut found =
+                            code_host.pull_requests(revision).await.map_err(|error| during(error.failure))?;
+                        found.sort_by_key(|found| !found.merged);
+                        found.into_iter().map(|found| found.number).collect()
+                    }
+                };
                 for number in numbers {
                     let line = code_host.shown_plan(number, &self.about.key()).await;
                     let line = line.map_err(|error| during(error.failure))?;
@@ -80,7 +88,9 @@ impl Runner<'_> {
     /// Gives way to a commit that serves and contains this run's: an older one is not put over a newer one.
     pub(super) async fn refuse_if_superseded(&self, revision: &Revision, past: &Past) -> Result<(), Failure> {
         let Some(code_host) = self.world.code_host.filter(|_| self.bounds.gives_way) else { return Ok(()) };
-        let Some(serving) = past.records.served().next().map(|release| &release.revision) else { return Ok(()) };
+        let Some(serving) = past.records.served_for(&self.bounds.services).map(|release| &release.revision) else {
+            return Ok(());
+        };
         if serving == revision {
             return Ok(());
         }

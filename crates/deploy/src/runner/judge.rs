@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use skipper_core::{
     desired::Desired,
-    event::{Moment, StateTable},
+    event::{Moment, ReplicaRow, StateTable},
     exit::Exit,
     failure::Failure,
     observed::Observed,
@@ -45,7 +45,7 @@ impl Runner<'_> {
                 if let Some(failure) = failure {
                     self.events.warn(failure.during("carry out a step, and nothing is left to do all the same"));
                 }
-                return Ending { serves: true, ..Ending::good("deployed: the release serves on every host") };
+                return self.serving(state.as_ref());
             }
             (Some(failure), ..) => failure,
             (None, ..) if was_cancelled => return cancelled(leftovers, None),
@@ -82,6 +82,17 @@ impl Runner<'_> {
         };
         let failure = Failure { exit, ..failure };
         Ending { exit, summary, failure: Some(failure), leftovers, serves: false }
+    }
+
+    /// The good end of a rollout. What was left alone is part of the release, and may not serve.
+    fn serving(&self, state: Option<&StateTable>) -> Ending {
+        if self.bounds.services.is_empty() {
+            return Ending { serves: true, ..Ending::good("deployed: the release serves on every host") };
+        }
+        let services: Vec<String> = self.bounds.services.iter().map(|service| format!("`{service}`")).collect();
+        let verb = if services.len() == 1 { "serves" } else { "serve" };
+        let serves = state.is_some_and(|state| state.replicas.iter().filter(|row| row.wanted).all(ReplicaRow::serves));
+        Ending { serves, ..Ending::good(format!("deployed: {} {verb} on every host", services.join(", "))) }
     }
 
     /// Observes what there is now. Where every step succeeded and yet something seems to be left to do, it is looked at again:

@@ -54,11 +54,7 @@ impl Runner<'_> {
     async fn try_ship(&self, revision: &Revision, expected: Option<&Expected>) -> Result<Ending, Failure> {
         let (release, observed, past) = self.unless_cancelled(Box::pin(self.prepare(revision))).await?;
         let desired = self.desired(&release);
-        // What is not deployed now runs on as it was last recorded, and belongs to the release.
-        let release = match past.records.served().next() {
-            Some(earlier) => release.completed_from(earlier, &desired.left_alone),
-            None => release,
-        };
+        let release = completed(release, &desired, &past);
         let known = known(&release, &past);
         let before = self.tell_state(&observed, &known, Moment::Before);
         let plan = self.tell_plan(&desired, &observed, Moment::Before);
@@ -69,7 +65,10 @@ impl Runner<'_> {
         if plan.is_empty() && known.get(1) == Some(&release) {
             return Ok(self.nothing_to_do(&plan));
         }
-        self.refuse_if_moved(&plan, expected)?;
+        // The same holds for what has moved since the plan was shown.
+        if past.chain.held().is_none() {
+            self.refuse_if_moved(&plan, expected)?;
+        }
         let lease = self.acquire(&past.chain).await?;
         let rollout = Rollout { release, desired, observed, before, plan, past };
         let ending = lease.hold(self.events, self.cancel, Box::pin(self.roll_out(&lease, rollout, expected))).await;
@@ -131,7 +130,7 @@ impl Runner<'_> {
         let Rollout { release, desired, observed, before, plan, past } = rollout;
         let known = known(&release, &past);
         let holder = self.holder((self.time)());
-        let mut record = Record { holder, release, ended: None };
+        let mut record = Record { holder, release, services: self.bounds.services.clone(), ended: None };
         let outdated = past.records.outdated();
         let write = async |record: &Record, outdated: &[u64]| {
             let written = write_record(&guarded, self.scope(), lease.number(), record, outdated);
@@ -166,6 +165,7 @@ impl Runner<'_> {
         let Rollout { release, desired, .. } = rollout;
         let eyes = Eyes { remote: guarded, after_another: true, ..self.eyes() };
         let (observed, past) = futures::try_join!(eyes.observe(self.config, self.scope()), self.past())?;
+        let release = completed(release, &desired, &past);
         let before = self.tell_state(&observed, &known(&release, &past), Moment::Before);
         let plan = self.tell_plan(&desired, &observed, Moment::Before);
         Ok(Rollout { release, desired, observed, before, plan, past })
@@ -188,5 +188,15 @@ impl Runner<'_> {
     fn nothing_to_do(&self, plan: &Plan) -> Ending {
         self.events.emit(EventKind::Planned { plan: plan.clone(), moment: Moment::After });
         Ending { serves: true, ..Ending::good("nothing to do: the release serves on every host") }
+    }
+}
+
+/// The release with what is not deployed now: that runs on as it was last recorded, and belongs to it.
+fn completed(release: Release, desired: &Desired, past: &Past) -> Release {
+    let mut release = release;
+    release.images.retain(|service, _| !desired.left_alone.contains(service));
+    match past.records.served().next() {
+        Some(earlier) => release.completed_from(earlier, &desired.left_alone),
+        None => release,
     }
 }

@@ -112,7 +112,7 @@ def _of_ec2(action: str, region: str, form: Form, known: Context) -> list[Demand
             return [existing("instance", name) for name in _listed(form, "InstanceId")]
         case "CreateSecurityGroup":
             return [*made("security-group"), Demand("ec2:CreateSecurityGroup", f"{ec2}:vpc/{form.get('VpcId', '*')}", known)]
-        case "AuthorizeSecurityGroupIngress" | "RevokeSecurityGroupIngress":
+        case "AuthorizeSecurityGroupIngress" | "RevokeSecurityGroupIngress" | "DeleteSecurityGroup":
             return [existing("security-group", form.get("GroupId", "*"))]
     return [Demand(f"ec2:{action}", "*", known)]
 
