@@ -23,8 +23,9 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::json;
 use skipper_core::{
     image::Revision,
+    name::EnvironmentName,
     preview::PullRequest,
-    render::{DeploymentStatus, ShownPlan},
+    render::{DeploymentState, DeploymentStatus, ShownPlan},
     secret::Secret,
 };
 use skipper_deploy::ports::{CodeHost, DeploymentRequest, PortError, PortErrorKind, PortResult, PullRequestOfCommit};
@@ -44,6 +45,8 @@ const CREATIONS: usize = 2;
 const EDITS: usize = 1;
 /// Deployments to an environment, and statuses of one, that are looked at.
 const LOOKED_AT: usize = 10;
+/// Deployments of a preview that are marked as inactive at its end, each by a request; GitHub takes 80 a minute.
+const RETIRED: usize = 50;
 /// Who writes with the token of a workflow.
 const WORKFLOW_ACCOUNT: &str = "github-actions[bot]";
 
@@ -269,6 +272,19 @@ impl CodeHost for GitHub {
         })
     }
 
+    async fn retire_deployments(&self, environment: &EnvironmentName) -> PortResult<()> {
+        let inactive = DeploymentStatus {
+            state: DeploymentState::Inactive,
+            description: "the environment is gone".to_owned(),
+            url: None,
+            log_url: None,
+        };
+        for Deployment { id, .. } in self.deployments_to(environment, RETIRED).await? {
+            self.set_deployment_status(id, &inactive).await?;
+        }
+        Ok(())
+    }
+
     async fn set_deployment_status(&self, id: u64, status: &DeploymentStatus) -> PortResult<()> {
         let url = format!("{}/deployments/{id}/statuses", self.repository_url);
         let body = json!({
@@ -284,11 +300,10 @@ impl CodeHost for GitHub {
 }
 
 impl GitHub {
-    /// The newest deployments to the environment; those of a run that goes on are among the first.
-    async fn deployments(&self, request: &DeploymentRequest) -> PortResult<Vec<Deployment>> {
-        let environment = &request.scope.environment;
+    /// The newest deployments to an environment.
+    async fn deployments_to(&self, environment: &EnvironmentName, most: usize) -> PortResult<Vec<Deployment>> {
         let operation = format!("list the deployments to `{environment}`");
-        let url = format!("{}/deployments?environment={environment}&per_page={LOOKED_AT}", self.repository_url);
+        let url = format!("{}/deployments?environment={environment}&per_page={most}", self.repository_url);
         self.client.send(&operation, Request::get(&url)).await
     }
 
@@ -308,7 +323,7 @@ impl GitHub {
                 Err(error) if error.kind == PortErrorKind::Unclear => self.client.pause().await,
                 Err(error) => return Err(error),
             }
-            let made = self.deployments(request).await?;
+            let made = self.deployments_to(&request.scope.environment, LOOKED_AT).await?;
             if let Some(made) = made.iter().find(|deployment| deployment.is_of(request)) {
                 return Ok((made.id, true));
             }
@@ -318,7 +333,7 @@ impl GitHub {
 
     /// The deployment that GitHub has made for this run's job, as it does where the job names an `environment:`.
     async fn deployment_of_the_job(&self, request: &DeploymentRequest, run_url: &str) -> PortResult<Option<u64>> {
-        for Deployment { id, .. } in self.deployments(request).await? {
+        for Deployment { id, .. } in self.deployments_to(&request.scope.environment, LOOKED_AT).await? {
             let url = format!("{}/deployments/{id}/statuses?per_page={LOOKED_AT}", self.repository_url);
             let operation = format!("list the statuses of deployment {id}");
             let statuses: Vec<Status> = self.client.send(&operation, Request::get(&url)).await?;

@@ -7,7 +7,6 @@ use axum::{
     routing::{get, post},
 };
 use serde_json::json;
-use skipper_core::render::DeploymentState;
 use skipper_lab::github::{Access as Permission, Failure, Fault, GitHub as Server, Pull, Scope, Seed};
 
 use super::*;
@@ -525,4 +524,19 @@ async fn a_token_without_deployments_is_told_what_it_lacks() {
     let error = github_as(&server, "ghs_less").create_deployment(&deployment_of("production")).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Denied);
     assert!(error.failure.hints.iter().any(|hint| hint.contains("deployments: write")), "{:?}", error.failure);
+}
+
+#[tokio::test]
+async fn what_was_deployed_to_an_environment_that_is_gone_is_inactive() {
+    let server = server();
+    let github = github(&server);
+    let (preview, _) = github.create_deployment(&deployment_of("pr-7")).await.unwrap();
+    let (other, _) = github.create_deployment(&deployment_of("production")).await.unwrap();
+    github.retire_deployments(&"pr-7".parse().unwrap()).await.unwrap();
+    let deployments = server.dump().deployments;
+    let last = |id| {
+        let deployment = deployments.iter().find(|deployment| deployment.id == id).unwrap();
+        deployment.statuses.last().map(|status| status.state.clone())
+    };
+    assert_eq!((last(preview).as_deref(), last(other)), (Some("inactive"), None));
 }

@@ -97,6 +97,10 @@ fn a_preview_follows_its_pull_request_and_goes_with_it(world: &World) {
     assert_eq!(remains(world, &shop, number), Vec::<String>::new());
     assert!(comment(world, number).contains(": removed"), "{}", comment(world, number));
     assert_eq!((shop.answers(world), shop.processes(world, "web")), production);
+    let deployments = world.lab.github().dump().unwrap().deployments;
+    let previews = deployments.iter().filter(|deployment| deployment.environment == format!("pr-{number}"));
+    let last: Vec<&str> = previews.map(|deployment| deployment.statuses.last().unwrap().state.as_str()).collect();
+    assert_eq!(last, ["inactive", "inactive"]);
     // The event comes once more.
     let again = run(&shop.preview_job(world, number, &sha, "closed", labels), &[], number).ends_with(0);
     again.says("there is no preview: nothing was left of it");

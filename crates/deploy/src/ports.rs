@@ -12,7 +12,7 @@ use skipper_core::{
     exit::Exit,
     failure::Failure,
     image::{Digest, PinnedImage, Repository, Revision, Tag},
-    name::{GroupName, HostName, ProjectName},
+    name::{EnvironmentName, GroupName, HostName, ProjectName},
     observed::{Agent, IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
     plan::LaunchSpec,
     preview::{Owned, PullRequest},
@@ -293,6 +293,8 @@ pub trait CodeHost {
     async fn is_behind(&self, earlier: &Revision, later: &Revision) -> PortResult<bool>;
     /// Makes a deployment, or finds the one that the workflow's job has made. Returns its number and whether it was made here.
     async fn create_deployment(&self, request: &DeploymentRequest) -> PortResult<(u64, bool)>;
+    /// Marks what was deployed to an environment that is gone as inactive.
+    async fn retire_deployments(&self, environment: &EnvironmentName) -> PortResult<()>;
     /// Adds a status to a deployment.
     async fn set_deployment_status(&self, id: u64, status: &DeploymentStatus) -> PortResult<()>;
 }

@@ -15,6 +15,7 @@ use skipper_core::{
     exit::Exit,
     failure::Failure,
     image::Revision,
+    preview::REMOVE,
     progress::{Deployment, Progress},
     render::{deployment, markdown},
 };
@@ -202,6 +203,10 @@ impl<'a> Reporter<'a> {
             progress.apply(&Event { seq: 0, at_ms: events.elapsed_ms(), kind: kind.clone() });
         }
         let Some(run) = progress.run.clone() else { return true };
+        let is_gone = progress.finished.as_ref().is_some_and(|finished| finished.exit == Exit::Serves);
+        if run.command == REMOVE && is_gone && self.publicity.deployments != Deployments::Never {
+            self.retire(code_host, &run, events).await;
+        }
         let Some(revision) = run.revision.clone() else { return true };
         let (comments, deployment) = join(
             Box::pin(self.tell_pull_requests(code_host, &run, &revision, &progress, events)),
@@ -209,6 +214,14 @@ impl<'a> Reporter<'a> {
         )
         .await;
         comments && deployment
+    }
+
+    /// Of an environment that is gone nothing is deployed any more.
+    async fn retire(&self, code_host: &dyn CodeHost, run: &RunStarted, events: &Events) {
+        if let Err(error) = code_host.retire_deployments(&run.scope.environment).await {
+            let what = format!("mark the deployments to `{}` as inactive", run.scope.environment);
+            self.warn(events, error.failure.during(what));
+        }
     }
 
     async fn tell_pull_requests(

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use skipper_core::{
     image::Revision,
+    name::EnvironmentName,
     preview::PullRequest,
     render::{DeploymentStatus, ShownPlan},
 };
@@ -76,6 +77,10 @@ impl CodeHost for SimWorld {
             Ok((state.deployments.len() as u64, true))
         })
         .await
+    }
+
+    async fn retire_deployments(&self, _environment: &EnvironmentName) -> PortResult<()> {
+        self.call("code_host.retire_deployments", async || Ok(())).await
     }
 
     async fn set_deployment_status(&self, id: u64, status: &DeploymentStatus) -> PortResult<()> {
