@@ -109,6 +109,7 @@ fn run(name: &str, trial: fn(&World), shared: &Shared) -> Result<(), Failed> {
     let world = world.as_ref().map_err(Failed::from)?;
     // What a trial that failed left set is not the next one's trouble.
     world.lab.cloud().clear_faults().map_err(|error| format!("{error:#}"))?;
+    world.lab.github().clear_faults().map_err(|error| format!("{error:#}"))?;
     // The clock's report names the trials, so that a slow one is found.
     let outcome = world.clock.time(name, || catch_unwind(AssertUnwindSafe(|| trial(world))));
     outcome.map_err(|panic| {

@@ -161,14 +161,17 @@ fn parse(text: &str) -> Rows {
 fn said(outcome: &Outcome, project: &str) -> String {
     let lines: Vec<&str> = outcome.log.lines().collect();
     let find = |mark: &str| lines.iter().position(|line| line.starts_with(mark));
-    let Some(first) = ["::error", "error: ", "::warning"].into_iter().find_map(find) else {
+    // Where a run says how it failed, the lines of the file that it marks on the way say nothing more.
+    let Some(first) = ["::error::", "::error", "error: ", "::warning"].into_iter().find_map(find) else {
         return "nothing".to_owned();
     };
     let mark = lines[first].split([' ', ':']).find(|word| !word.is_empty()).unwrap_or_default();
+    let has_no_place = lines[first].starts_with(&format!("::{mark}::"));
     let mut said: Vec<&str> = Vec::new();
     for line in &lines[first..] {
         let command = line.strip_prefix("::").and_then(|command| command.split_once("::"));
-        match command.filter(|(command, _)| command.starts_with(mark)) {
+        let counts = |command: &str| if has_no_place { command == mark } else { command.starts_with(mark) };
+        match command.filter(|(command, _)| counts(command)) {
             // What stands in a file is marked there, its message as the mark's title.
             Some((command, message)) => said.push(command.split_once(",title=").map_or(message, |(_, title)| title)),
             None if said.is_empty() => said.push(line.trim_start_matches("error: ")),
@@ -188,7 +191,7 @@ fn settled(text: &str, project: &str) -> String {
         (r"(?-u:\b)(i|sg|ami|vpc|subnet|cmd)-[0-9a-f]{8,17}(?-u:\b)", "$1-…"),
         (r"(?-u:\b)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?-u:\b)", "…"),
         (r"sha256:[0-9a-f]{64}", "sha256:…"),
-        (r"commit `[0-9a-f]{7}`", "commit `…`"),
+        (r"(commit|with) `[0-9a-f]{7}`", "$1 `…`"),
         (r"for commit [0-9a-f]{7}, since [-0-9T:.]+Z", "for commit …, since …"),
         (r"/actions/runs/[0-9]+", "/actions/runs/…"),
         (r"lease [0-9]+", "lease …"),

@@ -50,7 +50,11 @@ fn ten_runs_at_once_end_one_after_another(world: &World) {
     let began = Instant::now();
     let runs: Vec<(Duration, Running)> = checkouts
         .iter()
-        .map(|(shop, sha)| (began.elapsed(), shop::start(&shop.job(world, sha), &["ship", "--wait=10m"])))
+        // Each names its commit, and so gives way to none that is newer.
+        .map(|(shop, sha)| {
+            let job = shop.job(world, sha).input("revision", sha);
+            (began.elapsed(), shop::start(&job, &["ship", "--wait=10m"]))
+        })
         .collect();
     let told: Vec<(Duration, Told)> =
         runs.into_iter().map(|(started, running)| (started, shop::finish(running, 0).ends_with(0))).collect();

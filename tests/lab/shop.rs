@@ -113,6 +113,7 @@ impl Shop {
 
     /// The job of something that happened to a pull request with these labels, in its preview.
     pub(crate) fn preview_job(&self, world: &World, number: u64, sha: &str, action: &str, labels: &[&str]) -> Job {
+        push(world, sha, false);
         let labels: Vec<Value> = labels.iter().map(|label| json!({"name": label})).collect();
         let event = json!({
             "action": action,
@@ -141,14 +142,7 @@ impl Shop {
 
     /// The job of a push of a commit.
     pub(crate) fn job(&self, world: &World, sha: &str) -> Job {
-        // It was pushed, so GitHub knows it.
-        let commit = Seed::Commit {
-            repository: REPOSITORY.to_owned(),
-            sha: sha.to_owned(),
-            on_default_branch: true,
-            checks_pending: false,
-        };
-        world.lab.github().seed(&[commit]).unwrap();
+        push(world, sha, true);
         secretive(Job::push(&world.lab, &self.folder, REPOSITORY, sha))
     }
 
@@ -225,6 +219,13 @@ impl Told {
         assert!(self.outcome.log.contains(words), "it does not say `{words}`:\n{}", self.outcome.log);
         self
     }
+}
+
+/// Pushes a commit: GitHub knows it from now on.
+fn push(world: &World, sha: &str, on_default_branch: bool) {
+    let repository = REPOSITORY.to_owned();
+    let commit = Seed::Commit { repository, sha: sha.to_owned(), on_default_branch, checks_pending: false };
+    world.lab.github().seed(&[commit]).unwrap();
 }
 
 /// The job as another run of its workflow, with what must not be told.

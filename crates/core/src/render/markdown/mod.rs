@@ -119,7 +119,9 @@ impl Page {
                 None => short,
             };
             self.line("");
-            let url = progress.after.as_ref().and_then(|after| after.url.as_ref());
+            // Where a release failed, what is reached there is another.
+            let serves = progress.finished.as_ref().is_some_and(|finished| finished.exit == Exit::Serves);
+            let url = progress.state().filter(|_| serves).and_then(|state| state.url.as_ref());
             self.line(match url {
                 Some(url) => format!("Release {short} at {}", text::link(&text::code(url), url)),
                 None => format!("Release {short}"),
