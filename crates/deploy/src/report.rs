@@ -34,7 +34,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// What is being told when the work ends may take so much longer; what is told then says more.
 const IN_HAND: Duration = Duration::from_secs(10);
 /// For telling how the run ended.
-const LAST: Duration = Duration::from_secs(40);
+const LAST: Duration = Duration::from_secs(30);
 
 /// Which pull requests of a commit are told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

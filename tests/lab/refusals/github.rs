@@ -22,7 +22,7 @@ fn github_in_trouble_is_a_warning_and_the_deployment_stands(world: &World) {
         ("the token may not write comments", Failure::NotAccessible, "pull-requests"),
         ("GitHub does not know the repository", Failure::NotFound, "404"),
         ("GitHub answers 502", Failure::BadGateway, "502"),
-        ("GitHub does not answer", Failure::Hang, "pull request"),
+        ("GitHub does not answer", Failure::Hang, "was not told how the run ended"),
     ];
     for (input, failure, words) in troubles {
         let (sha, pull_request) = shop.merge(world, "while GitHub is in trouble");

@@ -15,7 +15,7 @@ use super::{ExpectedPlan, Runner};
 use crate::records::Past;
 
 /// For the code host to say which of two commits is the later one.
-const ORDER_WITHIN: Duration = Duration::from_secs(30);
+const ORDER_WITHIN: Duration = Duration::from_secs(15);
 /// Lines that are shown of what has moved.
 const MOST_LINES: usize = 20;
 
