@@ -110,7 +110,7 @@ fn dispatch(cli: Cli, printer: Printer) -> Exit {
                 _ => match previews::wish(&config, &settings) {
                     Wish::Ship => run::run(&config, &settings, quiet, &printer, None).await,
                     Wish::Remove(cause) => run::run(&config, &settings, quiet, &printer, Some(&cause)).await,
-                    Wish::Nothing(why) => previews::leave(&why, &settings, printer),
+                    Wish::Nothing(why) => leave(&why, &settings, printer),
                 },
             }
         }),
@@ -136,15 +136,15 @@ fn end_on_fork(number: u64, settings: &Settings, printer: Printer) -> Exit {
         let failure = Failure::new(Exit::Refused, why).hint("leave out `fork: fail` where such a run is no failure");
         return end_early(&failure, settings.output_file(), printer);
     }
-    printer.log(&[annotation("notice", printer, &format!("nothing is done: {why}"))]);
-    output::skipped_outputs(settings.output_file(), printer);
-    Exit::Serves
+    leave(&why, settings, printer)
 }
 
-/// A line that a workflow shows with the job, and a terminal as it is.
-fn annotation(word: &str, printer: Printer, text: &str) -> String {
-    let text = text::line(text);
-    if printer.is_workflow() { format!("::{word}::{text}") } else { format!("{word}: {text}") }
+/// Ends well without having done anything; a workflow shows why with the job.
+fn leave(why: &str, settings: &Settings, printer: Printer) -> Exit {
+    let why = text::line(&format!("nothing is done: {why}"));
+    printer.log(&[if printer.is_workflow() { format!("::notice::{why}") } else { format!("notice: {why}") }]);
+    output::skipped_outputs(settings.output_file(), printer);
+    Exit::Serves
 }
 
 /// Tells why a run ended before it began.

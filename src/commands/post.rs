@@ -56,28 +56,20 @@ fn read(left: &Left) -> Result<Vec<Event>, Failure> {
 async fn tell(past: Vec<Event>, settings: &Settings, printer: Printer) {
     run::install_tls();
     let progress = Progress::of(&past);
-    let code_host = match run::connect_code_host(settings) {
-        Some(Ok(code_host)) => Some(code_host),
-        Some(Err(error)) => {
-            printer.log(&failure_lines("warning", &error.failure, printer.is_workflow()));
-            None
-        }
-        None => None,
-    };
+    let code_host = run::connect_code_host(settings, printer);
     let code_host = code_host.as_ref().map(|code_host| code_host as &dyn CodeHost).filter(|_| run::is_told(settings));
     let (reporter, mut fold) = Reporter::new(code_host, run::publicity(settings));
     past.iter().for_each(&mut fold);
     // One that ended by itself had no time left to tell the code host.
-    let ended = progress.finished.clone().unwrap_or_else(|| ending(&progress, &past));
-    let was_cut_off = progress.finished.is_none();
-    let ended = EventKind::RunFinished(ended);
+    let ended_by_itself = progress.finished.is_some();
+    let ended = EventKind::RunFinished(progress.finished.clone().unwrap_or_else(|| ending(&progress, &past)));
     let events = Events::new(vec![run::log_to(printer, false, Places::default())]);
     reporter.conclude(&events, &ended).await;
-    let mut progress = reporter.progress();
-    progress.apply(&Event { seq: 0, at_ms: 0, kind: ended.clone() });
-    if !was_cut_off {
+    if ended_by_itself {
         return;
     }
+    let mut progress = reporter.progress();
+    progress.apply(&Event { seq: 0, at_ms: 0, kind: ended.clone() });
     events.emit(ended);
     if let Some(summary) = settings.workflow.as_ref().and_then(|workflow| workflow.step_summary.as_ref()) {
         super::output::warn(

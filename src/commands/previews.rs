@@ -33,13 +33,6 @@ pub(crate) fn wish(config: &Config, settings: &Settings) -> Wish {
     asked.map_or(Wish::Ship, |(from_fork, happened)| preview::wish(&config.previews, from_fork, happened))
 }
 
-/// Ends well without having done anything.
-pub(crate) fn leave(why: &str, settings: &Settings, printer: Printer) -> Exit {
-    printer.log(&[super::annotation("notice", printer, &format!("nothing is done: {why}"))]);
-    output::skipped_outputs(settings.output_file(), printer);
-    Exit::Serves
-}
-
 /// Shows the previews, or sweeps them.
 pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, printer: Printer) -> Exit {
     run::install_tls();

@@ -32,7 +32,7 @@ use skipper_deploy::{
     events::{Events, Listener},
     images::ImageOptions,
     lease::Terms,
-    ports::{CodeHost, PortError},
+    ports::CodeHost,
     report::{Publicity, Reporter},
     runner::{Bounds, Runner, World},
 };
@@ -65,15 +65,7 @@ pub(crate) async fn run(
         Err(failure) => return super::end_early(&failure, settings.output_file(), *printer),
     };
     let (compute, remote, store) = (aws.compute(), aws.remote(), aws.store());
-    let code_host = match connect_code_host(settings) {
-        None => None,
-        Some(Ok(code_host)) => Some(code_host),
-        Some(Err(error)) => {
-            printer.log(&failure_lines("warning", &error.failure, printer.is_workflow()));
-            None
-        }
-    };
-
+    let code_host = connect_code_host(settings, *printer);
     let code_host = code_host.as_ref().map(|code_host| code_host as &dyn CodeHost);
     let publicity = publicity(settings);
     let (reporter, fold) = Reporter::new(code_host.filter(|_| is_told(settings)), publicity);
@@ -269,10 +261,16 @@ pub(super) fn connect_docker(config: &Config, settings: &Settings) -> Result<Doc
     .map_err(|error| error.failure)
 }
 
-/// GitHub, where repository and token are known and the run is about a commit.
-pub(super) fn connect_code_host(settings: &Settings) -> Option<Result<GitHub, PortError>> {
+/// GitHub, where repository and token are known and the run is about a commit; one that cannot be asked is said.
+pub(super) fn connect_code_host(settings: &Settings, printer: Printer) -> Option<GitHub> {
     let revision = &settings.trigger.as_ref()?.revision;
-    settings.code_host.as_ref().map(|access| GitHub::new(access, Some(revision)))
+    match GitHub::new(settings.code_host.as_ref()?, Some(revision)) {
+        Ok(code_host) => Some(code_host),
+        Err(error) => {
+            printer.log(&failure_lines("warning", &error.failure, printer.is_workflow()));
+            None
+        }
+    }
 }
 
 pub(super) fn log_to(printer: Printer, quiet: bool, places: Places) -> Listener {

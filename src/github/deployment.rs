@@ -44,8 +44,8 @@ impl Status {
 
 /// What is asked for: GitHub neither merges anything nor waits for checks, which are the workflow's matter.
 pub(super) fn body(request: &DeploymentRequest) -> Value {
-    let environment = request.scope.environment.as_ref();
-    let is_production = environment == PRODUCTION;
+    let environment = &request.scope.environment;
+    let is_production = environment.as_ref() == PRODUCTION;
     json!({
         "ref": request.revision,
         "task": TASK,
@@ -54,15 +54,10 @@ pub(super) fn body(request: &DeploymentRequest) -> Value {
         "environment": environment,
         "description": format!("skipper deploys {}", request.scope.project),
         "production_environment": is_production,
-        "transient_environment": is_preview(environment),
+        // A preview goes away with its pull request.
+        "transient_environment": environment.pull_request().is_some(),
         "payload": payload(request),
     })
-}
-
-/// `pr-<number>` goes away with its pull request.
-fn is_preview(environment: &str) -> bool {
-    let number = environment.strip_prefix("pr-").unwrap_or_default();
-    !number.is_empty() && number.chars().all(|char| char.is_ascii_digit())
 }
 
 fn payload(request: &DeploymentRequest) -> Value {
@@ -72,6 +67,8 @@ fn payload(request: &DeploymentRequest) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use skipper_core::desired::Scope;
+
     use super::*;
 
     #[test]
@@ -85,7 +82,13 @@ mod tests {
 
     #[test]
     fn an_environment_of_a_pull_request_is_transient() {
-        assert!(is_preview("pr-12"));
-        assert!(!is_preview("pr-") && !is_preview("pr-x") && !is_preview("production"));
+        let is_transient = |environment: &str| {
+            let scope = Scope { project: "hello".parse().unwrap(), environment: environment.parse().unwrap() };
+            let revision = "0a".repeat(20).parse().unwrap();
+            let request = DeploymentRequest { revision, scope, run: None, run_url: None, unless_the_job_has_one: true };
+            body(&request)["transient_environment"] == true
+        };
+        assert!(is_transient("pr-12"));
+        assert!(!is_transient("pr") && !is_transient("pr-x") && !is_transient("production"));
     }
 }

@@ -23,8 +23,6 @@ pub fn cloudformation(subject: &Subject<'_>) -> Value {
         }),
     );
     for (id, role) in [("PlanRole", roles::plan(subject)), ("DeployRole", roles::deploy(subject))] {
-        let policies =
-            role.policies.iter().map(|(name, policy)| json!({ "PolicyName": name, "PolicyDocument": policy.json() }));
         resources.insert(
             id.to_owned(),
             json!({
@@ -33,7 +31,7 @@ pub fn cloudformation(subject: &Subject<'_>) -> Value {
                 "Properties": {
                     "RoleName": role.name,
                     "AssumeRolePolicyDocument": role.trust.json(),
-                    "Policies": policies.collect::<Vec<_>>(),
+                    "Policies": inline(&role.policies),
                     "Tags": tags(subject),
                 },
             }),
@@ -41,7 +39,6 @@ pub fn cloudformation(subject: &Subject<'_>) -> Value {
     }
     for (number, role) in roles::hosts(subject).into_iter().enumerate() {
         let id = |what: &str| format!("Host{what}{}", number + 1);
-        let inline = |(name, policy): &(String, Policy)| json!({ "PolicyName": name, "PolicyDocument": policy.json() });
         // The first comes with the role; each environment adds the others, whoever made the role.
         let (with_the_role, added) = role.policies.split_at(1);
         resources.insert(
@@ -52,7 +49,7 @@ pub fn cloudformation(subject: &Subject<'_>) -> Value {
                 "Properties": {
                     "RoleName": role.name,
                     "AssumeRolePolicyDocument": role.trust.json(),
-                    "Policies": with_the_role.iter().map(inline).collect::<Vec<_>>(),
+                    "Policies": inline(with_the_role),
                 },
             }),
         );
@@ -115,6 +112,12 @@ pub fn cloudformation(subject: &Subject<'_>) -> Value {
             },
         },
     })
+}
+
+/// Policies within the role that they belong to.
+fn inline(policies: &[(String, Policy)]) -> Vec<Value> {
+    let one = |(name, policy): &(String, Policy)| json!({ "PolicyName": name, "PolicyDocument": policy.json() });
+    policies.iter().map(one).collect()
 }
 
 fn tags(subject: &Subject<'_>) -> Vec<Value> {
