@@ -108,7 +108,7 @@ async fn aws(config: &Config, settings: &Settings, printer: Printer) -> Vec<Find
         Ok(aws) => aws,
         Err(failure) => return vec![Finding::failed("AWS", &failure)],
     };
-    let scope = Scope { project: config.project.clone(), environment: settings.environment.clone() };
+    let scope = Scope { project: config.project.clone(), environment: settings.environment.clone() }.hosts(config);
     let compute = aws.compute();
     // Without credentials nothing else is worth asking.
     let mut findings = match compute.account().await {
@@ -253,7 +253,7 @@ async fn hosts(config: &Config, scope: &Scope, aws: &Aws, instances: &[FoundInst
         return findings;
     }
     let sent = now();
-    let answers = match remote.run(&online, &doctor::checkup(), CHECKUP_DEADLINE).await {
+    let answers = match remote.run(&online, &doctor::checkup(scope), CHECKUP_DEADLINE).await {
         Ok(answers) => answers,
         Err(error) => {
             findings.push(Finding::failed("hosts' disks, clocks, updates and roles", &error.failure));

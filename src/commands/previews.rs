@@ -13,10 +13,13 @@ use skipper_core::{
     exit::Exit,
     failure::Failure,
     name::EnvironmentName,
-    preview::{self, Surveyed, Wish},
+    preview::{self, Cause, Surveyed, Wish},
     render::{log::failure_lines, previews as render, words},
 };
-use skipper_deploy::{ports::CodeHost, previews::Survey};
+use skipper_deploy::{
+    ports::CodeHost,
+    previews::{Found, Survey},
+};
 
 use super::{
     output::{self, Printer},
@@ -41,14 +44,14 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
         Ok(found) => found,
         Err(failure) => return super::end_early(&failure, settings.output_file(), printer),
     };
-    for unknown in found.values().filter_map(|found| found.unknown.as_ref()) {
+    for unknown in found.previews.values().filter_map(|found| found.unknown.as_ref()) {
         printer.log(&failure_lines("warning", unknown, printer.is_workflow()));
     }
     let exit = if sweeps {
         sweep(config, settings, quiet, printer, &found).await
     } else {
-        printer.text(&render::table(&found));
-        printer.json(&render::rows(&found));
+        printer.text(&render::table(&found.previews, found.shared_instances));
+        printer.json(&render::rows(&found.previews));
         Exit::Serves
     };
     output::early_outputs(settings.output_file(), exit, printer);
@@ -56,12 +59,7 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
 }
 
 /// Looks at all previews. Without a code host nobody knows of their pull requests, which a sweep does not begin with.
-async fn survey(
-    config: &Config,
-    settings: &Settings,
-    printer: Printer,
-    sweeps: bool,
-) -> Result<BTreeMap<u64, Surveyed>, Failure> {
+async fn survey(config: &Config, settings: &Settings, printer: Printer, sweeps: bool) -> Result<Found, Failure> {
     let code_host = settings.code_host.as_ref().map(|access| GitHub::new(access, None)).transpose();
     let code_host = code_host.map_err(|error| error.failure)?;
     if sweeps && code_host.is_none() {
@@ -88,51 +86,53 @@ fn age(moment: &str) -> Option<Duration> {
 
 /// Removes one preview after another, each by a run of its own; one that fails does not keep the others. The exit is that of the
 /// first that went wrong, or why nothing is known of a pull request.
-async fn sweep(
-    config: &Config,
-    settings: &Settings,
-    quiet: bool,
-    printer: Printer,
-    found: &BTreeMap<u64, Surveyed>,
-) -> Exit {
-    let mut ended: BTreeMap<u64, Exit> = BTreeMap::new();
-    for (number, found) in found {
+async fn sweep(config: &Config, settings: &Settings, quiet: bool, printer: Printer, found: &Found) -> Exit {
+    let mut ended: BTreeMap<EnvironmentName, Exit> = BTreeMap::new();
+    for (number, found) in &found.previews {
         let Some(cause) = &found.ends else { continue };
         let settings = of_preview(settings, *number, found);
         let exit = run::run(config, &settings, quiet, &printer, Some(cause)).await;
-        ended.insert(*number, exit);
+        ended.insert(settings.environment, exit);
         if exit == Exit::Cancelled {
             break;
         }
     }
     let removed = ended.values().filter(|exit| **exit == Exit::Serves).count();
-    let kept = words::count(found.len() - removed, "preview");
+    let kept = found.previews.len() - removed;
+    if kept == 0 && found.shared {
+        let settings = of(settings, EnvironmentName::of_previews());
+        let exit = run::run(config, &settings, quiet, &printer, Some(&Cause::Unused)).await;
+        ended.insert(settings.environment, exit);
+    }
+    let kept = words::count(kept, "preview");
     printer.log(&[format!("swept: {} removed, {kept} kept", words::count(removed, "preview"))]);
-    let exits: BTreeMap<String, u8> = ended
-        .iter()
-        .map(|(number, exit)| (EnvironmentName::of_pull_request(*number).to_string(), exit.code()))
-        .collect();
-    printer.json(&json!({ "previews": render::rows(found), "removals": exits }));
-    let unknown = found.values().filter_map(|found| found.unknown.as_ref()).map(|failure| failure.exit);
+    let exits: BTreeMap<String, u8> =
+        ended.iter().map(|(environment, exit)| (environment.to_string(), exit.code())).collect();
+    printer.json(&json!({ "previews": render::rows(&found.previews), "removals": exits }));
+    let unknown = found.previews.values().filter_map(|found| found.unknown.as_ref()).map(|failure| failure.exit);
     ended.into_values().chain(unknown).find(|exit| *exit != Exit::Serves).unwrap_or(Exit::Serves)
 }
 
 /// The settings of the run that removes a preview: it tells the pull request, by the commit that was last shipped there, and keeps
 /// its events in a file of its own.
 fn of_preview(settings: &Settings, number: u64, found: &Surveyed) -> Settings {
-    let environment = EnvironmentName::of_pull_request(number);
     let trigger = found.preview.revision.clone().map(|revision| Trigger {
         event: EventKind::Other(Command::Sweep.as_str().to_owned()),
         revision,
         pull_request: Some(PullRequest::named(number)),
         deliberate: false,
     });
+    Settings { trigger, ..of(settings, EnvironmentName::of_pull_request(number)) }
+}
+
+/// The settings of a part of the sweep, which is about this environment.
+fn of(settings: &Settings, environment: EnvironmentName) -> Settings {
     let events = settings
         .events
         .as_ref()
         .map(|events| EventsFile { path: beside(&events.path, &environment), ..events.clone() });
     let workflow = settings.workflow.clone().map(Workflow::part);
-    Settings { environment, trigger, events, workflow, ..settings.clone() }
+    Settings { environment, trigger: None, events, workflow, ..settings.clone() }
 }
 
 /// `events.pr-7.jsonl` beside `events.jsonl`.

@@ -118,7 +118,7 @@ fn a_stalled_holder_changes_nothing_once_its_lease_is_taken(world: &World) {
     let taken_over = shop::run(&beside.brisk_job(world, &sha), &["ship"], 0).ends_with(0);
     let taken_over = taken_over.says("lease 3").says("octocat");
     assert!(taken_over.events.iter().any(|event| {
-        matches!(&event.kind, EventKind::LeaseAcquired { number: 4, over: Some(former) } if former.who == "octocat")
+        matches!(&event.kind, EventKind::LeaseAcquired { number: 4, over: Some(former), .. } if former.who == "octocat")
     }));
     wakes_up_and_changes_nothing(world, &shop, first, "second");
 

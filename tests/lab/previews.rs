@@ -11,7 +11,7 @@ use skipper_lab::github::{Failure, Fault, Seed};
 use crate::{
     Trials, World,
     errors::Section,
-    shop::{REPOSITORY, Shop, Told, run},
+    shop::{REPOSITORY, Shop, Told, finish, run, start},
 };
 
 pub(crate) const TRIALS: Trials = &[
@@ -20,6 +20,7 @@ pub(crate) const TRIALS: Trials = &[
         "a_sweep_removes_what_has_no_open_pull_request_and_nothing_else",
         a_sweep_removes_what_has_no_open_pull_request_and_nothing_else,
     ),
+    ("previews_share_hosts_until_the_last_of_them_has_ended", previews_share_hosts_until_the_last_of_them_has_ended),
 ];
 
 /// Gives the app another greeting.
@@ -145,4 +146,56 @@ fn a_sweep_removes_what_has_no_open_pull_request_and_nothing_else(world: &World)
     sweep().ends_with(0).says("swept: 1 preview removed, 0 previews kept");
     assert_eq!(remains(world, &shop, kept.1), Vec::<String>::new());
     sweep().ends_with(0).says("swept: 0 previews removed, 0 previews kept");
+}
+
+fn previews_share_hosts_until_the_last_of_them_has_ended(world: &World) {
+    let shop = Shop::make(world, "shared").on_one_host();
+    shop.append("skipper.yml", "previews: {hosts: shared}\n");
+    let open = |greeting: &str| {
+        greet(&shop, greeting);
+        shop.open(world, greeting)
+    };
+    let job = |(sha, number): &(String, u64), action: &str| shop.preview_job(world, *number, sha, action, &[]);
+    let hosts = || world.lab.cloud().alive(&shop.name, "preview").unwrap();
+    let (first, second) = (open("first"), open("second"));
+
+    // Both are opened at the same moment, and want the same hosts.
+    shop.git(&["checkout", "--quiet", &first.0]);
+    let other = Shop { folder: world.lab.folder().unwrap().join("shared-beside"), name: shop.name.clone() };
+    shop.git(&["clone", "--quiet", ".", &other.folder.display().to_string()]);
+    other.git(&["checkout", "--quiet", &second.0]);
+    let beside = start(&other.preview_job(world, second.1, &second.0, "opened", &[]), &[]);
+    let told = [run(&job(&first, "opened"), &[], first.1).ends_with(0), finish(beside, second.1).ends_with(0)];
+    let waited = told.iter().filter(|told| told.outcome.log.contains("of the hosts that previews share is held by"));
+    assert_eq!(waited.count(), 1, "one waits for the other");
+    let machines = hosts();
+    assert_eq!(told.each_ref().map(|told| answer(world, &shop, told)), ["<p>first\n", "<p>second\n"]);
+    for (_, number) in [&first, &second] {
+        assert_eq!(world.lab.cloud().alive(&shop.name, &format!("pr-{number}")).unwrap(), Vec::<String>::new());
+    }
+    shop.skipper(world, &["previews"]).ends_with(0).says("shared by previews: 1 host");
+
+    // One is updated and one ends, and the other is as it was.
+    greet(&shop, "first, better");
+    let better = (shop.commit("first, better"), first.1);
+    let told_first = run(&job(&better, "synchronize"), &[], first.1).ends_with(0);
+    assert_eq!(answer(world, &shop, &told_first), "<p>first, better\n");
+    let ended = run(&job(&second, "closed"), &[], second.1).ends_with(0);
+    ended.says("the preview is removed: its pull request is closed");
+    assert_eq!(remains(world, &shop, second.1), Vec::<String>::new());
+    assert_eq!((answer(world, &shop, &told_first).as_str(), hosts()), ("<p>first, better\n", machines.clone()));
+
+    // It comes back, to the hosts that it was on.
+    shop.git(&["checkout", "--quiet", &second.0]);
+    let again = run(&job(&second, "reopened"), &[], second.1).ends_with(0);
+    assert_eq!((answer(world, &shop, &again).as_str(), hosts()), ("<p>second\n", machines));
+
+    let sweep = || run(&shop.scheduled_job(world).input("command", "previews sweep"), &[], 0);
+    sweep().ends_with(0).says("swept: 0 previews removed, 2 previews kept");
+    world.lab.github().seed(&[Seed::closed_pull(REPOSITORY, first.1, "first", &better.0)]).unwrap();
+    world.lab.github().seed(&[Seed::closed_pull(REPOSITORY, second.1, "second", &second.0)]).unwrap();
+    let swept = sweep().ends_with(0).says("swept: 2 previews removed, 0 previews kept");
+    swept.says("the hosts that previews shared are removed: no preview is left");
+    assert_eq!((hosts(), remains(world, &shop, first.1)), (Vec::new(), Vec::new()));
+    assert!(!sweep().ends_with(0).outcome.log.contains("shared"));
 }

@@ -5,7 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "this measures core, and is none of it")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::Write as _,
     process::ExitCode,
     time::{Duration, Instant},
@@ -172,6 +172,8 @@ fn observed_host(index: usize) -> ObservedHost {
             replicas: Vec::new(),
             host: None,
             stray: Vec::new(),
+            fence: 1,
+            held_ports: BTreeSet::new(),
         }),
     }
 }

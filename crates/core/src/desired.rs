@@ -1,13 +1,17 @@
 //! What the configuration and the release ask for, as plain data.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{Config, FleetSource, Group, Healthcheck, Port},
+    config::{Config, FleetSource, Group, Healthcheck, Port, PreviewHosts},
     image::PinnedImage,
-    name::{EnvName, EnvironmentName, GroupName, HostName, ProjectName, ReplicaName, ServiceName},
+    name::{EnvName, EnvironmentName, GroupName, HostName, NameError, ProjectName, ReplicaName, ServiceName},
     release::Release,
 };
 
@@ -24,6 +28,36 @@ impl Scope {
     /// `<project>-<environment>`, the stem of names in AWS and of units.
     pub fn stem(&self) -> String {
         format!("{}-{}", self.project, self.environment)
+    }
+
+    /// Whose hosts its replicas run on: its own, unless the file has previews share theirs.
+    #[must_use]
+    pub fn hosts(&self, config: &Config) -> Self {
+        let shares = self.environment.pull_request().is_some() && config.previews.hosts == PreviewHosts::Shared;
+        if shares { self.of_previews() } else { self.clone() }
+    }
+
+    /// That of the hosts which previews of the project share.
+    #[must_use]
+    pub fn of_previews(&self) -> Self {
+        Self { project: self.project.clone(), environment: EnvironmentName::of_previews() }
+    }
+}
+
+/// `project/environment`: a spelling that has one reading, other than the stem of names.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.project, self.environment)
+    }
+}
+
+impl FromStr for Scope {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let wrong = || NameError("it is a project and its environment, with a `/` between them".to_owned());
+        let (project, environment) = text.split_once('/').ok_or_else(wrong)?;
+        Ok(Self { project: project.parse()?, environment: environment.parse()? })
     }
 }
 
@@ -49,8 +83,10 @@ pub fn ownership(scope: &Scope) -> [(&'static str, String); 2] {
 /// What should be: the groups with their hosts, and for each service what one replica of it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
-    /// Whose hosts and replicas these are.
+    /// Whose replicas these are.
     pub scope: Scope,
+    /// Whose hosts they run on; another's where previews share theirs.
+    pub hosts_of: Scope,
     /// The groups of hosts.
     pub groups: BTreeMap<GroupName, Group>,
     /// The services, with pinned images.
@@ -106,8 +142,10 @@ impl Desired {
             .collect();
         let left_alone = config.services.keys().filter(|name| !services.contains_key(*name)).cloned().collect();
         let most_previews = environment.pull_request().map(|_| config.previews.max);
+        let scope = Scope { project: config.project.clone(), environment };
         Self {
-            scope: Scope { project: config.project.clone(), environment },
+            hosts_of: scope.hosts(config),
+            scope,
             groups: config.groups.clone(),
             services,
             left_alone,
@@ -122,7 +160,13 @@ impl Desired {
         let (groups, services) = (BTreeMap::new(), BTreeMap::new());
         let left_alone = BTreeSet::new();
         let fleet = FleetSource::default();
-        Self { scope, groups, services, left_alone, allow_terminate: false, fleet, most_previews: None }
+        let hosts_of = scope.clone();
+        Self { scope, hosts_of, groups, services, left_alone, allow_terminate: false, fleet, most_previews: None }
+    }
+
+    /// Whether other previews run on the same hosts. To those this one only ever adds.
+    pub fn shares_hosts(&self) -> bool {
+        self.hosts_of != self.scope
     }
 
     /// Every wanted host, groups in order of name, hosts in order of number.

@@ -111,6 +111,9 @@ pub enum EventKind {
         number: u64,
         /// Who holds it.
         holder: Holder,
+        /// Whether it is that of the hosts which previews share.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        of_hosts: bool,
     },
     /// This run holds the lease; nothing was changed before.
     LeaseAcquired {
@@ -118,6 +121,9 @@ pub enum EventKind {
         number: u64,
         /// Whose lease was taken over, where that run ended without giving it back.
         over: Option<Holder>,
+        /// Whether it is that of the hosts which previews share.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        of_hosts: bool,
     },
     /// A step began.
     StepStarted {
@@ -204,7 +210,7 @@ pub struct RunStarted {
 impl RunStarted {
     /// Which of a pull request's comments is this run's: one for each project and environment.
     pub fn key(&self) -> String {
-        format!("{}/{}", self.scope.project, self.scope.environment)
+        self.scope.to_string()
     }
 }
 

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::preview::PREVIEW;
+
 /// Why a name was refused: what it has to look like, to be read after "`x` is not a valid …: ".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -116,6 +118,11 @@ impl EnvironmentName {
     /// The environment of a pull request: its preview, by the only name that a preview has.
     pub fn of_pull_request(number: u64) -> Self {
         Self(format!("{PULL_REQUEST}{number}"))
+    }
+
+    /// What the hosts that previews share are an environment by; nothing is deployed to it itself.
+    pub fn of_previews() -> Self {
+        Self(PREVIEW.to_owned())
     }
 
     /// The pull request that the environment belongs to; nothing for an environment that is no preview.

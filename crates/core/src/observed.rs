@@ -212,6 +212,9 @@ pub struct HostReport {
     pub configured: Option<String>,
     /// Whether an etcd member lives here.
     pub member: bool,
+    /// The highest lease of the scope whose scripts it has seen; 0 where there was none.
+    #[serde(default)]
+    pub fence: u64,
     /// Whether the orchestrator answers on this host.
     pub orchestrator: OrchestratorState,
     /// The replicas that are registered for or running on this host.
@@ -220,6 +223,9 @@ pub struct HostReport {
     pub host: Option<HostName>,
     /// Registered replicas of hosts that the orchestrator does not see. Every host reports the same ones.
     pub stray: Vec<Stray>,
+    /// The host ports that replicas of other scopes have on this host.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub held_ports: BTreeSet<u16>,
 }
 
 /// A registered replica of a host that the orchestrator does not see.
@@ -344,6 +350,12 @@ pub struct Launch {
 }
 
 impl Observed {
+    /// The highest lease that a host has seen; a lease with a lower number could change nothing there.
+    pub fn fence(&self) -> u64 {
+        let reports = self.hosts.values().filter_map(|host| host.report.as_ref());
+        reports.map(|report| report.fence).max().unwrap_or(0)
+    }
+
     /// Every replica found, with its host.
     pub fn replicas(&self) -> impl Iterator<Item = (&HostName, &ObservedReplica)> {
         self.hosts.iter().flat_map(|(name, host)| {

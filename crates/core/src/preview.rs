@@ -15,11 +15,12 @@ use crate::{
     failure::Failure,
     image::Revision,
     name::{EnvironmentName, HostName},
-    observed::{InstanceId, SecurityGroup},
+    observed::{InstanceId, Observed, SecurityGroup},
     record::Records,
 };
 
-/// What a workflow calls the environment of whichever pull request its event is about.
+/// What a workflow calls the environment of whichever pull request its event is about, and what the hosts are an environment by
+/// that previews share.
 pub const PREVIEW: &str = "preview";
 /// What a run is called that removes a preview, whichever command it is part of.
 pub const REMOVE: &str = "remove";
@@ -62,6 +63,8 @@ pub enum Cause {
         /// How long they last, in seconds.
         ttl_seconds: u64,
     },
+    /// No preview is left that shares its hosts.
+    Unused,
 }
 
 impl fmt::Display for Cause {
@@ -69,6 +72,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Closed => f.write_str("its pull request is closed"),
             Self::Unlabeled { label } => write!(f, "its pull request does not carry the label `{label}`"),
+            Self::Unused => f.write_str("no preview is left"),
             Self::Expired { ttl_seconds } => {
                 let ttl = show_duration(Duration::from_secs(*ttl_seconds));
                 write!(f, "nothing was shipped to it for more than {ttl}")
@@ -170,13 +174,36 @@ pub fn running(owned: &[Owned]) -> BTreeSet<u64> {
     owned.iter().filter_map(Owned::preview).collect()
 }
 
+/// The pull requests with a preview that shares its hosts, or has hosts of its own still: those that something was shipped to.
+pub fn shipped(owned: &[Owned], records: &BTreeMap<String, String>) -> BTreeSet<u64> {
+    let previews = list(owned, records);
+    let costs = |preview: &Preview| preview.instances > 0 || preview.revision.is_some();
+    previews.into_iter().filter(|(_, preview)| costs(preview)).map(|(number, _)| number).collect()
+}
+
+/// Whether there is anything of hosts that previews share, if only a record.
+pub fn is_shared(owned: &[Owned], records: &BTreeMap<String, String>) -> bool {
+    let below = format!("{PREVIEW}/");
+    owned.iter().any(|owned| owned.environment.as_ref() == PREVIEW)
+        || records.keys().any(|name| name.starts_with(&below))
+}
+
+/// The instances that previews share.
+pub fn shared_instances(owned: &[Owned]) -> usize {
+    let is_one =
+        |owned: &&Owned| owned.environment.as_ref() == PREVIEW && matches!(owned.thing, Thing::Instance { .. });
+    owned.iter().filter(is_one).count()
+}
+
 /// What there is of one environment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Remains {
     /// What carries its tags.
     pub owned: Vec<Owned>,
     /// The names of what is recorded of it, below its path in the store.
     pub records: BTreeSet<String>,
+    /// The hosts that it shares with others, with its own replicas on them.
+    pub shared: Observed,
 }
 
 /// Below which name the leases of an environment are recorded: whoever changes it holds one.
@@ -185,7 +212,10 @@ pub const LEASES: &str = "lease/";
 impl Remains {
     /// Whether there is nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.owned.is_empty() && self.records.is_empty()
+        let Observed { gaps, hosts, .. } = &self.shared;
+        let stray = hosts.values().filter_map(|host| host.report.as_ref()).any(|report| !report.stray.is_empty());
+        let runs = stray || self.shared.replicas().next().is_some();
+        self.owned.is_empty() && self.records.is_empty() && gaps.is_empty() && !runs
     }
 
     /// What is recorded, but for the leases, which the one who removes the rest holds himself. What was rolled out comes

@@ -5,6 +5,8 @@ use std::{fmt::Write as _, io::Read as _};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 
+use crate::desired::Scope;
+
 /// A script that is sent to hosts. The text is a file of this repository; only the header differs from run to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
@@ -19,6 +21,8 @@ pub struct Script {
     pub kept_as: Option<String>,
 }
 
+/// The assignment that says whose hosts or replicas the script is about.
+pub const SCOPE: &str = "SCOPE";
 /// The assignment that carries the number of the lease.
 const FENCE: &str = "FENCE";
 
@@ -40,6 +44,11 @@ impl Script {
         fenced.header.push((FENCE, lease.to_string()));
         fenced.kept_as = None;
         fenced
+    }
+
+    /// Whose hosts or replicas it is about.
+    pub fn scope(&self) -> Option<Scope> {
+        self.value(SCOPE)?.parse().ok()
     }
 
     /// The lease under which it was sent.

@@ -1,10 +1,10 @@
 //! Where the world finds a release: the address of one host and a public port of it.
 
-use std::collections::BTreeSet;
-
 use crate::{
-    config::{Config, Group},
+    config::{Config, Group, Port},
+    desired::Binding,
     event::{ReplicaRow, StateTable},
+    plan::SHARED_PUBLIC_PORTS,
 };
 
 /// The address of what runs: that of the first host on which something serves at a port that its group makes public.
@@ -13,30 +13,31 @@ use crate::{
 pub fn of(config: &Config, state: &StateTable) -> Option<String> {
     state.hosts.iter().find_map(|host| {
         let group = config.groups.get(&host.host.group)?;
-        let serving: BTreeSet<u16> = state
-            .replicas
-            .iter()
-            .filter(|row| row.host == host.host && row.wanted && row.serves())
-            .flat_map(host_ports)
-            .collect();
-        Some(address(host.address.as_deref()?, lowest_public(group, &serving)?))
+        let serving = state.replicas.iter().filter(|row| row.host == host.host && row.wanted && row.serves());
+        let (public, port) = serving.flat_map(|row| public_ports(config, group, row)).min()?;
+        Some(address(host.address.as_deref()?, public, port))
     })
 }
 
-fn host_ports(row: &ReplicaRow) -> impl Iterator<Item = u16> {
-    row.found.iter().flat_map(|found| found.bindings.iter().map(|binding| binding.host))
-}
-
-fn lowest_public(group: &Group, serving: &BTreeSet<u16>) -> Option<u16> {
-    group.public_ports.iter().copied().filter(|port| serving.contains(port)).min()
+/// The public ports of the file at which a replica is reached, each with the host port that it has: another one where hosts are
+/// shared.
+fn public_ports(config: &Config, group: &Group, row: &ReplicaRow) -> Vec<(u16, u16)> {
+    let ports = config.services.get(&row.service).into_iter().flat_map(|service| &service.ports);
+    let bindings = row.found.iter().flat_map(|found| &found.bindings);
+    let reached = |(port, binding): (&Port, &Binding)| {
+        let public = port.host.filter(|host| group.public_ports.contains(host))?;
+        let is_open = binding.host == public || SHARED_PUBLIC_PORTS.contains(&binding.host);
+        (port.container == binding.container && is_open).then_some((public, binding.host))
+    };
+    ports.zip(bindings).filter_map(reached).collect()
 }
 
 /// Ports that a browser goes to by itself are not written.
-fn address(host: &str, port: u16) -> String {
+fn address(host: &str, public: u16, port: u16) -> String {
+    let scheme = if public == 443 { "https" } else { "http" };
     match port {
-        80 => format!("http://{host}"),
-        443 => format!("https://{host}"),
-        port => format!("http://{host}:{port}"),
+        80 | 443 if port == public => format!("{scheme}://{host}"),
+        port => format!("{scheme}://{host}:{port}"),
     }
 }
 
@@ -78,7 +79,7 @@ mod tests {
             wanted: true,
             state: ReplicaState::Running,
             image: None,
-            bindings: ports.iter().map(|&host| Binding { host, container: 5000 }).collect(),
+            bindings: ports.iter().zip(5000..).map(|(&host, container)| Binding { host, container }).collect(),
             probe: None,
             health,
             since: None,
@@ -119,6 +120,20 @@ mod tests {
         assert_eq!(found.as_deref(), Some("http://203.0.113.2"));
         let nowhere = state(vec![host(1, None)], vec![replica("web", 1, &[80], Health::Healthy)]);
         assert_eq!(of(&config("[\"80\"]"), &nowhere), None);
+    }
+
+    #[test]
+    fn on_shared_hosts_a_public_port_is_found_at_the_one_that_was_chosen_for_it() {
+        let shared = state(
+            vec![host(1, Some("203.0.113.1"))],
+            vec![
+                replica("web", 1, &[20_080, 25_001], Health::Healthy),
+                replica("admin", 1, &[20_443], Health::Healthy),
+            ],
+        );
+        assert_eq!(of(&config("[\"80\"]"), &shared).as_deref(), Some("http://203.0.113.1:20080"));
+        assert_eq!(of(&config("[\"443\"]"), &shared).as_deref(), Some("https://203.0.113.1:20443"));
+        assert_eq!(of(&config("[\"8080\"]"), &shared), None);
     }
 
     #[test]

@@ -8,11 +8,14 @@ use std::{
 };
 
 use skipper_core::{
-    config::Config,
+    config::{Config, Group},
     desired::Scope,
     failure::Failure,
-    name::{HostName, ProjectName},
-    observed::{Agent, Gap, HostReport, InstanceId, InstanceState, Launch, Observed, ObservedHost, OrchestratorState},
+    name::{GroupName, HostName, ProjectName},
+    observed::{
+        Agent, Gap, HostReport, InstanceId, InstanceState, Launch, LaunchFacts, Observed, ObservedHost,
+        OrchestratorState,
+    },
     orchestrator::Orchestrator,
     preview,
 };
@@ -54,32 +57,58 @@ impl Eyes<'_> {
     /// # Errors
     /// When the provider refuses or does not answer at all; a single silent host is a gap, not an error.
     pub async fn observe(&self, config: &Config, scope: &Scope) -> Result<Observed, Failure> {
-        let launches_path = launches_path(scope);
+        let hosts_of = &scope.hosts(config);
+        let launches_path = launches_path(hosts_of);
         let (instances, security_groups, agents, launches) = futures::try_join!(
-            self.ask("describe the project's instances", async || self.compute.instances(scope).await),
-            self.ask("describe the project's security groups", async || self.compute.security_groups(scope).await),
-            self.ask("ask which SSM agents are online", async || self.remote.agents(scope).await),
+            self.instances(hosts_of),
+            self.ask("describe the project's security groups", async || self.compute.security_groups(hosts_of).await),
+            self.agents(hosts_of),
             self.ask("read the record of launches", async || self.store.read(&launches_path).await),
         )?;
         let mut observed = Observed { security_groups, launches: read_launches(&launches), ..Observed::default() };
-        let found = hosts(instances, &agents, &mut observed);
-        let reports = async { self.reports(scope, &found, &mut observed.gaps).await };
-        let launch = self.launch_facts(config, &found);
-        let (reports, launch) = futures::join!(reports, launch);
-        observed.launch = launch?;
-        observed.hosts = found;
-        let is_new = observed.hosts.is_empty() && observed.security_groups.is_empty();
-        if scope.environment.pull_request().is_some() && is_new {
-            let what = "find out which previews there are";
-            let owned = self.ask(what, async || self.compute.owned(&scope.project).await).await?;
-            observed.previews = preview::running(&owned);
-        }
-        for (host, report) in reports? {
-            if let Some(found) = observed.hosts.get_mut(&host) {
-                found.report = Some(report);
-            }
+        let mut found = hosts(instances, &agents, &mut observed);
+        let missing = missing(config, &found);
+        let reports = self.reports(scope, &mut found, &mut observed.gaps);
+        let (reports, launch) = futures::join!(reports, self.launch_facts(missing));
+        (observed.launch, observed.hosts) = (launch?, found);
+        reports?;
+        if scope.environment.pull_request().is_some() && is_new(&observed, hosts_of != scope) {
+            observed.previews = self.previews(&scope.project, hosts_of != scope).await?;
         }
         Ok(observed)
+    }
+
+    /// Observes what a scope runs on hosts that are another's.
+    ///
+    /// # Errors
+    /// As [`Eyes::observe`].
+    pub async fn observe_shared(&self, hosts_of: &Scope, scope: &Scope) -> Result<Observed, Failure> {
+        let (instances, agents) = futures::try_join!(self.instances(hosts_of), self.agents(hosts_of))?;
+        let mut observed = Observed::default();
+        let mut found = hosts(instances, &agents, &mut observed);
+        self.reports(scope, &mut found, &mut observed.gaps).await?;
+        observed.hosts = found;
+        Ok(observed)
+    }
+
+    async fn instances(&self, hosts_of: &Scope) -> Result<Vec<FoundInstance>, Failure> {
+        self.ask("describe the project's instances", async || self.compute.instances(hosts_of).await).await
+    }
+
+    async fn agents(&self, hosts_of: &Scope) -> Result<BTreeMap<InstanceId, Agent>, Failure> {
+        self.ask("ask which SSM agents are online", async || self.remote.agents(hosts_of).await).await
+    }
+
+    /// The previews that count when there is to be one more. Those that share their hosts are told by their records alone.
+    async fn previews(&self, project: &ProjectName, shared: bool) -> Result<BTreeSet<u64>, Failure> {
+        let what = "find out which previews there are";
+        let owned = self.ask(what, async || self.compute.owned(project).await).await?;
+        if !shared {
+            return Ok(preview::running(&owned));
+        }
+        let path = project_path(project);
+        let records = self.ask(what, async || self.store.read(&path).await).await?;
+        Ok(preview::shipped(&owned, &records))
     }
 
     pub(crate) async fn ask<T>(&self, what: &str, call: impl AsyncFnMut() -> PortResult<T>) -> Result<T, Failure> {
@@ -92,8 +121,22 @@ impl Eyes<'_> {
         .map_err(|error| error.failure.during(what))
     }
 
-    /// Asks every host whose agent is online what it runs.
+    /// Asks every host whose agent is online what it runs of a scope.
     async fn reports(
+        &self,
+        scope: &Scope,
+        hosts: &mut BTreeMap<HostName, ObservedHost>,
+        gaps: &mut Vec<Gap>,
+    ) -> Result<(), Failure> {
+        for (host, report) in self.answers(scope, hosts, gaps).await? {
+            if let Some(found) = hosts.get_mut(&host) {
+                found.report = Some(report);
+            }
+        }
+        Ok(())
+    }
+
+    async fn answers(
         &self,
         scope: &Scope,
         hosts: &BTreeMap<HostName, ObservedHost>,
@@ -166,33 +209,41 @@ impl Eyes<'_> {
         Ok(reports)
     }
 
-    /// What launches would use, for the groups that miss a host.
+    /// What launches would use.
     async fn launch_facts(
         &self,
-        config: &Config,
-        found: &BTreeMap<HostName, ObservedHost>,
-    ) -> Result<BTreeMap<skipper_core::name::GroupName, skipper_core::observed::LaunchFacts>, Failure> {
-        let queries: BTreeMap<_, _> = config
-            .groups
-            .iter()
-            .filter(|(name, group)| {
-                (1..=group.scale).any(|number| !found.contains_key(&HostName { group: (*name).clone(), number }))
-            })
-            .map(|(name, group)| {
-                let query = LaunchQuery {
-                    size: group.size.to_string(),
-                    image: group.ami.clone(),
-                    instance_profile: group.instance_profile.clone(),
-                    subnets: group.subnets.clone(),
-                };
-                (name.clone(), query)
-            })
-            .collect();
+        queries: BTreeMap<GroupName, LaunchQuery>,
+    ) -> Result<BTreeMap<GroupName, LaunchFacts>, Failure> {
         if queries.is_empty() {
             return Ok(BTreeMap::new());
         }
         self.ask("find out what a launch would use", async || self.compute.launch_facts(&queries).await).await
     }
+}
+
+/// Whether nothing is there of a preview yet: no host of its own, and on hosts that it shares no replica.
+fn is_new(observed: &Observed, shares_hosts: bool) -> bool {
+    match shares_hosts {
+        true => observed.replicas().next().is_none(),
+        false => observed.hosts.is_empty() && observed.security_groups.is_empty(),
+    }
+}
+
+/// The groups that miss a host, with what a launch there is asked about.
+fn missing(config: &Config, found: &BTreeMap<HostName, ObservedHost>) -> BTreeMap<GroupName, LaunchQuery> {
+    let misses_one = |(name, group): &(&GroupName, &Group)| {
+        (1..=group.scale).any(|number| !found.contains_key(&HostName { group: (*name).clone(), number }))
+    };
+    let query = |(name, group): (&GroupName, &Group)| {
+        let query = LaunchQuery {
+            size: group.size.to_string(),
+            image: group.ami.clone(),
+            instance_profile: group.instance_profile.clone(),
+            subnets: group.subnets.clone(),
+        };
+        (name.clone(), query)
+    };
+    config.groups.iter().filter(misses_one).map(query).collect()
 }
 
 /// Where the launches of an environment's hosts are recorded.

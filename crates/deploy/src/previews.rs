@@ -15,6 +15,17 @@ use crate::{
     retry::retry,
 };
 
+/// What there is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The previews, by their pull requests.
+    pub previews: BTreeMap<u64, Surveyed>,
+    /// The instances that previews share, whether or not one is left.
+    pub shared_instances: usize,
+    /// Whether there is anything of the hosts that previews share, if only a record.
+    pub shared: bool,
+}
+
 /// Who is asked about previews.
 #[derive(Clone, Copy)]
 pub struct Survey<'a> {
@@ -29,11 +40,11 @@ pub struct Survey<'a> {
 }
 
 impl Survey<'_> {
-    /// Every preview of the project, by its pull request. What is not known of one, its age or its pull request, never ends it.
+    /// Every preview of the project, and the hosts that they share. What is not known of one, its age or its pull request, never ends it.
     ///
     /// # Errors
     /// When it cannot be found out which previews there are.
-    pub async fn look(&self, project: &ProjectName, previews: &Previews) -> Result<BTreeMap<u64, Surveyed>, Failure> {
+    pub async fn look(&self, project: &ProjectName, previews: &Previews) -> Result<Found, Failure> {
         let owned = ask("find out which previews there are", async || self.compute.owned(project).await).await?;
         let path = project_path(project);
         let records = ask("read what is recorded of previews", async || self.store.read(&path).await).await?;
@@ -41,7 +52,11 @@ impl Survey<'_> {
         for (number, preview) in preview::list(&owned, &records) {
             found.insert(number, self.judge(number, preview, previews).await);
         }
-        Ok(found)
+        Ok(Found {
+            previews: found,
+            shared_instances: preview::shared_instances(&owned),
+            shared: preview::is_shared(&owned, &records),
+        })
     }
 
     async fn judge(&self, number: u64, preview: Preview, previews: &Previews) -> Surveyed {

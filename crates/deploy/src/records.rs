@@ -23,6 +23,14 @@ pub struct Past {
     pub records: Records,
 }
 
+impl Past {
+    /// The same, where hosts have seen this lease, which may not be on record any more.
+    #[must_use]
+    pub fn above(self, used: u64) -> Self {
+        Self { chain: self.chain.above(used), ..self }
+    }
+}
+
 /// Reads it, side by side.
 ///
 /// # Errors

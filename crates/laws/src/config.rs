@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
-use skipper_core::config::{Build, Check, Config, Diagnostic, Group, ImageSource, Previews, Service, Span, load};
+use skipper_core::config::{
+    Build, Check, Config, Diagnostic, Group, ImageSource, PreviewHosts, Previews, Service, Span, load,
+};
 
 use crate::harmless;
 
@@ -91,8 +93,12 @@ fn in_full(config: &Config) -> String {
 }
 
 fn previews(previews: &Previews) -> String {
-    let Previews { ttl, max, label } = previews;
-    let mut keys = vec![("hosts", text("own")), ("ttl", duration(*ttl)), ("max", max.to_string())];
+    let Previews { hosts, ttl, max, label } = previews;
+    let hosts = match hosts {
+        PreviewHosts::Own => "own",
+        PreviewHosts::Shared => "shared",
+    };
+    let mut keys = vec![("hosts", text(hosts)), ("ttl", duration(*ttl)), ("max", max.to_string())];
     keys.extend(label.as_ref().map(|label| ("label", text(label))));
     map(keys)
 }

@@ -179,9 +179,11 @@ pub struct Group {
     pub disk: Option<u32>,
 }
 
-/// Which pull requests get an environment of their own, and for how long. Each has hosts of its own.
+/// Which pull requests get an environment of their own, where, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Previews {
+    /// Where they run.
+    pub hosts: PreviewHosts,
     /// How long a preview lasts after it was last shipped to.
     pub ttl: Duration,
     /// How many there may be at a time.
@@ -192,8 +194,18 @@ pub struct Previews {
 
 impl Default for Previews {
     fn default() -> Self {
-        Self { ttl: Duration::from_secs(3 * 24 * 60 * 60), max: 5, label: None }
+        Self { hosts: PreviewHosts::Own, ttl: Duration::from_secs(3 * 24 * 60 * 60), max: 5, label: None }
     }
+}
+
+/// The hosts that a preview runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PreviewHosts {
+    /// Its own, which go with it.
+    Own,
+    /// Those of all previews, which stay while there is one.
+    Shared,
 }
 
 /// Where hosts get fleet from.

@@ -308,7 +308,7 @@ section! {
 section! {
     /// Environments of pull requests: `pr-7` is that of pull request 7.
     Previews {
-        /// Where a preview runs: on hosts of its `own`.
+        /// Where a preview runs: on hosts of its `own`, or on hosts that all previews have `shared`.
         hosts: schema::PreviewHosts = "own",
         /// How long a preview lasts after it was last shipped to; `skipper previews sweep` removes those that are older.
         ttl: schema::Duration = "3d",

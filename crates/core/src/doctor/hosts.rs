@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Finding, Verdict};
 use crate::{
+    desired::Scope,
     name::HostName,
     observed::Agent,
-    script::{ResultError, Script, decode_result},
+    script::{ResultError, SCOPE, Script, decode_result},
 };
 
 /// What is run on the hosts.
@@ -38,8 +39,8 @@ pub struct HostFacts {
 }
 
 /// The script that asks a host for its facts.
-pub fn checkup() -> Script {
-    Script { name: "checkup", header: Vec::new(), body: CHECKUP, kept_as: None }
+pub fn checkup(scope: &Scope) -> Script {
+    Script { name: "checkup", header: vec![(SCOPE, scope.to_string())], body: CHECKUP, kept_as: None }
 }
 
 /// Reads a host's answer to [`checkup`]; nothing where it makes no sense.

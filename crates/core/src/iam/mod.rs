@@ -20,12 +20,15 @@ pub use document::kept_document;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    config::Config,
+    config::{Config, PreviewHosts},
     desired::{Scope, TAG_ENVIRONMENT, TAG_PROJECT},
     image::hex_digest,
     preview::PREVIEW,
     script::Script,
 };
+
+/// What the names of all previews have in common.
+const EVERY_PREVIEW: &str = "pr-*";
 
 /// Characters that the name of a role may have (IAM's quotas).
 const ROLE_NAME: usize = 64;
@@ -93,14 +96,20 @@ impl Subject<'_> {
         self.scope.environment.as_ref() == PREVIEW
     }
 
-    /// The environment's name as it stands in paths and tags; of previews what all of their names have in common.
-    fn environment(&self) -> String {
-        if self.is_for_previews() { "pr-*".to_owned() } else { self.scope.environment.to_string() }
+    /// The environment's name as it stands in paths and tags; of previews what all of their names have in common, and that of
+    /// the hosts that they share.
+    fn environments(&self) -> Vec<String> {
+        let own = self.scope.environment.to_string();
+        match (self.is_for_previews(), self.config.previews.hosts) {
+            (true, PreviewHosts::Own) => vec![EVERY_PREVIEW.to_owned()],
+            (true, PreviewHosts::Shared) => vec![EVERY_PREVIEW.to_owned(), own],
+            (false, _) => vec![own],
+        }
     }
 
-    /// The tags of everything that is handled.
-    fn owned(&self) -> [(&'static str, String); 2] {
-        [(TAG_PROJECT, self.scope.project.to_string()), (TAG_ENVIRONMENT, self.environment())]
+    /// The tags of everything that is handled, each with the values that it may have.
+    fn owned(&self) -> [(&'static str, Vec<String>); 2] {
+        [(TAG_PROJECT, vec![self.scope.project.to_string()]), (TAG_ENVIRONMENT, self.environments())]
     }
 
     /// The name under which the observing script is kept.

@@ -54,11 +54,11 @@ impl Statement {
     }
 
     /// Only where something carries, or is given, these tags.
-    pub(super) fn tagged(self, key: &str, tags: &[(&'static str, String)]) -> Self {
-        tags.iter().fold(self, |statement, (tag, value)| {
+    pub(super) fn tagged(self, key: &str, tags: &[(&'static str, Vec<String>)]) -> Self {
+        tags.iter().fold(self, |statement, (tag, values)| {
             // No name of skipper's has a star in it by itself.
-            let operator = if value.contains('*') { "StringLike" } else { "StringEquals" };
-            statement.when(operator, format!("{key}/{tag}"), value.clone())
+            let operator = if values.iter().any(|value| value.contains('*')) { "StringLike" } else { "StringEquals" };
+            statement.when(operator, format!("{key}/{tag}"), one_or_many(values))
         })
     }
 

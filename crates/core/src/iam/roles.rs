@@ -110,11 +110,12 @@ fn looking(subject: &Subject<'_>) -> Statement {
 
 /// Parameters of the environment; those below these folders where there are any.
 fn reading(subject: &Subject<'_>, actions: &[&'static str], folders: &[&str]) -> Statement {
-    let root = format!("parameter/skipper/{}/{}", subject.scope.project, subject.environment());
-    let paths: Vec<String> = match folders {
+    let root = |environment| format!("parameter/skipper/{}/{environment}", subject.scope.project);
+    let below = |root: String| match folders {
         [] => vec![root],
         folders => folders.iter().map(|folder| format!("{root}/{folder}")).collect(),
     };
+    let paths: Vec<String> = subject.environments().into_iter().map(root).flat_map(below).collect();
     // Who looks for the previews there are lists what the project has.
     let listed = subject.is_for_previews().then(|| format!("parameter/skipper/{}", subject.scope.project));
     let with_what_is_below = paths.iter().flat_map(|path| [path.clone(), format!("{path}/*")]).chain(listed);

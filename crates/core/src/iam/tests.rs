@@ -148,6 +148,24 @@ fn who_deploys_previews_reaches_those_of_every_pull_request_and_nothing_else() {
 }
 
 #[test]
+fn who_deploys_previews_that_share_hosts_reaches_those_too() {
+    let sharing = format!("{HELLO}previews: {{hosts: shared}}\n");
+    let printed = printed(&sharing, "preview", None, json);
+    for role in ["plan", "deploy"] {
+        let hosts = allowing(&printed[role], "ssm:SendCommand");
+        let tagged = hosts.iter().find(|statement| statement["Sid"] == "OnItsHosts").unwrap();
+        let environments = json!({"ssm:resourceTag/skipper:environment": ["pr-*", "preview"]});
+        assert_eq!(tagged["Condition"]["StringLike"], environments);
+    }
+    let root = "arn:aws:ssm:eu-west-1:123456789012:parameter/skipper/hello";
+    let below = ["pr-*", "preview"].map(|name| [format!("{root}/{name}"), format!("{root}/{name}/*")]).concat();
+    assert_eq!(
+        allowing(&printed["deploy"], "ssm:PutParameter")[0]["Resource"],
+        json!([below, vec![root.to_owned()]].concat())
+    );
+}
+
+#[test]
 fn the_file_s_images_subnets_and_profiles_are_the_only_ones() {
     let pinned = HELLO.replace(
         "services: [web]",

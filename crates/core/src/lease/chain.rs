@@ -74,7 +74,11 @@ impl Entry {
 
 /// Every lease that is kept, by its number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Chain(BTreeMap<u64, Entry>);
+pub struct Chain {
+    entries: BTreeMap<u64, Entry>,
+    /// The highest number that is known to have been used, though it may not be kept.
+    used: u64,
+}
 
 impl Chain {
     /// Reads the values below the chain's path, by their names.
@@ -83,12 +87,23 @@ impl Chain {
             let entry = serde_json::from_str(text).unwrap_or_else(|_| Entry::unreadable(text));
             Some((name.parse().ok()?, entry))
         });
-        Self(entries.collect())
+        entries.collect()
+    }
+
+    /// The same, and a number up to which all have been used: hosts remember the leases of an environment that was removed.
+    #[must_use]
+    pub fn above(self, used: u64) -> Self {
+        Self { used: used.max(self.used), ..self }
+    }
+
+    /// The number up to which all are known to have been used beside those that are kept.
+    pub fn used(&self) -> u64 {
+        self.used
     }
 
     /// The lease that counts: the one with the highest number.
     pub fn highest(&self) -> Option<(u64, &Entry)> {
-        self.0.last_key_value().map(|(number, entry)| (*number, entry))
+        self.entries.last_key_value().map(|(number, entry)| (*number, entry))
     }
 
     /// The lease that is in use, if one is.
@@ -98,7 +113,7 @@ impl Chain {
 
     /// The number that the next lease has.
     pub fn next(&self) -> u64 {
-        self.highest().map_or(1, |(number, _)| number + 1)
+        self.highest().map_or(0, |(number, _)| number).max(self.used).saturating_add(1)
     }
 
     /// Whether the last holder ended in order, so that nothing of it can be on its way any more.
@@ -108,13 +123,13 @@ impl Chain {
 
     /// The numbers that are no longer needed. Never the highest: a number must not be used again.
     pub fn outdated(&self) -> Vec<u64> {
-        self.0.keys().rev().skip(KEPT).copied().collect()
+        self.entries.keys().rev().skip(KEPT).copied().collect()
     }
 }
 
 impl FromIterator<(u64, Entry)> for Chain {
     fn from_iter<T: IntoIterator<Item = (u64, Entry)>>(entries: T) -> Self {
-        Self(entries.into_iter().collect())
+        Self { entries: entries.into_iter().collect(), used: 0 }
     }
 }
 
@@ -154,6 +169,13 @@ mod tests {
     fn an_unsure_release_frees_the_lease_and_does_not_settle_it() {
         let chain = read(&[("3", &entry("released_unsure"))]);
         assert_eq!((chain.held(), chain.is_settled()), (None, false));
+    }
+
+    #[test]
+    fn a_number_that_a_host_has_seen_is_not_used_again() {
+        assert_eq!(Chain::default().above(5).next(), 6);
+        assert_eq!(read(&[("3", &entry("released"))]).above(5).above(2).next(), 6);
+        assert_eq!(read(&[("7", &entry("released"))]).above(5).next(), 8);
     }
 
     #[test]

@@ -150,7 +150,7 @@ pub trait Orchestrator {
     fn configure(&self, cluster: &Cluster) -> Script;
 
     /// Fetches images, by host.
-    fn pull(&self, images: &BTreeMap<InstanceId, Vec<PinnedImage>>) -> Script;
+    fn pull(&self, scope: &Scope, images: &BTreeMap<InstanceId, Vec<PinnedImage>>) -> Script;
 
     /// Starts replicas, by host, and waits until each is healthy or its deadline has passed.
     fn start(&self, scope: &Scope, starts: &BTreeMap<InstanceId, Vec<Start>>) -> Script;

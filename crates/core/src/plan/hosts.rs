@@ -35,8 +35,9 @@ pub(super) fn bring_up(
     draft: &mut Draft,
 ) -> Hosts {
     let wanted: Vec<HostName> = desired.hosts().collect();
-    let mut hosts =
-        Hosts { usable: BTreeSet::new(), leaving: leaving(desired, observed, draft), up: None, configured: None };
+    // What a preview does not want of the hosts that it shares, another one may.
+    let leaving = if desired.shares_hosts() { BTreeMap::new() } else { leaving(desired, observed, draft) };
+    let mut hosts = Hosts { usable: BTreeSet::new(), leaving, up: None, configured: None };
     let mut awaited = Vec::new();
     let mut before_await = Vec::new();
     for host in &wanted {
@@ -50,7 +51,12 @@ pub(super) fn bring_up(
             }
             continue;
         };
-        if found.size != group.size.to_string() {
+        if found.size != group.size.to_string() && desired.shares_hosts() {
+            draft.notes.push(format!(
+                "host `{host}` is a `{}` and skipper.yml says `{}`; it stays as it is while previews share it",
+                found.size, group.size
+            ));
+        } else if found.size != group.size.to_string() {
             draft.block(
                 format!("host `{host}`"),
                 format!(
@@ -269,7 +275,9 @@ fn members(
     }
     let current: Vec<HostName> =
         reports.iter().filter(|(_, report)| report.member).map(|(host, _)| (*host).clone()).collect();
-    if current.len() == count {
+    // Previews that share hosts may want different numbers of them: the first one's choice holds.
+    let is_settled = desired.shares_hosts() && !current.is_empty();
+    if current.len() == count || is_settled {
         return Some(current);
     }
     if observed.gaps.is_empty() {
@@ -308,7 +316,7 @@ pub fn cluster(desired: &Desired, hosts: &BTreeMap<HostName, ObservedHost>, memb
         })
         .collect();
     members.iter().all(|member| hosts.iter().any(|known| known.host == *member)).then(|| Cluster {
-        scope: desired.scope.clone(),
+        scope: desired.hosts_of.clone(),
         hosts,
         members: members.to_vec(),
         archive: (desired.fleet.url.clone(), desired.fleet.sha256.clone()),

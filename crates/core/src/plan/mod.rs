@@ -27,6 +27,7 @@ pub use self::{
     hosts::cluster,
     outline::{Outline, PlanHash},
     preview::removal,
+    replicas::SHARED_PUBLIC_PORTS,
 };
 
 /// What it would take to make `observed` match `desired`.
@@ -35,14 +36,7 @@ pub use self::{
 /// done is not an error but a [`Blocked`] entry, and what is not known is never destroyed.
 pub fn plan(desired: &Desired, observed: &Observed, orchestrator: &dyn Orchestrator) -> Plan {
     let mut draft = Draft::default();
-    for gap in &observed.gaps {
-        draft.blocked.push(Blocked {
-            what: gap.host.as_ref().map_or_else(|| "the world".to_owned(), |host| format!("host `{host}`")),
-            why: gap.what.clone(),
-            hint: gap.hint.clone(),
-            refused: false,
-        });
-    }
+    draft.block_gaps(observed);
     preview::find_room(desired, observed, &mut draft);
     let network = network::open(desired, observed, &mut draft);
     let hosts = hosts::bring_up(desired, observed, orchestrator, &network, &mut draft);
@@ -80,6 +74,16 @@ impl Draft {
         self.blocked.push(Blocked { what: what.into(), why: why.into(), hint: Some(hint.into()), refused: false });
     }
 
+    /// Blocks for want of what could not be observed.
+    fn block_gaps(&mut self, observed: &Observed) {
+        self.blocked.extend(observed.gaps.iter().map(|gap| Blocked {
+            what: gap.host.as_ref().map_or_else(|| "the world".to_owned(), |host| format!("host `{host}`")),
+            why: gap.what.clone(),
+            hint: gap.hint.clone(),
+            refused: false,
+        }));
+    }
+
     fn finish(self) -> Plan {
         Plan { steps: self.steps, kept: self.kept, blocked: self.blocked, notes: self.notes }
     }
@@ -99,6 +103,25 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether it changes hosts or who may reach them, and not only what they run.
+    pub fn changes_hosts(&self) -> bool {
+        self.steps.iter().any(|step| match step.action {
+            Action::CreateSecurityGroup { .. }
+            | Action::AuthorizeIngress { .. }
+            | Action::RevokeIngress { .. }
+            | Action::LaunchHost { .. }
+            | Action::AwaitHosts { .. }
+            | Action::ConfigureHosts { .. }
+            | Action::TerminateHost { .. }
+            | Action::DeleteSecurityGroup { .. } => true,
+            Action::PullImages { .. }
+            | Action::StartReplicas { .. }
+            | Action::ReplaceReplicas { .. }
+            | Action::RemoveReplicas { .. }
+            | Action::ForgetRecords { .. } => false,
+        })
+    }
+
     /// Whether there is nothing to do and nothing in the way.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty() && self.blocked.is_empty()

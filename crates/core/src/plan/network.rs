@@ -1,8 +1,8 @@
 //! Who may reach the hosts: a security group for the cluster's own traffic and one for each group's public ports.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
-use super::{Action, Draft, Reason, StepId};
+use super::{Action, Draft, Reason, SHARED_PUBLIC_PORTS, StepId};
 use crate::{
     config::Group,
     desired::Desired,
@@ -40,7 +40,8 @@ pub(super) fn open(desired: &Desired, observed: &Observed, draft: &mut Draft) ->
 
 /// Stops letting in what the file does not ask for any more, after everything else.
 ///
-/// Only rules that skipper itself could have written are revoked; another hand's rule is shown and kept.
+/// Only rules that skipper itself could have written are revoked; another hand's rule is shown and kept. A preview revokes
+/// nothing on hosts that it shares: another one may need it.
 pub(super) fn close(desired: &Desired, observed: &Observed, draft: &mut Draft) {
     let after = draft.all_steps();
     let wanted = wanted(desired);
@@ -53,7 +54,7 @@ pub(super) fn close(desired: &Desired, observed: &Observed, draft: &mut Draft) {
                 "the security group of {security_group} lets in {rule}, which skipper did not write; it is kept"
             ));
         }
-        if !ours.is_empty() {
+        if !ours.is_empty() && !desired.shares_hosts() {
             let action = Action::RevokeIngress { security_group: security_group.clone(), rules: ours };
             draft.step(action, Reason::RuleNotInConfig, after.clone());
         }
@@ -64,16 +65,22 @@ pub(super) fn close(desired: &Desired, observed: &Observed, draft: &mut Draft) {
 fn wanted(desired: &Desired) -> Vec<(SecurityGroup, BTreeSet<IngressRule>)> {
     let (from_port, to_port) = ETCD_PORTS;
     let cluster = BTreeSet::from([IngressRule { from_port, to_port, source: Source::Cluster }]);
-    let groups = desired.groups.iter().map(|(name, group)| (SecurityGroup::Group(name.clone()), public_rules(group)));
+    let groups =
+        desired.groups.iter().map(|(name, group)| (SecurityGroup::Group(name.clone()), public_rules(desired, group)));
     std::iter::once((SecurityGroup::Cluster, cluster)).chain(groups).collect()
 }
 
-fn public_rules(group: &Group) -> BTreeSet<IngressRule> {
-    group
-        .public_ports
-        .iter()
-        .flat_map(|&port| {
-            [Source::AnyIpv4, Source::AnyIpv6].map(|source| IngressRule { from_port: port, to_port: port, source })
-        })
-        .collect()
+/// On shared hosts the whole range at once that public ports are chosen from: what is open there then does not change from one
+/// preview to the next.
+fn public_rules(desired: &Desired, group: &Group) -> BTreeSet<IngressRule> {
+    let ports = match (desired.shares_hosts(), group.public_ports.is_empty()) {
+        (true, false) => vec![SHARED_PUBLIC_PORTS],
+        (true, true) => Vec::new(),
+        (false, _) => group.public_ports.iter().map(|&port| port..=port).collect(),
+    };
+    let from_anywhere = |ports: RangeInclusive<u16>| {
+        let (from_port, to_port) = ports.into_inner();
+        [Source::AnyIpv4, Source::AnyIpv6].map(|source| IngressRule { from_port, to_port, source })
+    };
+    ports.into_iter().flat_map(from_anywhere).collect()
 }

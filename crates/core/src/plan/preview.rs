@@ -1,16 +1,22 @@
 //! The beginning and the end of a preview: whether there is room for one more, and what it takes to leave nothing of one.
 
-use super::{Action, Draft, Plan, Reason, StepId};
+use std::collections::BTreeMap;
+
+use super::{Action, Draft, Plan, Reason, Removal, StepId};
 use crate::{
     desired::{Desired, Scope},
-    observed::{Observed, SecurityGroup},
+    name::{HostName, ReplicaName},
+    observed::{Handle, HostReport, Observed, SecurityGroup},
     preview::{Cause, Owned, Remains, Thing},
 };
 
 /// Blocks a preview that would be one too many. One that exists goes on, however many there are.
 pub(super) fn find_room(desired: &Desired, observed: &Observed, draft: &mut Draft) {
     let Some(most) = desired.most_previews else { return };
-    let exists = !observed.hosts.is_empty() || !observed.security_groups.is_empty();
+    let exists = match desired.shares_hosts() {
+        true => observed.replicas().next().is_some(),
+        false => !observed.hosts.is_empty() || !observed.security_groups.is_empty(),
+    };
     let own = desired.scope.environment.pull_request();
     let others: Vec<String> = observed
         .previews
@@ -28,27 +34,34 @@ pub(super) fn find_room(desired: &Desired, observed: &Observed, draft: &mut Draf
     );
 }
 
-/// What it takes to leave nothing of a preview.
+/// What it takes to leave nothing of a preview, or of the hosts that previews shared once there is none.
 ///
-/// This is the one plan that ends an environment as a whole, whatever its hosts run and whether they answer: so it is made for
-/// previews alone, and of what carries the tag of their own pull request. Instances go first, then what they used, and what is
-/// recorded last: whoever finds the records knows that something may be left. It is total, as every plan.
+/// This is the one plan that ends an environment as a whole, whatever its own hosts run and whether they answer: so it is made for
+/// previews alone, and of what carries the tag of their own pull request. On hosts that it shares it is made of its replicas, so
+/// those must have answered. Replicas and instances go first, then what they used, and what is recorded last: whoever finds the
+/// records knows that something may be left. It is total, as every plan.
 pub fn removal(scope: &Scope, remains: &Remains, cause: &Cause) -> Plan {
     let mut draft = Draft::default();
-    let Some(number) = scope.environment.pull_request() else {
+    let number = scope.environment.pull_request();
+    if number.is_none() && *scope != scope.of_previews() {
         draft.block(
             format!("environment `{}`", scope.environment),
             "it is no preview, and only a preview is removed as a whole",
             "name the environment of a pull request, such as `pr-7`",
         );
         return draft.finish();
-    };
+    }
+    draft.block_gaps(&remains.shared);
     let ends = || Reason::PreviewEnds(cause.clone());
+    let removals = replicas(&remains.shared, &ends());
+    if !removals.is_empty() {
+        draft.step(Action::RemoveReplicas { removals }, ends(), []);
+    }
     let mut groups: Vec<(&SecurityGroup, &String)> = Vec::new();
     let mut terminated: Vec<StepId> = Vec::new();
     for owned in &remains.owned {
         match &owned.thing {
-            thing if owned.environment != scope.environment || owned.pull_request != Some(number) => {
+            thing if owned.environment != scope.environment || owned.pull_request != number => {
                 draft.block(
                     name(thing),
                     foreign(owned, number),
@@ -80,6 +93,22 @@ pub fn removal(scope: &Scope, remains: &Remains, cause: &Cause) -> Plan {
     draft.finish()
 }
 
+/// All replicas on hosts that are shared. Those that are registered for hosts that are gone are forgotten by any that answers.
+fn replicas(shared: &Observed, reason: &Reason) -> BTreeMap<HostName, Vec<Removal>> {
+    let mut removals: BTreeMap<HostName, BTreeMap<Handle, Option<ReplicaName>>> = BTreeMap::new();
+    for (host, found) in shared.replicas() {
+        let here = removals.entry(host.clone()).or_default();
+        here.insert(found.handle.clone(), Some(found.replica.clone()));
+    }
+    let answering: Vec<(&HostName, &HostReport)> =
+        shared.hosts.iter().filter_map(|(host, found)| Some((host, found.report.as_ref()?))).collect();
+    for stray in answering.iter().flat_map(|(_, report)| &report.stray) {
+        removals.entry(answering[0].0.clone()).or_default().insert(stray.handle.clone(), None);
+    }
+    let removal = |(handle, replica)| Removal { replica, handle, reason: reason.clone() };
+    removals.into_iter().map(|(host, here)| (host, here.into_iter().map(removal).collect())).collect()
+}
+
 fn name(thing: &Thing) -> String {
     match thing {
         Thing::Instance { instance, .. } => format!("instance `{instance}`"),
@@ -87,10 +116,11 @@ fn name(thing: &Thing) -> String {
     }
 }
 
-fn foreign(owned: &Owned, number: u64) -> String {
-    match owned.pull_request {
-        Some(other) => format!("it belongs to `{}`, and its tag says pull request {other}", owned.environment),
-        None => {
+fn foreign(owned: &Owned, number: Option<u64>) -> String {
+    match (owned.pull_request, number) {
+        (Some(other), _) => format!("it belongs to `{}`, and its tag says pull request {other}", owned.environment),
+        (None, None) => format!("it belongs to `{}`", owned.environment),
+        (None, Some(number)) => {
             format!("it belongs to `{}`, and does not carry the tag `skipper:pull-request={number}`", owned.environment)
         }
     }
@@ -122,7 +152,8 @@ mod tests {
     }
 
     fn remains(owned: Vec<Owned>, records: &[&str]) -> Remains {
-        Remains { owned, records: records.iter().map(|record| (*record).to_owned()).collect() }
+        let records = records.iter().map(|record| (*record).to_owned()).collect();
+        Remains { owned, records, ..Remains::default() }
     }
 
     fn steps(plan: &Plan) -> Vec<String> {

@@ -1,11 +1,15 @@
 //! The replicas of each host: which stay, which are replaced, which are new and which go away.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use sha2::{Digest as _, Sha256};
 
 use super::{Draft, Fresh, Kept, Order, Placement, Reason, Removal, Replacement, hosts::Hosts};
 use crate::{
+    config::Port,
     desired::{Binding, Desired, DesiredService, ReplicaSpec},
     image::PinnedImage,
     name::{HostName, ReplicaName, ServiceName},
@@ -14,7 +18,11 @@ use crate::{
 };
 
 /// The host ports that skipper chooses from; `skipper.yml` may not fix one of them.
-pub(super) const CHOSEN_PORTS: std::ops::RangeInclusive<u16> = 20_000..=29_999;
+pub(super) const CHOSEN_PORTS: RangeInclusive<u16> = 20_000..=29_999;
+/// Of those, the ones that a preview on shared hosts has for ports that its group makes public. They alone are open there.
+pub const SHARED_PUBLIC_PORTS: RangeInclusive<u16> = 20_000..=24_999;
+/// The ones that it has for all others.
+const SHARED_PRIVATE_PORTS: RangeInclusive<u16> = 25_000..=29_999;
 
 /// What is to happen to the replicas of one host, before it is put in order.
 #[derive(Default)]
@@ -38,12 +46,19 @@ pub(super) fn compare(
     find_obstacles(desired, orchestrator, draft);
     let mut numbers = Numbers::new(observed);
     let mut all: BTreeMap<HostName, Wishes> = BTreeMap::new();
+    let mut unwanted = Vec::new();
     for host in desired.hosts().filter(|host| hosts.usable.contains(host)) {
         let mut comparison = Comparison::new(desired, observed, orchestrator, host, draft);
         comparison.services(&mut numbers);
         let host = comparison.host;
         all.insert(host, comparison.wishes);
     }
+    for host in observed.hosts.keys().filter(|host| desired.shares_hosts() && !all.contains_key(*host)) {
+        // It stays, for other previews, and has nothing of this one.
+        let removals = found_on(observed, host).into_iter().map(|replica| removal(replica, Reason::NotInConfig));
+        unwanted.push((host.clone(), Wishes { removals: removals.collect(), ..Wishes::default() }));
+    }
+    all.extend(unwanted);
     for host in hosts.leaving.keys() {
         let wishes = all.entry(host.clone()).or_default();
         wishes
@@ -151,7 +166,9 @@ impl<'a> Comparison<'a> {
         draft: &'a mut Draft,
     ) -> Self {
         let found = found_on(observed, &host);
-        let used_ports = found.iter().flat_map(|replica| host_ports(&replica.bindings)).collect();
+        let report = observed.hosts.get(&host).and_then(|found| found.report.as_ref());
+        let held = report.into_iter().flat_map(|report| report.held_ports.iter().copied());
+        let used_ports = found.iter().flat_map(|replica| host_ports(&replica.bindings)).chain(held).collect();
         Self { desired, orchestrator, draft, host, found, used_ports, wishes: Wishes::default() }
     }
 
@@ -256,8 +273,7 @@ impl<'a> Comparison<'a> {
     fn is_right(&self, found: &ObservedReplica, service: &DesiredService) -> bool {
         let fits = found.bindings.len() == service.ports.len()
             && service.ports.iter().zip(&found.bindings).all(|(port, binding)| {
-                port.container == binding.container
-                    && port.host.map_or_else(|| CHOSEN_PORTS.contains(&binding.host), |host| host == binding.host)
+                port.container == binding.container && self.host_ports(port).contains(&binding.host)
             });
         fits && self
             .orchestrator
@@ -288,13 +304,28 @@ impl<'a> Comparison<'a> {
         }
     }
 
+    /// The host ports that a port may have: the one that the file fixes, or any of those that are chosen from. On shared hosts
+    /// none is fixed, since every preview of the project would want the same.
+    fn host_ports(&self, port: &Port) -> RangeInclusive<u16> {
+        match port.host {
+            Some(host) if !self.desired.shares_hosts() => host..=host,
+            None if !self.desired.shares_hosts() => CHOSEN_PORTS,
+            Some(host) if self.is_public(host) => SHARED_PUBLIC_PORTS,
+            _ => SHARED_PRIVATE_PORTS,
+        }
+    }
+
+    fn is_public(&self, port: u16) -> bool {
+        self.desired.group_of(&self.host).is_some_and(|group| group.public_ports.contains(&port))
+    }
+
     /// Fixed ports as the file says; for the others a port that nothing on this host has.
     fn choose_bindings(&mut self, replica: &ReplicaName, service: &DesiredService) -> Vec<Binding> {
         service
             .ports
             .iter()
             .map(|port| {
-                let host = port.host.unwrap_or_else(|| self.choose_port(replica, port.container));
+                let host = self.choose_port(replica, port.container, self.host_ports(port));
                 self.used_ports.insert(host);
                 Binding { host, container: port.container }
             })
@@ -302,20 +333,16 @@ impl<'a> Comparison<'a> {
     }
 
     /// Slot a, slot b for the successor of what has slot a, or the next free port after it.
-    fn choose_port(&self, replica: &ReplicaName, container: u16) -> u16 {
+    fn choose_port(&self, replica: &ReplicaName, container: u16, ports: RangeInclusive<u16>) -> u16 {
+        let (first, last) = (*ports.start(), *ports.end());
         let scope = &self.desired.scope;
         let slot = |slot: char| -> u16 {
             let hash = Sha256::digest(format!("{scope}/{replica}/{container}/{slot}", scope = scope.stem()));
-            let span = u32::from(CHOSEN_PORTS.end() - CHOSEN_PORTS.start()) + 1;
+            let span = u32::from(last - first) + 1;
             let offset = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]) % span;
-            CHOSEN_PORTS.start() + u16::try_from(offset).unwrap_or(0)
+            first + u16::try_from(offset).unwrap_or(0)
         };
         let (a, b) = (slot('a'), slot('b'));
-        [a, b]
-            .into_iter()
-            .chain(b..=*CHOSEN_PORTS.end())
-            .chain(CHOSEN_PORTS)
-            .find(|port| !self.used_ports.contains(port))
-            .unwrap_or(a)
+        [a, b].into_iter().chain(b..=last).chain(ports).find(|port| !self.used_ports.contains(port)).unwrap_or(a)
     }
 }

@@ -149,17 +149,18 @@ impl Log {
             EventKind::DeploymentCreated { id, .. } => {
                 out.say(format!("deployment {id} of the code host is about this run"))
             }
-            EventKind::LeaseAwaited { number, holder } => {
+            EventKind::LeaseAwaited { number, holder, of_hosts } => {
                 self.end_group(&mut out);
-                out.say(format!("lease {number} is held by {holder}; waiting for it"));
+                out.say(format!("{} is held by {holder}; waiting for it", lease(*number, *of_hosts)));
             }
-            EventKind::LeaseAcquired { number, over } => {
+            EventKind::LeaseAcquired { number, over, of_hosts } => {
                 self.end_group(&mut out);
+                let lease = lease(*number, *of_hosts);
                 match over {
-                    None => out.say(format!("lease {number} is this run's")),
-                    Some(holder) => out.say(format!(
-                        "lease {number} is this run's, taken over from {holder}, which shows no sign of life"
-                    )),
+                    None => out.say(format!("{lease} is this run's")),
+                    Some(holder) => {
+                        out.say(format!("{lease} is this run's, taken over from {holder}, which shows no sign of life"))
+                    }
                 }
             }
             EventKind::StepStarted { step } => {
@@ -320,4 +321,10 @@ pub fn plan_lines(plan: &Plan) -> Vec<String> {
         lines.push("nothing to do: everything is as skipper.yml and the release ask for".to_owned());
     }
     lines
+}
+
+/// `lease 3`, and whose it is where a run may have two.
+fn lease(number: u64, of_hosts: bool) -> String {
+    let whose = if of_hosts { " of the hosts that previews share" } else { "" };
+    format!("lease {number}{whose}")
 }

@@ -5,16 +5,20 @@ use std::collections::BTreeMap;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use super::text;
+use super::{text, words};
 use crate::preview::Surveyed;
 
 /// The columns, in order.
 const COLUMNS: [&str; 6] = ["preview", "pull request", "hosts", "commit", "last shipped", "ends"];
 
-/// The previews by their pull requests, one line each.
-pub fn table(previews: &BTreeMap<u64, Surveyed>) -> String {
+/// The previews by their pull requests, one line each, and how many instances they share.
+pub fn table(previews: &BTreeMap<u64, Surveyed>, shared_instances: usize) -> String {
+    let shared = match shared_instances {
+        0 => None,
+        count => Some(format!("shared by previews: {}", words::count(count, "host"))),
+    };
     if previews.is_empty() {
-        return "there are no previews".to_owned();
+        return std::iter::once("there are no previews".to_owned()).chain(shared).collect::<Vec<_>>().join("\n");
     }
     let mut drawn = Table::new();
     drawn.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -38,8 +42,8 @@ pub fn table(previews: &BTreeMap<u64, Surveyed>) -> String {
     for column in drawn.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    let lines: Vec<String> = drawn.lines().map(|line| line.trim_end().to_owned()).collect();
-    lines.join("\n")
+    let lines = drawn.lines().map(|line| line.trim_end().to_owned());
+    lines.chain(shared).collect::<Vec<_>>().join("\n")
 }
 
 /// A preview as `--output json` tells it.
@@ -83,8 +87,8 @@ mod tests {
             "pr-7     closed        1      c0ffee0  2026-01-01T00:00:00Z  now: its pull request is closed",
             "pr-12    not known     0      -        -                     -",
         ];
-        assert_eq!(table(&previews).lines().collect::<Vec<_>>(), lines);
-        assert_eq!(table(&BTreeMap::new()), "there are no previews");
+        assert_eq!(table(&previews, 0).lines().collect::<Vec<_>>(), lines);
+        assert_eq!(table(&BTreeMap::new(), 0), "there are no previews");
         let json = serde_json::to_value(rows(&previews)).unwrap();
         assert_eq!(json[0]["environment"], "pr-7");
         assert_eq!(json[0]["ends"], "closed");

@@ -8,7 +8,7 @@ use crate::host::*;
 fn a_host_tells_its_room_its_clock_and_its_role() {
     let host = Host::configured();
     host.write("world/role", "skipper-host\n");
-    let facts = read_facts(&host.run(&checkup())).unwrap().unwrap();
+    let facts = read_facts(&host.run(&checkup(&scope()))).unwrap().unwrap();
     assert!(facts.free > 0 && facts.free <= facts.total, "{facts:?}");
     assert!(facts.clock > 1_700_000_000_000, "{facts:?}");
     assert_eq!(facts.role.as_deref(), Some("skipper-host"));
@@ -16,6 +16,6 @@ fn a_host_tells_its_room_its_clock_and_its_role() {
 
 #[test]
 fn a_host_without_a_role_or_an_update_engine_says_so() {
-    let facts = read_facts(&Host::fresh().run(&checkup())).unwrap().unwrap();
+    let facts = read_facts(&Host::fresh().run(&checkup(&scope()))).unwrap().unwrap();
     assert_eq!((facts.role, facts.update), (None, None));
 }

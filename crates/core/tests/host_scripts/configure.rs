@@ -1,5 +1,7 @@
 //! A host becomes a part of the cluster.
 
+use std::collections::BTreeSet;
+
 use skipper_core::{
     observed::{HostReport, OrchestratorState},
     orchestrator::{HostErrorKind, Orchestrator as _, fleet::Fleet},
@@ -18,7 +20,9 @@ fn a_fresh_host_has_no_fleet_and_says_so() {
             orchestrator: OrchestratorState::Absent,
             replicas: vec![],
             host: None,
-            stray: vec![]
+            stray: vec![],
+            fence: 0,
+            held_ports: BTreeSet::new(),
         }
     );
 }

@@ -95,7 +95,7 @@ impl Host {
     }
 
     pub(crate) fn pull(&self, images: &[PinnedImage]) -> Result<(), HostError> {
-        Fleet.read_done(&self.run(&Fleet.pull(&on_this_host(images.to_vec()))))
+        Fleet.read_done(&self.run(&Fleet.pull(&scope(), &on_this_host(images.to_vec()))))
     }
 
     pub(crate) fn configure(&self, cluster: &Cluster) -> Result<(), HostError> {

@@ -10,4 +10,5 @@ mod fence;
 mod host;
 mod observe;
 mod remove_and_pull;
+mod sharing;
 mod start;

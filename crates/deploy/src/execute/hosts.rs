@@ -75,7 +75,7 @@ impl Run<'_> {
             // Recorded before the call, so that a run that dies in between finds the instance by the same token.
             let record = LaunchRecord { generation, instance: None, subnet: subnet.clone() };
             self.record(host, &record).await.map_err(failed)?;
-            let scope = self.known.desired.scope.clone();
+            let scope = self.known.desired.hosts_of.clone();
             let launch = Launch {
                 client_token: client_token(&scope, host, generation, subnet.as_deref()),
                 scope,
@@ -112,7 +112,7 @@ impl Run<'_> {
         if self.known.observed.launches.get(host) == Some(record) {
             return Ok(());
         }
-        let path = format!("{}/{host}", launches_path(&self.known.desired.scope));
+        let path = format!("{}/{host}", launches_path(&self.known.desired.hosts_of));
         let value = serde_json::to_string(record)
             .map_err(|error| Failure::failed_to(Exit::Defect, "write the record of a launch").because_of(&error))?;
         self.ask(async || self.hands.store.write(&path, &value).await).await.map_err(|error| error.failure)
@@ -120,7 +120,7 @@ impl Run<'_> {
 
     pub(super) async fn await_hosts(&self, hosts: &[HostName]) -> StepResult {
         let deadline = Instant::now() + self.hands.host_timeout;
-        let scope = &self.known.desired.scope;
+        let scope = &self.known.desired.hosts_of;
         let mut announced: BTreeSet<HostName> = BTreeSet::new();
         loop {
             let (instances, agents) = futures::join!(

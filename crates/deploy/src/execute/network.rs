@@ -22,7 +22,7 @@ impl Run<'_> {
             .ask(async || {
                 self.hands
                     .compute
-                    .create_security_group(&desired.scope, security_group, subnet.map(String::as_str))
+                    .create_security_group(&desired.hosts_of, security_group, subnet.map(String::as_str))
                     .await
             })
             .await

@@ -36,7 +36,7 @@ impl Run<'_> {
     pub(super) async fn pull(&self, images: &BTreeMap<HostName, Vec<PinnedImage>>) -> StepResult {
         let hosts: Vec<HostName> = images.keys().cloned().collect();
         let by_instance = self.by_instance(images.iter().map(|(host, images)| (host, images.clone())))?;
-        let script = self.hands.orchestrator.pull(&by_instance);
+        let script = self.hands.orchestrator.pull(&self.known.desired.scope, &by_instance);
         self.run_done(&hosts, &script, PULL_DEADLINE, "fetch images to").await
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use skipper_core::{
+    config::show_duration,
     desired::Scope,
     event::EventKind,
     exit::Exit,
@@ -27,9 +28,13 @@ pub struct Acquiring<'a> {
     /// Where leases stand.
     pub store: &'a dyn Store,
     /// Whose lease it is.
-    pub scope: &'a Scope,
+    pub scope: Scope,
+    /// Whether it is that of hosts which are shared.
+    pub of_hosts: bool,
     /// What the run brings along.
     pub terms: &'a Terms,
+    /// How long to wait for a holder that lives; not at all when absent.
+    pub wait: Option<Duration>,
     /// Who the run is, for others.
     pub holder: Holder,
     /// Where waiting is told.
@@ -46,7 +51,8 @@ impl<'a> Acquiring<'a> {
     /// # Errors
     /// [`Exit::Held`] when somebody else holds it, [`Exit::Cancelled`] when a stop was asked for meanwhile, and as the store answers.
     pub async fn acquire(self, chain: Chain) -> Result<Lease<'a>, Failure> {
-        let Terms { nonce, timing, wait, .. } = self.terms;
+        let Terms { nonce, timing, .. } = self.terms;
+        let (wait, of_hosts, used) = (self.wait, self.of_hosts, chain.used());
         let began = (self.clock)();
         let mut claim = Claim::new(self.holder.clone(), nonce.clone());
         let mut over = None;
@@ -57,8 +63,8 @@ impl<'a> Acquiring<'a> {
         loop {
             match claim.look(&chain, timing, asked, (self.clock)()) {
                 Look::Mine(tenure) => {
-                    self.events.emit(EventKind::LeaseAcquired { number: tenure.number(), over });
-                    return Ok(Lease::new(self.store, self.scope, self.clock, tenure, *timing, chain));
+                    self.events.emit(EventKind::LeaseAcquired { number: tenure.number(), over, of_hosts });
+                    return Ok(Lease::new(self.store, &self.scope, self.clock, tenure, *timing, chain));
                 }
                 Look::Create { number, entry, over: former } => {
                     over = former;
@@ -82,23 +88,23 @@ impl<'a> Acquiring<'a> {
                     creates = 0;
                     if told != Some(number) {
                         told = Some(number);
-                        self.events.emit(EventKind::LeaseAwaited { number, holder: holder.clone() });
+                        self.events.emit(EventKind::LeaseAwaited { number, holder: holder.clone(), of_hosts });
                     }
                     if alive && (self.clock)().saturating_sub(began) >= wait.unwrap_or_default() {
-                        return Err(held(number, &holder, wait.is_some()));
+                        return Err(held(number, &holder, wait));
                     }
                     self.unless_cancelled(Duration::ZERO, sleep(timing.beat / 15)).await?;
                 }
             }
             asked = (self.clock)();
-            chain = self.unless_cancelled(grace, self.list()).await??;
+            chain = self.unless_cancelled(grace, self.list()).await??.above(used);
             grace = Duration::ZERO;
         }
     }
 
     /// Whether it worked is told by the next look alone: a reply may be lost, and a lease that was created may have been cleaned away.
     async fn create(&self, number: u64, entry: &Entry, timing: Timing) -> Result<(), Failure> {
-        let path = format!("{}/{number}", lease_path(self.scope));
+        let path = format!("{}/{number}", lease_path(&self.scope));
         let text = write_entry(entry)?;
         let created = retry(
             async || within(timing.call, self.store.create(&path, &text)).await,
@@ -110,7 +116,7 @@ impl<'a> Acquiring<'a> {
     async fn list(&self) -> Result<Chain, Failure> {
         let what = "read who holds the lease";
         retry(
-            async || read_chain(self.store, self.scope).await,
+            async || read_chain(self.store, &self.scope).await,
             |attempt, pause, error| self.tell_retry(what, attempt, pause, error),
         )
         .await
@@ -128,14 +134,15 @@ impl<'a> Acquiring<'a> {
     }
 }
 
-fn held(number: u64, holder: &Holder, waited: bool) -> Failure {
+fn held(number: u64, holder: &Holder, waited: Option<Duration>) -> Failure {
     let failure = Failure::new(Exit::Held, format!("lease {number} is held by {holder}"));
-    let failure = if waited {
-        failure.because("it was waited for as long as `--wait` says").hint("wait longer, or run again later")
-    } else {
-        failure.hint(
+    let failure = match waited {
+        Some(waited) => failure
+            .because(format!("after {} of waiting it is still held", show_duration(waited)))
+            .hint("wait longer with `--wait` (input `wait`), or run again later"),
+        None => failure.hint(
             "wait for it with `--wait` (input `wait`); a run that has died loses its lease by itself within a minute or so",
-        )
+        ),
     };
     failure.hint(
         "`skipper lease` shows who holds it, and `skipper lease --break` takes it from a run that you know to be gone",

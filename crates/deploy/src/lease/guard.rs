@@ -1,4 +1,7 @@
 //! The ports as a rollout has them: nothing changes the world without the lease, and no script goes to a host without its number.
+//!
+//! Where previews share hosts there are two: what an environment runs and records is behind its own lease, and the hosts are behind
+//! theirs, which a run has only while it changes them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,6 +11,8 @@ use std::{
 use async_trait::async_trait;
 use skipper_core::{
     desired::Scope,
+    exit::Exit,
+    failure::Failure,
     name::{GroupName, ProjectName},
     observed::{Agent, IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
     preview::Owned,
@@ -15,19 +20,55 @@ use skipper_core::{
 };
 
 use super::Lease;
-use crate::ports::{Compute, FoundInstance, Invocation, Launch, LaunchQuery, PortResult, Remote, Store};
+use crate::{
+    observe::scope_path,
+    ports::{
+        Compute, FoundInstance, Invocation, Launch, LaunchQuery, PortError, PortErrorKind, PortResult, Remote, Store,
+    },
+};
 
 /// Ports behind a lease.
 #[derive(Clone, Copy)]
 pub struct Guarded<'a> {
-    /// The lease.
+    /// The lease of the environment.
     pub lease: &'a Lease<'a>,
+    /// The lease of the hosts, the same where they are the environment's own; nothing changes them when absent.
+    pub hosts: Option<&'a Lease<'a>>,
     /// Hosts and ingress rules.
     pub compute: &'a dyn Compute,
     /// Scripts on hosts.
     pub remote: &'a dyn Remote,
     /// Records.
     pub store: &'a dyn Store,
+}
+
+impl<'a> Guarded<'a> {
+    fn of_hosts(&self) -> PortResult<&'a Lease<'a>> {
+        self.hosts.ok_or_else(|| {
+            let failure = Failure::new(Exit::Defect, "the hosts were to be changed without the lease that they have");
+            PortError { kind: PortErrorKind::Other, failure }
+        })
+    }
+
+    /// Who has one of the leases in place of this run, which may so far know only that it has lost it.
+    pub async fn taken(&self) -> Option<Failure> {
+        let hosts = self.hosts.filter(|hosts| hosts.scope() != self.lease.scope());
+        match (self.lease.taken().await, hosts) {
+            (None, Some(hosts)) => hosts.taken().await,
+            (taken, _) => taken,
+        }
+    }
+
+    /// The lease of what a scope has.
+    fn of(&self, scope: Option<&Scope>) -> PortResult<&'a Lease<'a>> {
+        if scope.is_some_and(|scope| scope == self.lease.scope()) { Ok(self.lease) } else { self.of_hosts() }
+    }
+
+    /// The lease of what is recorded at a path.
+    fn at(&self, path: &str) -> PortResult<&'a Lease<'a>> {
+        let below = format!("{}/", scope_path(self.lease.scope()));
+        if path.starts_with(&below) { Ok(self.lease) } else { self.of_hosts() }
+    }
 }
 
 #[async_trait(?Send)]
@@ -61,27 +102,27 @@ impl Compute for Guarded<'_> {
         security_group: &SecurityGroup,
         subnet: Option<&str>,
     ) -> PortResult<String> {
-        self.lease.change(self.compute.create_security_group(scope, security_group, subnet)).await
+        self.of_hosts()?.change(self.compute.create_security_group(scope, security_group, subnet)).await
     }
 
     async fn authorize(&self, id: &str, rules: &[IngressRule], cluster: &str) -> PortResult<()> {
-        self.lease.change(self.compute.authorize(id, rules, cluster)).await
+        self.of_hosts()?.change(self.compute.authorize(id, rules, cluster)).await
     }
 
     async fn revoke(&self, id: &str, rules: &[IngressRule], cluster: &str) -> PortResult<()> {
-        self.lease.change(self.compute.revoke(id, rules, cluster)).await
+        self.of_hosts()?.change(self.compute.revoke(id, rules, cluster)).await
     }
 
     async fn launch(&self, launch: &Launch) -> PortResult<(InstanceId, Option<InstanceState>)> {
-        self.lease.change(self.compute.launch(launch)).await
+        self.of_hosts()?.change(self.compute.launch(launch)).await
     }
 
     async fn terminate(&self, instance: &InstanceId) -> PortResult<()> {
-        self.lease.change(self.compute.terminate(instance)).await
+        self.of_hosts()?.change(self.compute.terminate(instance)).await
     }
 
     async fn delete_security_group(&self, id: &str) -> PortResult<()> {
-        self.lease.change(self.compute.delete_security_group(id)).await
+        self.of_hosts()?.change(self.compute.delete_security_group(id)).await
     }
 }
 
@@ -98,11 +139,12 @@ impl Remote for Guarded<'_> {
         script: &Script,
         deadline: Duration,
     ) -> PortResult<BTreeMap<InstanceId, Invocation>> {
-        self.lease.permits().await?;
-        let ran = self.lease.noting(self.remote.run(on, &script.fenced(self.lease.number()), deadline)).await;
+        let lease = self.of(script.scope().as_ref())?;
+        lease.permits().await?;
+        let ran = lease.noting(self.remote.run(on, &script.fenced(lease.number()), deadline)).await;
         // Whatever went wrong may have gone wrong after the script was sent.
         if ran.as_ref().map_or(true, |answers| answers.values().any(|answer| matches!(answer, Invocation::Lost(_)))) {
-            self.lease.unsure.set(true);
+            lease.unsure.set(true);
         }
         ran
     }
@@ -115,14 +157,15 @@ impl Store for Guarded<'_> {
     }
 
     async fn write(&self, path: &str, value: &str) -> PortResult<()> {
-        self.lease.change(self.store.write(path, value)).await
+        self.at(path)?.change(self.store.write(path, value)).await
     }
 
     async fn create(&self, path: &str, value: &str) -> PortResult<bool> {
-        self.lease.change(self.store.create(path, value)).await
+        self.at(path)?.change(self.store.create(path, value)).await
     }
 
     async fn remove(&self, paths: &[String]) -> PortResult<()> {
-        self.lease.change(self.store.remove(paths)).await
+        let Some(first) = paths.first() else { return Ok(()) };
+        self.at(first)?.change(self.store.remove(paths)).await
     }
 }

@@ -25,6 +25,7 @@ use crate::{
 /// The lease, held by this run.
 pub struct Lease<'a> {
     store: &'a dyn Store,
+    scope: Scope,
     path: String,
     clock: &'a dyn Fn() -> Duration,
     timing: Timing,
@@ -51,6 +52,7 @@ impl<'a> Lease<'a> {
         let path = lease_path(scope);
         Self {
             store,
+            scope: scope.clone(),
             clock,
             timing,
             tenure: RefCell::new(tenure),
@@ -66,6 +68,11 @@ impl<'a> Lease<'a> {
     /// Its number, which is the fence.
     pub fn number(&self) -> u64 {
         self.tenure.borrow().number()
+    }
+
+    /// Whose lease it is.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     /// Whether it follows that chain directly, so that nobody can have changed anything since the chain was read.

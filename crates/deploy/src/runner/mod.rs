@@ -3,6 +3,7 @@
 
 mod ending;
 mod expected;
+mod hosts;
 mod judge;
 mod look;
 mod remove;

@@ -10,7 +10,7 @@ use skipper_core::{
     lease::Chain,
     observed::Observed,
     plan::{self, Plan},
-    preview::{Cause, LEASES, Remains},
+    preview::{self, Cause, LEASES, Remains, shared_instances},
     render::words,
 };
 use tokio::time::sleep;
@@ -24,7 +24,7 @@ use crate::{
     cancel,
     execute::{Execution, execute},
     lease::{Guarded, Lease},
-    observe::scope_path,
+    observe::{Eyes, project_path, scope_path},
 };
 
 impl Runner<'_> {
@@ -45,7 +45,7 @@ impl Runner<'_> {
 
     async fn try_plan_removal(&self, cause: &Cause) -> Result<Ending, Failure> {
         self.check_account().await?;
-        let (_, remains) = self.remains().await?;
+        let (_, remains) = self.remains(self.eyes()).await?;
         let plan = self.tell_removal(&remains, cause, Moment::Before);
         if !plan.blocked.is_empty() {
             return Err(blocked(&plan));
@@ -56,7 +56,7 @@ impl Runner<'_> {
     async fn try_remove(&self, cause: &Cause) -> Result<Ending, Failure> {
         let look = async {
             self.check_account().await?;
-            self.remains().await
+            self.remains(self.eyes()).await
         };
         let (chain, remains) = self.unless_cancelled(look).await?;
         let plan = self.tell_removal(&remains, cause, Moment::Before);
@@ -66,31 +66,55 @@ impl Runner<'_> {
         }
         if remains.is_empty() {
             self.tell_removal(&remains, cause, Moment::After);
-            return Ok(Ending::good("there is no preview: nothing was left of it"));
+            return Ok(Ending::good(format!("there is no {}: nothing was left of it", self.what_ends())));
         }
         let lease = self.acquire(&chain).await?;
-        let ending = lease.hold(self.events, self.cancel, self.take_away(&lease, &chain, plan, cause)).await;
+        let work = async {
+            if *cause == Cause::Unused && self.unless_cancelled(self.is_in_use()).await? {
+                return Ok(None);
+            }
+            self.take_away(&lease, &chain, (remains, plan), cause).await.map(Some)
+        };
+        let ending = lease.hold(self.events, self.cancel, Box::pin(work)).await;
         match &ending {
-            Ok(Ending { exit: Exit::Serves, .. }) => lease.forget(self.events, self.cancel).await,
+            Ok(Some(Ending { exit: Exit::Serves, .. })) => lease.forget(self.events, self.cancel).await,
             _ => lease.release(self.events, self.cancel).await,
         }
-        ending
+        let kept = || Ending::good("the hosts that previews share are kept: a preview has begun on them");
+        ending.map(|ending| ending.unwrap_or_else(kept))
     }
 
-    /// What there is of the environment. The chain of leases is read before the world is: whoever takes the lease in between
-    /// is seen to have taken it.
-    async fn remains(&self) -> Result<(Chain, Remains), Failure> {
-        let (eyes, World { compute, store, .. }) = (self.eyes(), self.world);
+    /// What is removed, in words.
+    fn what_ends(&self) -> &'static str {
+        if *self.scope() == self.scope().of_previews() { "host that previews share" } else { "preview" }
+    }
+
+    /// What there is of the environment, with what it has on hosts that previews share, whatever the file says now. The chain of
+    /// leases is read before the world is: whoever takes the lease in between is seen to have taken it.
+    async fn remains(&self, eyes: Eyes<'_>) -> Result<(Chain, Remains), Failure> {
+        let World { compute, store, .. } = self.world;
         let path = scope_path(self.scope());
         let records = eyes.ask("read what is recorded of the environment", async || store.read(&path).await).await?;
         let project = &self.scope().project;
         let mut owned = eyes.ask("find out what the project owns", async || compute.owned(project).await).await?;
+        let hosts_of = self.scope().of_previews();
+        let shares = hosts_of != *self.scope() && shared_instances(&owned) > 0;
+        let shared = if shares { eyes.observe_shared(&hosts_of, self.scope()).await? } else { Observed::default() };
         owned.retain(|owned| owned.environment == self.scope().environment);
         let leases: BTreeMap<String, String> = records
             .iter()
             .filter_map(|(name, text)| Some((name.strip_prefix(LEASES)?.to_owned(), text.clone())))
             .collect();
-        Ok((Chain::read(&leases), Remains { owned, records: records.into_keys().collect() }))
+        let chain = Chain::read(&leases).above(shared.fence());
+        Ok((chain, Remains { owned, records: records.into_keys().collect(), shared }))
+    }
+
+    /// Whether there is a preview, or a run that makes one: the first thing that it leaves is its lease.
+    async fn is_in_use(&self) -> Result<bool, Failure> {
+        let (store, path) = (self.world.store, project_path(&self.scope().project));
+        let what = "find out whether a preview is left";
+        let records = self.eyes().ask(what, async || store.read(&path).await).await?;
+        Ok(!preview::list(&[], &records).is_empty())
     }
 
     fn tell_removal(&self, remains: &Remains, cause: &Cause, moment: Moment) -> Plan {
@@ -100,24 +124,31 @@ impl Runner<'_> {
     }
 
     /// Carries the plan out under the lease, and looks whether anything is left.
-    async fn take_away(&self, lease: &Lease<'_>, chain: &Chain, plan: Plan, cause: &Cause) -> Result<Ending, Failure> {
-        let World { compute, remote, store, .. } = self.world;
-        let guarded = Guarded { lease, compute, remote, store };
-        let plan = if lease.follows(chain) {
-            plan
+    async fn take_away(
+        &self,
+        lease: &Lease<'_>,
+        chain: &Chain,
+        (remains, plan): (Remains, Plan),
+        cause: &Cause,
+    ) -> Result<Ending, Failure> {
+        let guarded = Guarded { hosts: Some(lease), ..self.guarded(lease, None) };
+        let (remains, plan) = if lease.follows(chain) {
+            (remains, plan)
         } else {
             // Another run was at work after it was looked for what there is.
-            let (_, remains) = self.unless_cancelled(self.remains()).await?;
-            self.tell_removal(&remains, cause, Moment::Before)
+            let eyes = Eyes { remote: &guarded, after_another: true, ..self.eyes() };
+            let (_, remains) = self.unless_cancelled(self.remains(eyes)).await?;
+            let plan = self.tell_removal(&remains, cause, Moment::Before);
+            (remains, plan)
         };
         if !plan.blocked.is_empty() {
             return Err(blocked(&plan));
         }
-        let (desired, observed) = (Desired::nothing(self.scope().clone()), Observed::default());
+        let desired = Desired::nothing(self.scope().clone());
         let Execution { failure, cancelled: was_cancelled, leftovers, .. } =
-            execute(&plan, &desired, &observed, self.hands(&guarded)).await;
+            execute(&plan, &desired, &remains.shared, self.hands(&guarded)).await;
         let taken = match &failure {
-            Some(_) => self.cancel.within(cancel::LOOK, lease.taken()).await.flatten(),
+            Some(_) => self.cancel.within(cancel::LOOK, guarded.taken()).await.flatten(),
             None => None,
         };
         let look = self.look_for_the_rest(cause, failure.is_none() && !was_cancelled);
@@ -133,7 +164,10 @@ impl Runner<'_> {
                     if let Some(failure) = failure {
                         self.events.warn(failure.during("carry out a step, and nothing is left to do all the same"));
                     }
-                    return Ok(Ending::good(format!("the preview is removed: {cause}")));
+                    return Ok(Ending::good(match cause {
+                        Cause::Unused => format!("the hosts that previews shared are removed: {cause}"),
+                        _ => format!("the preview is removed: {cause}"),
+                    }));
                 }
                 failure.unwrap_or_else(|| not_gone(&proof))
             }
@@ -156,7 +190,7 @@ impl Runner<'_> {
     async fn look_for_the_rest(&self, cause: &Cause, all_done: bool) -> Result<Remains, Failure> {
         let mut pauses = PROOF_PAUSES.into_iter();
         loop {
-            let left = self.remains().await.map(|(_, remains)| remains);
+            let left = self.remains(self.eyes()).await.map(|(_, remains)| remains);
             let gone = left.as_ref().is_ok_and(|left| plan::removal(self.scope(), left, cause).is_empty());
             match pauses.next().filter(|_| all_done && left.is_ok() && !gone) {
                 Some(pause) => sleep(pause).await,

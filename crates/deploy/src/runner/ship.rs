@@ -1,7 +1,9 @@
 //! `ship`: images, plan, lease, execution, proof.
 
+use std::time::Duration;
+
 use skipper_core::{
-    desired::Desired,
+    desired::{Desired, Scope},
     event::{EventKind, Moment, RunStarted, StateTable},
     exit::Exit,
     failure::Failure,
@@ -14,7 +16,7 @@ use skipper_core::{
 };
 
 use super::{
-    Runner, World,
+    Runner,
     ending::{Ending, blocked},
     expected::Expected,
     known,
@@ -88,20 +90,27 @@ impl Runner<'_> {
         let eyes = self.eyes();
         // The chain of leases has been read before the world is: whoever takes the lease in between is seen to have taken it.
         let (release, observed) = futures::join!(release, eyes.observe(self.config, self.scope()));
-        Ok((release?, observed?, past))
+        let (release, observed) = (release?, observed?);
+        let past = past.above(observed.fence());
+        Ok((release, observed, past))
     }
 
     pub(super) async fn acquire(&self, chain: &Chain) -> Result<Lease<'_>, Failure> {
-        let acquiring = Acquiring {
+        self.acquiring(self.scope().clone(), self.terms.wait).acquire(chain.clone()).await
+    }
+
+    pub(super) fn acquiring(&self, scope: Scope, wait: Option<Duration>) -> Acquiring<'_> {
+        Acquiring {
             store: self.world.store,
-            scope: self.scope(),
+            of_hosts: scope != *self.scope(),
+            scope,
             terms: self.terms,
+            wait,
             holder: self.holder((self.time)()),
             events: self.events,
             clock: self.clock,
             cancel: self.cancel,
-        };
-        acquiring.acquire(chain.clone()).await
+        }
     }
 
     fn holder(&self, since: String) -> Holder {
@@ -109,31 +118,43 @@ impl Runner<'_> {
         Holder { who: self.terms.who.clone(), command, revision, run_url, since }
     }
 
-    /// Carries the plan out under the lease, and leaves a record of it.
+    /// Carries the plan out under the lease, and under that of the hosts where they are shared and the plan changes them.
     async fn roll_out(
         &self,
         lease: &Lease<'_>,
         mut rollout: Rollout,
         expected: Option<&Expected>,
     ) -> Result<Ending, Failure> {
-        let World { compute, remote, store, .. } = self.world;
-        let guarded = Guarded { lease, compute, remote, store };
+        let guarded = self.guarded(lease, None);
         if !lease.follows(&rollout.past.chain) {
             // Another run was at work after the world was observed, or may have something on its way to a host still.
-            rollout = self.unless_cancelled(Box::pin(self.start_over(&guarded, rollout))).await?;
-            self.refuse_if_superseded(&rollout.release.revision, &rollout.past).await?;
-            if !rollout.plan.blocked.is_empty() {
-                return Err(blocked(&rollout.plan));
-            }
-            self.refuse_if_moved(&rollout.plan, expected)?;
+            rollout = self.start_over(&guarded, rollout, expected).await?;
         }
+        if !self.unless_cancelled(self.needs_hosts(&rollout.plan)).await? {
+            return self.carry_out(&guarded, rollout).await;
+        }
+        let hosts = self.acquire_hosts().await?;
+        let work = async {
+            // They were observed without it, and another preview may have changed them.
+            let guarded = self.guarded(lease, Some(&hosts));
+            let rollout = self.start_over(&guarded, rollout, expected).await?;
+            self.carry_out(&guarded, rollout).await
+        };
+        let ending = hosts.hold(self.events, self.cancel, Box::pin(work)).await;
+        hosts.release(self.events, self.cancel).await;
+        ending
+    }
+
+    /// Carries the plan out, and leaves a record of it.
+    async fn carry_out(&self, guarded: &Guarded<'_>, rollout: Rollout) -> Result<Ending, Failure> {
+        let lease = guarded.lease;
         let Rollout { release, desired, observed, before, plan, past } = rollout;
         let known = known(&release, &past);
         let holder = self.holder((self.time)());
         let mut record = Record { holder, release, services: self.bounds.services.clone(), ended: None };
         let outdated = past.records.outdated();
         let write = async |record: &Record, outdated: &[u64]| {
-            let written = write_record(&guarded, self.scope(), lease.number(), record, outdated);
+            let written = write_record(guarded, self.scope(), lease.number(), record, outdated);
             let late = || Err(Failure::new(Exit::Cancelled, "the run was cancelled, and there was no time left"));
             if let Err(failure) = self.cancel.within(cancel::RECORD, written).await.unwrap_or_else(late) {
                 self.events
@@ -144,13 +165,11 @@ impl Runner<'_> {
             self.nothing_to_do(&plan)
         } else {
             // That it began is kept beside the first steps, so that a run that is killed leaves a trace.
-            let (execution, ()) = futures::join!(
-                Box::pin(execute(&plan, &desired, &observed, self.hands(&guarded))),
-                write(&record, &[])
-            );
+            let (execution, ()) =
+                futures::join!(Box::pin(execute(&plan, &desired, &observed, self.hands(guarded))), write(&record, &[]));
             // Of a run that was stalled for long, it may be the other one's doing that a step failed.
             let taken = match &execution.failure {
-                Some(_) => self.cancel.within(cancel::LOOK, lease.taken()).await.flatten(),
+                Some(_) => self.cancel.within(cancel::LOOK, guarded.taken()).await.flatten(),
                 None => None,
             };
             Box::pin(self.judge(&desired, &known, before, execution, taken)).await
@@ -160,8 +179,24 @@ impl Runner<'_> {
         Ok(ending)
     }
 
-    /// Observes and plans anew, and raises the fence on every host on the way.
-    async fn start_over(&self, guarded: &Guarded<'_>, rollout: Rollout) -> Result<Rollout, Failure> {
+    /// Observes and plans anew, and raises the fence on every host on the way. What ends a run before it has the lease ends it here,
+    /// too.
+    async fn start_over(
+        &self,
+        guarded: &Guarded<'_>,
+        rollout: Rollout,
+        expected: Option<&Expected>,
+    ) -> Result<Rollout, Failure> {
+        let rollout = self.unless_cancelled(Box::pin(self.look_anew(guarded, rollout))).await?;
+        self.refuse_if_superseded(&rollout.release.revision, &rollout.past).await?;
+        if !rollout.plan.blocked.is_empty() {
+            return Err(blocked(&rollout.plan));
+        }
+        self.refuse_if_moved(&rollout.plan, expected)?;
+        Ok(rollout)
+    }
+
+    async fn look_anew(&self, guarded: &Guarded<'_>, rollout: Rollout) -> Result<Rollout, Failure> {
         let Rollout { release, desired, .. } = rollout;
         let eyes = Eyes { remote: guarded, after_another: true, ..self.eyes() };
         let (observed, past) = futures::try_join!(eyes.observe(self.config, self.scope()), self.past())?;

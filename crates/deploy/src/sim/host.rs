@@ -17,7 +17,10 @@ use skipper_core::{
     },
     script::Script,
 };
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock},
+    time::Instant,
+};
 
 use super::SimWorld;
 use crate::ports::Invocation;
@@ -52,14 +55,22 @@ pub struct SimHost {
     pub configured: Option<String>,
     /// Whether it carries an etcd member.
     pub member: bool,
-    /// The highest lease whose scripts it has seen.
-    pub fence: u64,
+    /// The highest lease of each scope whose scripts it has seen.
+    pub fences: BTreeMap<Scope, u64>,
     /// The images it has.
     pub images: BTreeSet<PinnedImage>,
     /// The units registered for it.
     pub units: BTreeMap<Handle, SimUnit>,
-    /// Held by the script that changes it: one at a time does.
-    busy: Arc<Mutex<()>>,
+    /// Held by the script that changes what a scope has on it, one at a time, and for writing by one that changes the host itself.
+    busy: Arc<RwLock<()>>,
+    busy_for: BTreeMap<Scope, Arc<Mutex<()>>>,
+}
+
+/// Kept while a script runs that no other may run beside.
+#[expect(dead_code, reason = "it is held, and let go of")]
+enum Turn {
+    Part(OwnedRwLockReadGuard<()>, OwnedMutexGuard<()>),
+    Whole(OwnedRwLockWriteGuard<()>),
 }
 
 /// A registered unit.
@@ -71,6 +82,8 @@ pub struct SimUnit {
     pub wanted: bool,
     /// Whether it runs and answers.
     pub serves: bool,
+    /// Whose it is.
+    pub scope: Scope,
 }
 
 impl SimHost {
@@ -88,10 +101,11 @@ impl SimHost {
             unlisted: 0,
             configured: None,
             member: false,
-            fence: 0,
+            fences: BTreeMap::new(),
             images: BTreeSet::new(),
             units: BTreeMap::new(),
             busy: Arc::default(),
+            busy_for: BTreeMap::new(),
         }
     }
 
@@ -108,12 +122,16 @@ impl SimHost {
             .any(|theirs| unit.bindings.iter().any(|ours| ours.host == theirs.host))
     }
 
-    fn report(&self, stray: Vec<Stray>) -> HostReport {
+    fn report(&self, scope: &Scope, stray: Vec<Stray>) -> HostReport {
+        let (own, others): (Vec<_>, Vec<_>) = self.units.iter().partition(|(_, found)| found.scope == *scope);
+        let held = others.into_iter().flat_map(|(_, found)| &found.unit.bindings).map(|binding| binding.host);
         HostReport {
             configured: self.configured.clone(),
             member: self.member,
             orchestrator: if self.configured.is_some() { OrchestratorState::Ready } else { OrchestratorState::Absent },
-            replicas: self.units.iter().map(|(handle, found)| found.observed(handle)).collect(),
+            fence: self.fences.get(scope).copied().unwrap_or(0),
+            replicas: own.into_iter().map(|(handle, found)| found.observed(handle)).collect(),
+            held_ports: held.collect(),
             host: self.configured.is_some().then(|| self.host.clone()),
             stray,
         }
@@ -155,23 +173,32 @@ impl SimWorld {
                 stderr: format!("the script `{}` is not understood", script.name),
             };
         };
-        let busy = self.look().hosts.get(instance).map(|host| Arc::clone(&host.busy));
-        let _turn = match (&task, busy) {
-            (Task::Pull { .. }, _) | (_, None) => None,
-            (Task::Observe { .. }, _) if script.fence().is_none() => None,
-            (_, Some(busy)) => Some(busy.lock_owned().await),
+        let Some(scope) = script.scope() else {
+            return Invocation::Finished {
+                code: 2,
+                stdout: String::new(),
+                stderr: "SCOPE: parameter not set".to_owned(),
+            };
+        };
+        let _turn = match &task {
+            Task::Pull { .. } => None,
+            Task::Observe { .. } if script.fence().is_none() => None,
+            task => self.turn(instance, &scope, matches!(task, Task::Configure { .. })).await,
         };
         if let Some(lease) = script.fence() {
-            let raised = self.look().hosts.get(instance).map_or(0, |host| host.fence);
+            let fence = |host: &SimHost| host.fences.get(&scope).copied();
+            let raised = self.look().hosts.get(instance).and_then(fence).unwrap_or(0);
             if raised > lease {
                 let what = format!("this host has seen lease {raised}, and lease {lease} may not change it any more");
                 let stdout = encode_error(HostErrorKind::Fenced, &what);
                 return Invocation::Finished { code: 1, stdout, stderr: String::new() };
             }
-            self.on(instance, |host| host.fence = lease);
+            self.on(instance, |host| {
+                host.fences.insert(scope.clone(), lease);
+            });
         }
         let stdout = match task {
-            Task::Observe { .. } => self.observed_by(instance),
+            Task::Observe { scope } => self.observed_by(instance, &scope),
             Task::Configure { cluster } => {
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 let identity = Fleet.configuration(&cluster);
@@ -181,11 +208,11 @@ impl SimWorld {
                 });
                 encode_done()
             }
-            Task::Pull { images } => {
+            Task::Pull { images, .. } => {
                 self.pull_on(instance, images.get(instance).map(Vec::as_slice).unwrap_or_default()).await
             }
-            Task::Start { starts, .. } => {
-                self.start_on(instance, starts.get(instance).map(Vec::as_slice).unwrap_or_default()).await
+            Task::Start { starts, scope } => {
+                self.start_on(instance, &scope, starts.get(instance).map(Vec::as_slice).unwrap_or_default()).await
             }
             Task::Remove { handles, .. } => {
                 self.pass_stop_time().await;
@@ -214,14 +241,30 @@ impl SimWorld {
         state.note_serving();
     }
 
-    fn observed_by(&self, instance: &InstanceId) -> String {
+    /// Waits until no other script changes what the scope has on the host, or anything of the host where this one does.
+    async fn turn(&self, instance: &InstanceId, scope: &Scope, whole: bool) -> Option<Turn> {
+        let (busy, busy_for) = {
+            let mut state = self.change();
+            let host = state.hosts.get_mut(instance)?;
+            (Arc::clone(&host.busy), Arc::clone(host.busy_for.entry(scope.clone()).or_default()))
+        };
+        if whole {
+            return Some(Turn::Whole(busy.write_owned().await));
+        }
+        let host = busy.read_owned().await;
+        Some(Turn::Part(host, busy_for.lock_owned().await))
+    }
+
+    fn observed_by(&self, instance: &InstanceId, scope: &Scope) -> String {
         let state = self.look();
-        let scope = state.hosts.get(instance).map(|host| &host.scope);
-        let unseen = state.hosts.values().filter(|host| host.terminated && Some(&host.scope) == scope);
-        let stray = unseen
-            .flat_map(|host| host.units.keys().map(|handle| Stray { handle: handle.clone(), host: host.host.clone() }))
-            .collect();
-        state.hosts.get(instance).map_or_else(String::new, |host| encode_report(&host.report(stray)))
+        let hosts_of = state.hosts.get(instance).map(|host| &host.scope);
+        let unseen = state.hosts.values().filter(|host| host.terminated && Some(&host.scope) == hosts_of);
+        let stray = unseen.flat_map(|host| {
+            let units = host.units.iter().filter(|(_, unit)| unit.scope == *scope);
+            units.map(|(handle, _)| Stray { handle: handle.clone(), host: host.host.clone() })
+        });
+        let report = |host: &SimHost| encode_report(&host.report(scope, stray.collect()));
+        state.hosts.get(instance).map_or_else(String::new, report)
     }
 
     async fn pull_on(&self, instance: &InstanceId, images: &[PinnedImage]) -> String {
@@ -237,7 +280,7 @@ impl SimWorld {
         encode_done()
     }
 
-    async fn start_on(&self, instance: &InstanceId, starts: &[UnitStart]) -> String {
+    async fn start_on(&self, instance: &InstanceId, scope: &Scope, starts: &[UnitStart]) -> String {
         for stop in starts.iter().filter_map(|start| start.stop_before.as_ref()) {
             self.on(instance, |host| {
                 if let Some(unit) = host.units.get_mut(stop) {
@@ -257,6 +300,7 @@ impl SimWorld {
                         unit: unit.clone(),
                         wanted: false,
                         serves: false,
+                        scope: scope.clone(),
                     });
                 }
                 if let Some(unit) = host.units.get_mut(&start.handle) {

@@ -58,8 +58,8 @@ impl Orchestrator for Fleet {
         Task::Configure { cluster: cluster.clone() }.script()
     }
 
-    fn pull(&self, images: &BTreeMap<InstanceId, Vec<PinnedImage>>) -> Script {
-        Task::Pull { images: images.clone() }.script()
+    fn pull(&self, scope: &Scope, images: &BTreeMap<InstanceId, Vec<PinnedImage>>) -> Script {
+        Task::Pull { scope: scope.clone(), images: images.clone() }.script()
     }
 
     fn start(&self, scope: &Scope, starts: &BTreeMap<InstanceId, Vec<Start>>) -> Script {

@@ -2,7 +2,10 @@
 //!
 //! The writers are the scripts themselves; those here say the same for the simulated world.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use super::unit::{read_binding, read_probe};
 use crate::{
@@ -11,6 +14,9 @@ use crate::{
     orchestrator::{HostError, HostErrorKind, StartOutcome, Started, fleet::quote::systemd_word},
     script::{decode_result, encode_result},
 };
+
+/// A host that has seen a higher lease is not believed: there would be no number left for the next.
+const HIGHEST_LEASE: u64 = 1 << 48;
 
 /// A field that is not there.
 const NONE: &str = "-";
@@ -104,6 +110,8 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
     let mut orchestrator = None;
     let mut host = None;
     let mut stray = Vec::new();
+    let mut fence = 0;
+    let mut held_ports = BTreeSet::new();
     let mut units: BTreeMap<Handle, Found> = BTreeMap::new();
     for line in &lines {
         let fields: Vec<&str> = line.iter().map(String::as_str).collect();
@@ -111,6 +119,17 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
             ["configured", identity] => configured = (identity != NONE).then(|| identity.to_owned()),
             ["member", "yes"] => member = Some(true),
             ["member", "no"] => member = Some(false),
+            ["fence", lease] => {
+                let lease = lease.parse().ok().filter(|lease| *lease <= HIGHEST_LEASE);
+                fence = lease.ok_or_else(|| not_understood(line))?;
+            }
+            ["held", ref ports @ ..] => {
+                held_ports = ports
+                    .iter()
+                    .map(|port| port.parse())
+                    .collect::<Result<_, _>>()
+                    .map_err(|_| not_understood(line))?;
+            }
             ["fleet", "absent"] => orchestrator = Some(OrchestratorState::Absent),
             ["fleet", "ready"] => orchestrator = Some(OrchestratorState::Ready),
             ["fleet", "silent", ref words @ ..] => orchestrator = Some(OrchestratorState::Silent(words.join(" "))),
@@ -137,7 +156,7 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
         return Err(HostError::NotUnderstood("a report without its first lines".to_owned()));
     };
     let replicas = units.into_values().map(Found::finish).collect();
-    Ok(HostReport { configured, member, orchestrator, replicas, host, stray })
+    Ok(HostReport { configured, member, fence, orchestrator, replicas, host, stray, held_ports })
 }
 
 /// A unit's name, as systemd takes it. It goes back to other hosts, where it names a file.
@@ -214,6 +233,7 @@ pub fn encode_report(report: &HostReport) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "configured\t{}", report.configured.as_deref().unwrap_or(NONE));
     let _ = writeln!(text, "member\t{}", if report.member { "yes" } else { "no" });
+    let _ = writeln!(text, "fence\t{}", report.fence);
     let _ = match &report.orchestrator {
         OrchestratorState::Absent => writeln!(text, "fleet\tabsent"),
         OrchestratorState::Ready => writeln!(text, "fleet\tready"),
@@ -248,6 +268,10 @@ pub fn encode_report(report: &HostReport) -> String {
             Health::Unhealthy(words) => writeln!(text, "health\t{handle}\tunhealthy\t{words}"),
             Health::Unknown => Ok(()),
         };
+    }
+    if !report.held_ports.is_empty() {
+        let ports: Vec<String> = report.held_ports.iter().map(u16::to_string).collect();
+        let _ = writeln!(text, "held\t{}", ports.join("\t"));
     }
     for Stray { handle, host } in &report.stray {
         let _ = writeln!(text, "stray\t{handle}\t{host}");

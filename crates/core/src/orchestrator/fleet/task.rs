@@ -12,7 +12,7 @@ use crate::{
     name::ReplicaName,
     observed::{Handle, InstanceId},
     orchestrator::{Cluster, ClusterHost, Probe},
-    script::{Script, pack, unpack},
+    script::{SCOPE, Script, pack, unpack},
 };
 
 /// The text of a script, with what all of them share in front.
@@ -48,6 +48,8 @@ pub enum Task {
     },
     /// Fetch images.
     Pull {
+        /// Whose replicas they are for.
+        scope: Scope,
         /// By host.
         images: BTreeMap<InstanceId, Vec<PinnedImage>>,
     },
@@ -87,7 +89,7 @@ impl Task {
     pub fn script(&self) -> Script {
         match self {
             Self::Observe { scope } => {
-                let header = vec![("SCOPE", scope_text(scope))];
+                let header = vec![(SCOPE, scope.to_string())];
                 Script {
                     name: "observe",
                     header,
@@ -99,7 +101,7 @@ impl Task {
                 let (url, sha256) = &cluster.archive;
                 let sha256 = sha256.clone().unwrap_or_default();
                 let header = vec![
-                    ("SCOPE", scope_text(&cluster.scope)),
+                    (SCOPE, cluster.scope.to_string()),
                     ("TABLE", write_table(cluster_rows(cluster))),
                     ("CONFIGURATION", configuration(cluster)),
                     ("ARCHIVE_URL", url.clone()),
@@ -110,15 +112,20 @@ impl Task {
                 ];
                 Script { name: "configure", header, body: CONFIGURE, kept_as: None }
             }
-            Self::Pull { images } => {
+            Self::Pull { scope, images } => {
                 let rows = by_host(images).map(|(instance, image)| vec![instance.0.clone(), image.to_string()]);
-                Script { name: "pull", header: vec![("TABLE", write_table(rows))], body: PULL, kept_as: None }
+                Script {
+                    name: "pull",
+                    header: vec![(SCOPE, scope.to_string()), ("TABLE", write_table(rows))],
+                    body: PULL,
+                    kept_as: None,
+                }
             }
             Self::Start { scope, starts } => {
                 let rows = by_host(starts).flat_map(|(instance, start)| start_rows(instance, start));
                 Script {
                     name: "start",
-                    header: vec![("SCOPE", scope_text(scope)), ("TABLE", write_table(rows))],
+                    header: vec![(SCOPE, scope.to_string()), ("TABLE", write_table(rows))],
                     body: START,
                     kept_as: None,
                 }
@@ -127,7 +134,7 @@ impl Task {
                 let rows = by_host(handles).map(|(instance, handle)| vec![instance.0.clone(), handle.0.clone()]);
                 Script {
                     name: "remove",
-                    header: vec![("SCOPE", scope_text(scope)), ("TABLE", write_table(rows))],
+                    header: vec![(SCOPE, scope.to_string()), ("TABLE", write_table(rows))],
                     body: REMOVE,
                     kept_as: None,
                 }
@@ -138,7 +145,7 @@ impl Task {
     /// Reads a script that [`Task::script`] wrote; nothing for any other. For the simulated world, which carries tasks out.
     pub fn decode(script: &Script) -> Option<Self> {
         let rows = || read_table(script.value("TABLE")?);
-        let scope = || read_scope(script.value("SCOPE")?);
+        let scope = || script.scope();
         Some(match script.name {
             "observe" => Self::Observe { scope: scope()? },
             "configure" => {
@@ -159,7 +166,7 @@ impl Task {
                     (script.value("ARCHIVE_URL")?.to_owned(), (!sha256.is_empty()).then(|| sha256.to_owned()));
                 Self::Configure { cluster: Cluster { scope: scope()?, hosts, members, archive } }
             }
-            "pull" => Self::Pull { images: read_by_host(&rows()?, |row| row.get(1)?.parse().ok())? },
+            "pull" => Self::Pull { scope: scope()?, images: read_by_host(&rows()?, |row| row.get(1)?.parse().ok())? },
             "start" => Self::Start { scope: scope()?, starts: read_starts(&rows()?)? },
             "remove" => Self::Remove {
                 scope: scope()?,
@@ -179,7 +186,7 @@ pub(super) fn configuration(cluster: &Cluster) -> String {
     let (url, sha256) = &cluster.archive;
     let sha256 = sha256.as_deref().unwrap_or_default();
     short_hash(
-        &[&scope_text(&cluster.scope), members.as_str(), url, sha256, FIREWALL, ETCD_CONNECT, CONFIGURE].join("\n"),
+        &[&cluster.scope.to_string(), members.as_str(), url, sha256, FIREWALL, ETCD_CONNECT, CONFIGURE].join("\n"),
     )
 }
 
@@ -252,16 +259,6 @@ fn read_by_host<T>(
 
 fn instance(row: &[String]) -> Option<InstanceId> {
     row.first().cloned().map(InstanceId)
-}
-
-/// `project/environment`: a spelling that has one reading, other than the stem of unit names.
-fn scope_text(scope: &Scope) -> String {
-    format!("{}/{}", scope.project, scope.environment)
-}
-
-fn read_scope(text: &str) -> Option<Scope> {
-    let (project, environment) = text.split_once('/')?;
-    Some(Scope { project: project.parse().ok()?, environment: environment.parse().ok()? })
 }
 
 fn write_table(rows: impl Iterator<Item = Vec<String>>) -> String {

@@ -189,6 +189,8 @@ fn twenty_replicas_fit_into_one_listing() {
         replicas: replicas.collect(),
         host: Some("web_2".parse().unwrap()),
         stray: Vec::new(),
+        fence: 12,
+        held_ports: (25_000..25_040).collect(),
     };
     assert!(encode_report(&report).len() <= RESULT_LIMIT, "{}", encode_report(&report).len());
 }
@@ -289,7 +291,7 @@ proptest! {
         let tasks = [
             Task::Observe { scope: scope() },
             Task::Configure { cluster: Cluster { scope: scope(), hosts: cluster_hosts.clone(), members, archive: ("https://x/y z'".to_owned(), sha256) } },
-            Task::Pull { images: hosts.keys().map(|instance| (instance.clone(), vec![image("0a"), image("ff")])).collect() },
+            Task::Pull { scope: scope(), images: hosts.keys().map(|instance| (instance.clone(), vec![image("0a"), image("ff")])).collect() },
             Task::Remove { scope: scope(), handles: hosts.keys().map(|instance| (instance.clone(), vec![Handle("a.service".to_owned())])).collect() },
         ];
         for task in tasks {
@@ -305,12 +307,14 @@ proptest! {
         replicas in vec(replicas(), 0..6),
         host in proptest::option::of("[a-z]{1,4}_[1-9]".prop_map(|host| host.parse().unwrap())),
         stray in vec(("[a-z]{1,6}\\.service".prop_map(Handle), "[a-z]{1,4}_[1-9]").prop_map(|(handle, host)| Stray { handle, host: host.parse().unwrap() }), 0..3),
+        fence in 0..1_u64 << 48,
+        held_ports in proptest::collection::btree_set(any::<u16>(), 0..4),
     ) {
         let mut replicas = replicas;
         replicas.sort_by(|a, b| a.handle.cmp(&b.handle));
         replicas.dedup_by(|a, b| a.handle == b.handle);
         let orchestrator = silent.map_or(OrchestratorState::Ready, OrchestratorState::Silent);
-        let report = HostReport { configured, member, orchestrator, replicas, host, stray };
+        let report = HostReport { configured, member, fence, orchestrator, replicas, host, stray, held_ports };
         prop_assert_eq!(read_observation(&encode_report(&report)), Ok(report));
     }
 

@@ -16,7 +16,6 @@ export PATH
 STATE=$ROOT/etc/skipper
 UNITS=$ROOT/var/lib/skipper/units
 RUN=$ROOT/run/skipper
-FENCE_FILE=$ROOT/var/lib/skipper/fence
 METADATA=http://169.254.169.254/latest
 TAB=$(printf '\t')
 
@@ -29,6 +28,8 @@ WORK=$(mktemp -d "$RUN/work.XXXXXX") || exit 1
 exec 3>&1 >"$WORK/log" 2>&1
 trap 'finish' EXIT
 trap 'exit 143' HUP INT TERM
+# One for each scope: previews that share a host have leases of their own.
+FENCE_FILE=$ROOT/var/lib/skipper/fences/$SCOPE
 
 finish() {
   if [ ! -e "$WORK/sent" ]; then
@@ -96,20 +97,27 @@ seconds() {
   printf '%d.%03d' "$(($1 / 1000))" "$(($1 % 1000))"
 }
 
-# exclusive [SECONDS]: one script at a time changes a host; a second delivery waits and then finds the work done. Behind the
-# fence: the script of a run that has lost its lease may have been on its way for long.
+# exclusive [SECONDS [-x]]: one script at a time changes what a scope has on a host; a second delivery waits and then finds the
+# work done. Those of several scopes run side by side, but for one that changes the host itself (-x). Behind the fence: the
+# script of a run that has lost its lease may have been on its way for long.
 exclusive() {
-  exec 9>"$ROOT/run/skipper.lock"
-  flock -w "${1:-900}" 9 || fail other "another skipper script has held the lock of this host for ${1:-900} seconds"
+  exec 8>"$ROOT/run/skipper.lock" 9>"$ROOT/run/skipper.$(printf '%s' "$SCOPE" | tr / .).lock"
+  { flock "${2:--s}" -w "${1:-900}" 8 && flock -w "${1:-900}" 9; } ||
+    fail other "another skipper script has held the lock of this host for ${1:-900} seconds"
   fence
 }
 
-# behind_fence: refuses the script of a run whose lease another one has taken over; RAISED is the lease that this host has seen.
-behind_fence() {
+# read_fence: sets RAISED to the highest lease of the scope that this host has seen.
+read_fence() {
   RAISED=$(cat "$FENCE_FILE" 2>/dev/null)
   case $RAISED in
     '' | *[!0-9]*) RAISED=0 ;;
   esac
+}
+
+# behind_fence: refuses the script of a run whose lease another one has taken over.
+behind_fence() {
+  read_fence
   if [ "$RAISED" -gt "$FENCE" ]; then
     fail fenced "this host has seen lease $RAISED, and lease $FENCE may not change it any more"
   fi

@@ -31,6 +31,8 @@ silent() {
 # shellcheck disable=SC2153 # STATE is a folder, of lib.sh
 configured=$(cat "$STATE/configuration" 2>/dev/null)
 report configured "${configured:--}"
+read_fence
+report fence "$RAISED"
 if [ -e "$STATE/member" ]; then report member yes; else report member no; fi
 
 if [ ! -x "$ROOT/opt/bin/fleetctl" ]; then
@@ -103,6 +105,11 @@ wait
 while IFS=$TAB read -r unit _; do
   cat "$WORK/report.$unit" >>"$WORK/report"
 done <"$WORK/units"
+
+# The ports that units of other scopes have on this host, by what it has on record: previews may share it.
+held=$(grep -L -s -x "Description=.* of $SCOPE" "$UNITS"/*.service | xargs -r sed -n 's/^  --publish \([0-9]*\):.*/\1/p')
+# shellcheck disable=SC2086 # one field each
+[ -z "$held" ] || report held $held
 
 # Units of hosts that fleet does not list, with their hosts: whoever asks knows which of them exist and are only away.
 hosts "$WORK/machines" >"$WORK/known"

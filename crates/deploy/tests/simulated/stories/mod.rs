@@ -6,3 +6,4 @@ mod failures;
 mod hosts;
 mod previews;
 mod releases;
+mod shared_hosts;

@@ -21,23 +21,23 @@ use tokio::sync::Notify;
 use crate::shop::{Told, commit, edit, in_time, run, run_and_die, run_beside, ship, shop};
 
 /// The run as one for a pull request's preview.
-fn of(pull_request: u64, runner: Runner<'_>) -> Runner<'_> {
+pub(super) fn of(pull_request: u64, runner: Runner<'_>) -> Runner<'_> {
     let scope = Scope { environment: EnvironmentName::of_pull_request(pull_request), ..runner.about.scope.clone() };
     Runner { about: RunStarted { scope, ..runner.about.clone() }, ..runner }
 }
 
-fn ship_preview(world: &SimWorld, config: &Config, pull_request: u64, number: u8) -> Told {
+pub(super) fn ship_preview(world: &SimWorld, config: &Config, pull_request: u64, number: u8) -> Told {
     let revision = commit(number);
     run(world, config, &revision, |_| false, async |runner| of(pull_request, runner).ship(&revision).await)
 }
 
-async fn removing(pull_request: u64, runner: Runner<'_>) -> Exit {
+pub(super) async fn removing(pull_request: u64, runner: Runner<'_>) -> Exit {
     let runner = of(pull_request, runner);
     let about = RunStarted { command: REMOVE.to_owned(), ..runner.about.clone() };
     Runner { about, ..runner }.remove(&Cause::Closed).await
 }
 
-fn remove(world: &SimWorld, pull_request: u64) -> Told {
+pub(super) fn remove(world: &SimWorld, pull_request: u64) -> Told {
     run(world, &shop(1), &commit(1), |_| false, async |runner| removing(pull_request, runner).await)
 }
 
@@ -50,7 +50,7 @@ fn world_with_a_preview() -> SimWorld {
 }
 
 /// What there is of an environment: alive instances, security groups, parameters.
-fn remains(world: &SimWorld, environment: &str) -> Vec<String> {
+pub(super) fn remains(world: &SimWorld, environment: &str) -> Vec<String> {
     let state = world.look();
     let is_it = |scope: &Scope| scope.environment.as_ref() == environment;
     let hosts =
@@ -62,7 +62,7 @@ fn remains(world: &SimWorld, environment: &str) -> Vec<String> {
 }
 
 /// The units that serve in an environment, by their handles.
-fn serving(world: &SimWorld, environment: &str) -> Vec<String> {
+pub(super) fn serving(world: &SimWorld, environment: &str) -> Vec<String> {
     let state = world.look();
     let hosts = state.hosts.values().filter(|host| host.alive() && host.scope.environment.as_ref() == environment);
     hosts.flat_map(|host| &host.units).filter(|(_, unit)| unit.serves).map(|(handle, _)| handle.0.clone()).collect()
@@ -250,7 +250,7 @@ fn survey(world: &SimWorld, age: Duration) -> BTreeMap<u64, Surveyed> {
         let survey = Survey { compute: world, store: world, code_host: Some(world), age: &|_| Some(age) };
         survey.look(&config.project, &config.previews).await
     });
-    found.unwrap()
+    found.unwrap().previews
 }
 
 #[test]
