@@ -87,6 +87,10 @@ async fn images(config: &Config, settings: &Settings) -> Vec<Finding> {
             Ok(_) => Finding::fine(what, "it answers, and lets this run read"),
             Err(error) => Finding::failed(what, &error.failure),
         });
+        if !needed {
+            let pushed = docker.try_push(repository).await.map(|()| "the registry would take one");
+            findings.push(told(&format!("push of service `{name}`"), pushed));
+        }
     }
     findings
 }

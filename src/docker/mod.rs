@@ -81,6 +81,14 @@ impl Docker {
         Ok(format!("it answers, API {}.{}", version.major_version, version.minor_version))
     }
 
+    /// Whether this run may push to a repository; nothing is pushed.
+    ///
+    /// # Errors
+    /// When it may not, and as the registry answers.
+    pub async fn try_push(&self, repository: &Repository) -> PortResult<()> {
+        self.registry.try_push(repository).await.map_err(|error| self.explain(error, repository))
+    }
+
     /// Adds why a login that exists may not have been used.
     fn explain(&self, error: PortError, repository: &Repository) -> PortError {
         match self.credentials.hint_for(repository) {

@@ -30,6 +30,7 @@ pub(crate) const TRIALS: Trials = &[
         "the_action_s_image_runs_at_night_by_hand_and_on_a_comment",
         the_action_s_image_runs_at_night_by_hand_and_on_a_comment,
     ),
+    ("the_action_s_image_makes_a_preview_and_takes_it_away", the_action_s_image_makes_a_preview_and_takes_it_away),
     ("the_post_step_tells_what_a_killed_step_could_not", the_post_step_tells_what_a_killed_step_could_not),
     ("a_workflow_of_the_documents_runs_under_act", a_workflow_of_the_documents_runs_under_act),
 ];
@@ -192,6 +193,32 @@ fn the_action_s_image_runs_at_night_by_hand_and_on_a_comment(world: &World) {
     let (pull, _) = pull_request(shop);
     let comment = Job::issue_comment(&world.lab, &shop.folder, REPOSITORY, &sha, &pull, "/ps");
     run(world, comment.input("command", "ps")).ends_with(0).says("clock_2");
+}
+
+fn the_action_s_image_makes_a_preview_and_takes_it_away(world: &World) {
+    let shop = Shop::make(world, "previewed").on_one_host();
+    shop.append("skipper.yml", "previews: {hosts: shared}\n");
+    let merge = shop.commit("the first commit");
+    let sha = shop.commit("the head of a pull request");
+    let pull = Pull::open(REPOSITORY, 4002, "A change with a preview", &sha);
+    world.lab.github().seed(&[Seed::Pull { repository: REPOSITORY.to_owned(), pull: pull.clone() }]).unwrap();
+    let alive = || world.lab.cloud().alive(&shop.name, "preview").unwrap().len();
+    let job = |action: &str, pull: &Pull| Job::pull_request(&world.lab, &shop.folder, REPOSITORY, action, pull, &merge);
+
+    let told = run(world, as_in("preview", "preview", job("opened", &pull), "")).ends_with(0);
+    let address = &told.outcome.outputs["url"];
+    let answer = world.lab.http_get(address).unwrap().success().unwrap().body;
+    assert!(answer.contains("Hello from"), "{address}: {answer}");
+
+    let closed = Pull { merged: true, ..pull };
+    world.lab.github().seed(&[Seed::Pull { repository: REPOSITORY.to_owned(), pull: closed.clone() }]).unwrap();
+    let told = run(world, as_in("preview", "preview", job("closed", &closed), "")).ends_with(0);
+    told.says("the preview is removed: its pull request is closed");
+    assert!(world.lab.http_get(address).is_err() && alive() > 0);
+
+    let schedule = Job::schedule(&world.lab, &shop.folder, REPOSITORY, &sha, "17 3 * * *");
+    run(world, as_in("nightly", "sweep", schedule, "")).ends_with(0).says("no preview is left");
+    assert_eq!(alive(), 0);
 }
 
 fn the_post_step_tells_what_a_killed_step_could_not(world: &World) {

@@ -131,6 +131,7 @@ fn the_doctor_finds_what_is_missing_and_changes_nothing(world: &World) {
     for what in [
         "Docker engine",
         "registry of service `web`",
+        "push of service `web`",
         "GitHub token",
         "AWS credentials",
         "launches in group `web`",

@@ -90,6 +90,24 @@ impl Registry {
         }
     }
 
+    /// Whether this run may push: begins an upload, and breaks it off before there is anything in it.
+    pub(super) async fn try_push(&self, repository: &Repository) -> PortResult<()> {
+        let operation = format!("begin a push to `{repository}`");
+        let call = |method, path, body| Call { method, repository, path, access: Access::Push, accept: "*/*", body };
+        let nothing = ("application/octet-stream".to_owned(), Bytes::new());
+        let begin = call(Method::POST, "blobs/uploads/".to_owned(), Some(nothing));
+        let reply = self.transport.call(&begin, &operation).await?;
+        if !reply.status.is_success() {
+            return Err(unexpected(reply.status, &reply, operation));
+        }
+        let below = format!("/v2/{}/", repository.path());
+        if let Some((_, upload)) = reply.location.as_deref().and_then(|location| location.split_once(&below)) {
+            // A registry forgets by itself what nobody goes on with.
+            let _ = self.transport.call(&call(Method::DELETE, upload.to_owned(), None), &operation).await;
+        }
+        Ok(())
+    }
+
     /// A manifest by tag or digest; its digest is that of the bytes received, whatever the registry says of them.
     async fn manifest(
         &self,

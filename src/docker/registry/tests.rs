@@ -310,3 +310,20 @@ async fn an_image_of_which_the_registry_lost_a_part_is_missing() {
         ["the registry answered 404 Not Found", "MANIFEST_BLOB_UNKNOWN: blob unknown to registry"]
     );
 }
+
+#[tokio::test]
+async fn whether_a_push_is_allowed_is_found_out_without_one() {
+    let fake = FakeRegistry::start(Auth::Token { anonymous: false }).await;
+    let registry = client(&fake, Some("secret"));
+    registry.try_push(&fake.repository("acme/web")).await.unwrap();
+    let asked: Vec<String> =
+        fake.contents().requests.iter().filter(|request| !request.contains("/token")).cloned().collect();
+    let last = asked.last().unwrap();
+    assert!(last.starts_with("DELETE /v2/acme/web/blobs/uploads/"), "{asked:?}");
+    assert!(fake.contents().uploads.is_empty() && fake.contents().manifests.is_empty());
+
+    fake.contents().read_only = true;
+    let refused = registry.try_push(&fake.repository("acme/web")).await.unwrap_err();
+    assert_eq!((refused.kind, refused.failure.exit), (PortErrorKind::Denied, Exit::Refused));
+    assert!(refused.failure.causes.iter().any(|cause| cause.contains("write_package")), "{refused:?}");
+}

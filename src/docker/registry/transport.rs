@@ -85,6 +85,8 @@ pub(super) struct Reply {
     pub content_type: Option<String>,
     /// The digest that the registry names.
     pub digest: Option<String>,
+    /// Where to go on.
+    pub location: Option<String>,
     pub bytes: Bytes,
 }
 
@@ -238,7 +240,8 @@ impl Transport {
         let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let content_type =
             text("content-type").map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
-        let (digest, pause) = (text("docker-content-digest"), text("retry-after"));
+        let (digest, location) = (text("docker-content-digest"), text("location"));
+        let pause = text("retry-after");
         let pause = pause.and_then(|header| pause_of(&header, jiff::Timestamp::now()));
         let mut bytes = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unanswered(error))? {
@@ -247,7 +250,7 @@ impl Transport {
             }
             bytes.extend_from_slice(&chunk);
         }
-        let reply = Reply { status, content_type, digest, bytes: bytes.freeze() };
+        let reply = Reply { status, content_type, digest, location, bytes: bytes.freeze() };
         match status {
             StatusCode::FORBIDDEN => Err(TransportError::Forbidden(status, Detail(detail(&reply.bytes)))),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {

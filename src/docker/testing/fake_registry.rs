@@ -59,7 +59,7 @@ pub(in crate::docker) struct Contents {
     pub requests: Vec<String>,
     /// Raised to make tokens that were given out worthless.
     pub token: u32,
-    uploads: BTreeMap<String, Vec<u8>>,
+    pub(in crate::docker) uploads: BTreeMap<String, Vec<u8>>,
 }
 
 pub(in crate::docker) struct FakeRegistry {
@@ -239,6 +239,9 @@ fn store(
     }
     if let Some((repository, upload)) = path.split_once("/blobs/uploads/") {
         let id = if upload.is_empty() { contents.uploads.len().to_string() } else { upload.to_owned() };
+        if method == Method::DELETE {
+            return respond(if contents.uploads.remove(&id).is_some() { 204 } else { 404 }, &[], "");
+        }
         contents.uploads.entry(id.clone()).or_default().extend_from_slice(&body);
         if let Some(digest) =
             query.split('&').find_map(|pair| pair.strip_prefix("digest=")).filter(|_| method == Method::PUT)

@@ -28,8 +28,6 @@ WORK=$(mktemp -d "$RUN/work.XXXXXX") || exit 1
 exec 3>&1 >"$WORK/log" 2>&1
 trap 'finish' EXIT
 trap 'exit 143' HUP INT TERM
-# One for each scope: previews that share a host have leases of their own.
-FENCE_FILE=$ROOT/var/lib/skipper/fences/$SCOPE
 
 finish() {
   if [ ! -e "$WORK/sent" ]; then
@@ -96,6 +94,9 @@ pause() {
 seconds() {
   printf '%d.%03d' "$(($1 / 1000))" "$(($1 % 1000))"
 }
+
+# One for each scope: previews that share a host have leases of their own.
+FENCE_FILE=$ROOT/var/lib/skipper/fences/$SCOPE
 
 # exclusive [SECONDS [-x]]: one script at a time changes what a scope has on a host; a second delivery waits and then finds the
 # work done. Those of several scopes run side by side, but for one that changes the host itself (-x). Behind the fence: the

@@ -75,11 +75,11 @@ fn alive(world: &SimWorld) -> usize {
 }
 
 fn state(told: &Told) -> StateTable {
-    let states = told.events.iter().filter_map(|event| match &event.kind {
+    let mut states = told.events.iter().filter_map(|event| match &event.kind {
         EventKind::Observed { state, .. } => Some(state.clone()),
         _ => None,
     });
-    states.last().unwrap()
+    states.next_back().unwrap()
 }
 
 /// A world in which two pull requests serve on the same host.
