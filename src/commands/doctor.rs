@@ -112,14 +112,15 @@ async fn aws(config: &Config, settings: &Settings, printer: Printer) -> Vec<Find
         Ok(aws) => aws,
         Err(failure) => return vec![Finding::failed("AWS", &failure)],
     };
-    let scope = Scope { project: config.project.clone(), environment: settings.environment.clone() }.hosts(config);
+    let scope = Scope { project: config.project.clone(), environment: settings.environment.clone() };
+    let hosts_of = scope.hosts_of(config);
     let compute = aws.compute();
     // Without credentials nothing else is worth asking.
     let mut findings = match compute.account().await {
         Err(error) => return vec![Finding::failed("AWS credentials", &error.failure)],
         Ok(account) => vec![credentials(account, config)],
     };
-    let (instances, groups) = futures::join!(compute.instances(&scope), compute.security_groups(&scope));
+    let (instances, groups) = futures::join!(compute.instances(&hosts_of), compute.security_groups(&hosts_of));
     findings.push(told(
         "records",
         aws.store().read(&format!("{}/lease", scope_path(&scope))).await.map(|_| "they can be read"),
@@ -140,8 +141,8 @@ async fn aws(config: &Config, settings: &Settings, printer: Printer) -> Vec<Find
             return findings;
         }
     };
-    findings.extend(rehearse(config, &scope, &compute, &facts, &group_ids, &instances).await);
-    findings.extend(hosts(config, &scope, &aws, &instances).await);
+    findings.extend(rehearse(config, &hosts_of, &compute, &facts, &group_ids, &instances).await);
+    findings.extend(hosts(config, (&scope, &hosts_of), &aws, &instances).await);
     findings
 }
 
@@ -234,10 +235,15 @@ async fn rehearse(
 }
 
 /// The hosts' agents, the document by which they are observed, and what they tell of themselves.
-async fn hosts(config: &Config, scope: &Scope, aws: &Aws, instances: &[FoundInstance]) -> Vec<Finding> {
+async fn hosts(
+    config: &Config,
+    (scope, hosts_of): (&Scope, &Scope),
+    aws: &Aws,
+    instances: &[FoundInstance],
+) -> Vec<Finding> {
     let remote = aws.remote();
     let mut findings = vec![document(&remote, scope).await];
-    let versions = match remote.versions(scope).await {
+    let versions = match remote.versions(hosts_of).await {
         Ok(versions) => versions,
         Err(error) => return vec![Finding::failed("SSM agents", &error.failure)],
     };

@@ -109,7 +109,7 @@ fn dispatch(cli: Cli, printer: Printer) -> Exit {
                 }
                 _ => match previews::wish(&config, &settings) {
                     Wish::Ship => run::run(&config, &settings, quiet, &printer, None).await,
-                    Wish::Remove(cause) => run::run(&config, &settings, quiet, &printer, Some(&cause)).await,
+                    Wish::Remove(cause) => run::run(&config, &settings, quiet, &printer, Some(&cause.into())).await,
                     Wish::Nothing(why) => leave(&why, &settings, printer),
                 },
             }

@@ -40,8 +40,8 @@ async fn look(config: &Config, settings: &Settings, printer: Printer) -> Result<
     } else {
         None
     };
-    let read = read_past(&store, &scope).await;
-    let Past { chain, records } =
+    let read = read_past(&store, &scope, &scope).await;
+    let Past { chain, records, .. } =
         read.map_err(|error: PortError| error.failure.during("read the records of the environment"))?;
     if settings.command == Command::Releases {
         let document = past::releases_json(&records, &chain);

@@ -23,7 +23,7 @@ use skipper_deploy::{
 
 use super::{
     output::{self, Printer},
-    run,
+    run::{self, Removal},
 };
 use crate::{
     github::GitHub,
@@ -88,23 +88,27 @@ fn age(moment: &str) -> Option<Duration> {
 /// first that went wrong, or why nothing is known of a pull request.
 async fn sweep(config: &Config, settings: &Settings, quiet: bool, printer: Printer, found: &Found) -> Exit {
     let mut ended: BTreeMap<EnvironmentName, Exit> = BTreeMap::new();
+    if found.shared && found.previews.values().all(|found| found.ends.is_some()) {
+        // Before the previews: what runs there goes with the hosts, whether or not those answer.
+        let removal = Removal { cause: Cause::Unused, ending: found.previews.keys().copied().collect() };
+        let settings = of(settings, EnvironmentName::of_previews());
+        let exit = run::run(config, &settings, quiet, &printer, Some(&removal)).await;
+        ended.insert(settings.environment, exit);
+    }
     for (number, found) in &found.previews {
         let Some(cause) = &found.ends else { continue };
-        let settings = of_preview(settings, *number, found);
-        let exit = run::run(config, &settings, quiet, &printer, Some(cause)).await;
-        ended.insert(settings.environment, exit);
-        if exit == Exit::Cancelled {
+        if ended.values().any(|exit| *exit == Exit::Cancelled) {
             break;
         }
-    }
-    let removed = ended.values().filter(|exit| **exit == Exit::Serves).count();
-    let kept = found.previews.len() - removed;
-    if kept == 0 && found.shared {
-        let settings = of(settings, EnvironmentName::of_previews());
-        let exit = run::run(config, &settings, quiet, &printer, Some(&Cause::Unused)).await;
+        let settings = of_preview(settings, *number, found);
+        let exit = run::run(config, &settings, quiet, &printer, Some(&cause.clone().into())).await;
         ended.insert(settings.environment, exit);
     }
-    let kept = words::count(kept, "preview");
+    let is_removed = |(environment, exit): &(&EnvironmentName, &Exit)| {
+        environment.pull_request().is_some() && **exit == Exit::Serves
+    };
+    let removed = ended.iter().filter(is_removed).count();
+    let kept = words::count(found.previews.len() - removed, "preview");
     printer.log(&[format!("swept: {} removed, {kept} kept", words::count(removed, "preview"))]);
     let exits: BTreeMap<String, u8> =
         ended.iter().map(|(environment, exit)| (environment.to_string(), exit.code())).collect();

@@ -1,6 +1,7 @@
 //! `ship`, `plan` and `ps`, and the removal of a preview: puts the adapters behind the ports and lets the run go.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, BufWriter, Write as _},
     panic::AssertUnwindSafe,
@@ -46,14 +47,27 @@ use crate::{
     settings::{Command, EventsFile, Settings, Trigger, Verdict},
 };
 
-/// Runs the command and writes what came of it. With a cause it is the end of the environment, a preview, that is carried out
-/// or planned in its place.
+/// The end of an environment: of a preview, or of the hosts that previews share.
+pub(crate) struct Removal {
+    /// Why it ends.
+    pub(crate) cause: Cause,
+    /// The previews that end with the hosts.
+    pub(crate) ending: BTreeSet<u64>,
+}
+
+impl From<Cause> for Removal {
+    fn from(cause: Cause) -> Self {
+        Self { cause, ending: BTreeSet::new() }
+    }
+}
+
+/// Runs the command and writes what came of it. With a removal it is that which is carried out or planned in its place.
 pub(crate) async fn run(
     config: &Config,
     settings: &Settings,
     quiet: bool,
     printer: &Printer,
-    removal: Option<&Cause>,
+    removal: Option<&Removal>,
 ) -> Exit {
     install_tls();
     let connected = async {
@@ -89,6 +103,7 @@ pub(crate) async fn run(
             services: settings.services.clone(),
             allow_terminate: settings.allow_terminate,
             expected_plan: settings.expect_plan.clone(),
+            ending: removal.map(|removal| removal.ending.clone()).unwrap_or_default(),
             gives_way: settings.trigger.as_ref().is_some_and(Trigger::gives_way),
         },
         world: World {
@@ -110,7 +125,7 @@ pub(crate) async fn run(
     };
     let revision = settings.trigger.as_ref().map(|trigger| &trigger.revision);
     let work = async {
-        match (settings.command, revision, removal) {
+        match (settings.command, revision, removal.map(|removal| &removal.cause)) {
             (Command::Plan, _, Some(cause)) => runner.plan_removal(cause).await,
             (_, _, Some(cause)) => runner.remove(cause).await,
             (Command::Plan, Some(revision), None) => runner.plan(revision).await,
@@ -184,7 +199,7 @@ pub(super) fn is_told(settings: &Settings) -> bool {
     settings.command == Command::Ship || names_one
 }
 
-fn about(config: &Config, settings: &Settings, removal: Option<&Cause>) -> RunStarted {
+fn about(config: &Config, settings: &Settings, removal: Option<&Removal>) -> RunStarted {
     let revision = settings.trigger.as_ref().map(|trigger| trigger.revision.clone());
     let workflow = settings.workflow.as_ref();
     RunStarted {

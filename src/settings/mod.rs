@@ -210,6 +210,8 @@ impl Settings {
         let is_named = named.is_some();
         // Which environment a preview is, only the event says, or whoever names the pull request.
         let is_preview = environment == PREVIEW && command.is_about_an_environment();
+        // Without one it is the hosts that previews share, which have a lease, too.
+        let is_of_hosts = command == Command::Lease && workflow.is_none() && named.is_none();
         let trigger = if command.is_about_a_commit() || is_preview && workflow.is_some() {
             let revision = flags.revision.or(inputs.revision);
             let revision = revision.map(|revision| revision.parse::<Revision>()).transpose();
@@ -219,7 +221,7 @@ impl Settings {
         } else {
             None
         };
-        let environment = if is_preview {
+        let environment = if is_preview && !is_of_hosts {
             // The commit of a comment's event is the default branch's, which is nobody's preview.
             let its_own = |pull: &&PullRequest| is_named || pull.happened.is_some();
             let pull_request = trigger.as_ref().and_then(|trigger| trigger.pull_request.as_ref()).filter(its_own);

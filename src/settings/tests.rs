@@ -135,6 +135,9 @@ fn without_a_pull_request_there_is_no_preview() {
     assert!(refused.contains("this run is about none"), "{refused}");
     let by_hand = Process::by_hand().with("INPUT_COMMAND", "ps").with("INPUT_ENVIRONMENT", "preview").failure();
     assert!(by_hand.contains("this run is about none"), "{by_hand}");
+    // The hosts that previews share have a lease, too.
+    let lease = Process::by_hand().with("INPUT_COMMAND", "lease").with("INPUT_ENVIRONMENT", "preview").read();
+    assert_eq!(lease.environment.as_ref(), "preview");
     // The commit of a comment's event is the default branch's.
     let comment = r#"{"action": "created", "issue": {"number": 9, "pull_request": {"url": "x"}}, "comment": {}}"#;
     let commented = Process::step("issue_comment", comment).with("INPUT_ENVIRONMENT", "preview").failure();

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{Config, FleetSource, Group, Healthcheck, Port, PreviewHosts},
+    config::{Config, FleetSource, Group, Healthcheck, Port, PreviewHosts, Service},
     image::PinnedImage,
     name::{EnvName, EnvironmentName, GroupName, HostName, NameError, ProjectName, ReplicaName, ServiceName},
     release::Release,
@@ -32,7 +32,7 @@ impl Scope {
 
     /// Whose hosts its replicas run on: its own, unless the file has previews share theirs.
     #[must_use]
-    pub fn hosts(&self, config: &Config) -> Self {
+    pub fn hosts_of(&self, config: &Config) -> Self {
         let shares = self.environment.pull_request().is_some() && config.previews.hosts == PreviewHosts::Shared;
         if shares { self.of_previews() } else { self.clone() }
     }
@@ -97,6 +97,8 @@ pub struct Desired {
     pub allow_terminate: bool,
     /// Where hosts get fleet from.
     pub fleet: FleetSource,
+    /// The longest that a replica of any service may take to stop, in seconds.
+    pub longest_grace_seconds: u32,
     /// How many previews the project may have; absent where this is none of them.
     pub most_previews: Option<u32>,
 }
@@ -135,7 +137,7 @@ impl Desired {
                     env: service.env.clone(),
                     command: service.command.clone(),
                     healthcheck: service.healthcheck.clone(),
-                    stop_grace_seconds: u32::try_from(service.stop_grace_period.as_secs()).unwrap_or(u32::MAX),
+                    stop_grace_seconds: grace_seconds(service),
                 };
                 Some((name.clone(), service))
             })
@@ -144,24 +146,31 @@ impl Desired {
         let most_previews = environment.pull_request().map(|_| config.previews.max);
         let scope = Scope { project: config.project.clone(), environment };
         Self {
-            hosts_of: scope.hosts(config),
+            hosts_of: scope.hosts_of(config),
             scope,
             groups: config.groups.clone(),
             services,
             left_alone,
             allow_terminate: false,
             fleet: config.fleet.clone(),
+            longest_grace_seconds: longest_grace_seconds(config),
             most_previews,
         }
     }
 
     /// Nothing at all, as there is of a preview that has ended.
-    pub fn nothing(scope: Scope) -> Self {
-        let (groups, services) = (BTreeMap::new(), BTreeMap::new());
-        let left_alone = BTreeSet::new();
-        let fleet = FleetSource::default();
-        let hosts_of = scope.clone();
-        Self { scope, hosts_of, groups, services, left_alone, allow_terminate: false, fleet, most_previews: None }
+    pub fn nothing(scope: Scope, longest_grace_seconds: u32) -> Self {
+        Self {
+            hosts_of: scope.clone(),
+            scope,
+            groups: BTreeMap::new(),
+            services: BTreeMap::new(),
+            left_alone: BTreeSet::new(),
+            allow_terminate: false,
+            fleet: FleetSource::default(),
+            longest_grace_seconds,
+            most_previews: None,
+        }
     }
 
     /// Whether other previews run on the same hosts. To those this one only ever adds.
@@ -180,6 +189,15 @@ impl Desired {
     pub fn group_of(&self, host: &HostName) -> Option<&Group> {
         self.groups.get(&host.group)
     }
+}
+
+/// The longest that a replica of any service may take to stop, in seconds.
+pub fn longest_grace_seconds(config: &Config) -> u32 {
+    config.services.values().map(grace_seconds).max().unwrap_or(0)
+}
+
+fn grace_seconds(service: &Service) -> u32 {
+    u32::try_from(service.stop_grace_period.as_secs()).unwrap_or(u32::MAX)
 }
 
 /// A published port of one replica, host side decided.

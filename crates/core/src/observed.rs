@@ -349,11 +349,15 @@ pub struct Launch {
     pub subnet: Option<String>,
 }
 
+/// More leases than any environment will have had.
+const HIGHEST_LEASE: u64 = 1 << 40;
+
 impl Observed {
-    /// The highest lease that a host has seen; a lease with a lower number could change nothing there.
+    /// The highest lease that a host has seen; a lease with a lower number could change nothing there. What no chain of leases gets
+    /// to is not believed: a host that lies would leave no number for the next.
     pub fn fence(&self) -> u64 {
         let reports = self.hosts.values().filter_map(|host| host.report.as_ref());
-        reports.map(|report| report.fence).max().unwrap_or(0)
+        reports.map(|report| report.fence).filter(|fence| *fence <= HIGHEST_LEASE).max().unwrap_or(0)
     }
 
     /// Every replica found, with its host.

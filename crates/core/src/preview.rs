@@ -14,6 +14,7 @@ use crate::{
     config::{Previews, show_duration},
     failure::Failure,
     image::Revision,
+    lease::Chain,
     name::{EnvironmentName, HostName},
     observed::{InstanceId, Observed, SecurityGroup},
     record::Records,
@@ -179,6 +180,17 @@ pub fn shipped(owned: &[Owned], records: &BTreeMap<String, String>) -> BTreeSet<
     let previews = list(owned, records);
     let costs = |preview: &Preview| preview.instances > 0 || preview.revision.is_some();
     previews.into_iter().filter(|(_, preview)| costs(preview)).map(|(number, _)| number).collect()
+}
+
+/// Whether there is a preview that is not among those that are ending, or a run at work in one of these: the first thing that a run
+/// leaves is its lease.
+pub fn in_use(records: &BTreeMap<String, String>, ending: &BTreeSet<u64>) -> bool {
+    list(&[], records).into_keys().any(|number| {
+        let below = format!("{}/{LEASES}", EnvironmentName::of_pull_request(number));
+        let leases =
+            records.iter().filter_map(|(name, text)| Some((name.strip_prefix(&below)?.to_owned(), text.clone())));
+        !ending.contains(&number) || Chain::read(&leases.collect::<BTreeMap<_, _>>()).held().is_some()
+    })
 }
 
 /// Whether there is anything of hosts that previews share, if only a record.

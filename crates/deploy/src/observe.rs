@@ -57,7 +57,7 @@ impl Eyes<'_> {
     /// # Errors
     /// When the provider refuses or does not answer at all; a single silent host is a gap, not an error.
     pub async fn observe(&self, config: &Config, scope: &Scope) -> Result<Observed, Failure> {
-        let hosts_of = &scope.hosts(config);
+        let hosts_of = &scope.hosts_of(config);
         let launches_path = launches_path(hosts_of);
         let (instances, security_groups, agents, launches) = futures::try_join!(
             self.instances(hosts_of),
@@ -78,7 +78,8 @@ impl Eyes<'_> {
         Ok(observed)
     }
 
-    /// Observes what a scope runs on hosts that are another's.
+    /// Observes what a scope runs on hosts that are another's. One that does not tell is a gap, in whatever state it is: when it comes
+    /// back, so does what it ran.
     ///
     /// # Errors
     /// As [`Eyes::observe`].
@@ -87,6 +88,15 @@ impl Eyes<'_> {
         let mut observed = Observed::default();
         let mut found = hosts(instances, &agents, &mut observed);
         self.reports(scope, &mut found, &mut observed.gaps).await?;
+        let told: BTreeSet<&HostName> = observed.gaps.iter().filter_map(|gap| gap.host.as_ref()).collect();
+        let silent = found.iter().filter(|(host, found)| found.report.is_none() && !told.contains(host));
+        let gaps: Vec<Gap> = silent
+            .map(|(host, found)| {
+                let what = format!("it does not tell what it runs: its instance is {}", found.state.word());
+                gap(host, what, "start it or terminate it, or wait until it is up, and run again")
+            })
+            .collect();
+        observed.gaps.extend(gaps);
         observed.hosts = found;
         Ok(observed)
     }

@@ -21,9 +21,17 @@ pub struct Past {
     pub chain: Chain,
     /// The rollouts.
     pub records: Records,
+    /// The leases of the hosts, where those are shared.
+    pub hosts: Option<Chain>,
 }
 
 impl Past {
+    /// Whether another run is at work, in the environment or on hosts that it shares.
+    pub fn is_busy(&self) -> bool {
+        let chains = std::iter::once(&self.chain).chain(&self.hosts);
+        chains.into_iter().any(|chain| chain.held().is_some())
+    }
+
     /// The same, where hosts have seen this lease, which may not be on record any more.
     #[must_use]
     pub fn above(self, used: u64) -> Self {
@@ -35,11 +43,17 @@ impl Past {
 ///
 /// # Errors
 /// As the store answers.
-pub async fn read_past(store: &dyn Store, scope: &Scope) -> PortResult<Past> {
+pub async fn read_past(store: &dyn Store, scope: &Scope, hosts_of: &Scope) -> PortResult<Past> {
     let path = records_path(scope);
-    // Where both fail, it is the lease that is told, whichever answer came first.
-    let (chain, records) = futures::join!(read_chain(store, scope), store.read(&path));
-    Ok(Past { chain: chain?, records: Records::read(&records?) })
+    let hosts = async {
+        match hosts_of == scope {
+            true => Ok(None),
+            false => read_chain(store, hosts_of).await.map(Some),
+        }
+    };
+    // Where several fail, it is the lease that is told, whichever answer came first.
+    let (chain, records, hosts) = futures::join!(read_chain(store, scope), store.read(&path), hosts);
+    Ok(Past { chain: chain?, records: Records::read(&records?), hosts: hosts? })
 }
 
 /// Writes a record, and removes those that are no longer needed.

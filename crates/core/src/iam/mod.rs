@@ -20,7 +20,7 @@ pub use document::kept_document;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    config::{Config, PreviewHosts},
+    config::Config,
     desired::{Scope, TAG_ENVIRONMENT, TAG_PROJECT},
     image::hex_digest,
     preview::PREVIEW,
@@ -97,14 +97,10 @@ impl Subject<'_> {
     }
 
     /// The environment's name as it stands in paths and tags; of previews what all of their names have in common, and that of
-    /// the hosts that they share.
+    /// the hosts that they share, or have shared when the file said so.
     fn environments(&self) -> Vec<String> {
-        let own = self.scope.environment.to_string();
-        match (self.is_for_previews(), self.config.previews.hosts) {
-            (true, PreviewHosts::Own) => vec![EVERY_PREVIEW.to_owned()],
-            (true, PreviewHosts::Shared) => vec![EVERY_PREVIEW.to_owned(), own],
-            (false, _) => vec![own],
-        }
+        let every_preview = self.is_for_previews().then(|| EVERY_PREVIEW.to_owned());
+        every_preview.into_iter().chain([self.scope.environment.to_string()]).collect()
     }
 
     /// The tags of everything that is handled, each with the values that it may have.

@@ -135,33 +135,22 @@ fn who_deploys_previews_reaches_those_of_every_pull_request_and_nothing_else() {
     let deploy = &printed["deploy"];
     let subject = &statements(deploy);
     assert!(!subject.iter().any(|statement| statement.to_string().contains("production")));
+    let environments = json!({"aws:ResourceTag/skipper:environment": ["pr-*", "preview"]});
     let ends = &allowing(deploy, "ec2:TerminateInstances")[0]["Condition"];
-    assert_eq!(ends["StringLike"], json!({"aws:ResourceTag/skipper:environment": "pr-*"}));
+    assert_eq!(ends["StringLike"], environments);
     assert_eq!(ends["StringEquals"], json!({"aws:ResourceTag/skipper:project": "hello"}));
     let deletes = &allowing(deploy, "ec2:DeleteSecurityGroup")[0]["Condition"];
-    assert_eq!(deletes["StringLike"], json!({"aws:ResourceTag/skipper:environment": "pr-*"}));
+    assert_eq!(deletes["StringLike"], environments);
     let root = "arn:aws:ssm:eu-west-1:123456789012:parameter/skipper/hello";
     assert_eq!(
         allowing(deploy, "ssm:PutParameter")[0]["Resource"],
-        json!([format!("{root}/pr-*"), format!("{root}/pr-*/*"), root])
-    );
-}
-
-#[test]
-fn who_deploys_previews_that_share_hosts_reaches_those_too() {
-    let sharing = format!("{HELLO}previews: {{hosts: shared}}\n");
-    let printed = printed(&sharing, "preview", None, json);
-    for role in ["plan", "deploy"] {
-        let hosts = allowing(&printed[role], "ssm:SendCommand");
-        let tagged = hosts.iter().find(|statement| statement["Sid"] == "OnItsHosts").unwrap();
-        let environments = json!({"ssm:resourceTag/skipper:environment": ["pr-*", "preview"]});
-        assert_eq!(tagged["Condition"]["StringLike"], environments);
-    }
-    let root = "arn:aws:ssm:eu-west-1:123456789012:parameter/skipper/hello";
-    let below = ["pr-*", "preview"].map(|name| [format!("{root}/{name}"), format!("{root}/{name}/*")]).concat();
-    assert_eq!(
-        allowing(&printed["deploy"], "ssm:PutParameter")[0]["Resource"],
-        json!([below, vec![root.to_owned()]].concat())
+        json!([
+            format!("{root}/pr-*"),
+            format!("{root}/pr-*/*"),
+            format!("{root}/preview"),
+            format!("{root}/preview/*"),
+            root
+        ])
     );
 }
 

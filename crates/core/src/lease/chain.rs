@@ -116,6 +116,20 @@ impl Chain {
         self.highest().map_or(0, |(number, _)| number).max(self.used).saturating_add(1)
     }
 
+    /// Whether nothing has come between this chain, as it was read, and a later reading: its highest lease is still there. One that
+    /// is not was removed together with the environment, and its number may be another's now.
+    pub fn is_kept_by(&self, later: &Self) -> bool {
+        let is_same =
+            |(number, entry): (u64, &Entry)| later.entries.get(&number).is_some_and(|kept| kept.nonce == entry.nonce);
+        self.highest().is_none_or(is_same)
+    }
+
+    /// Whether the highest lease is the same one, in whatever state.
+    pub fn has_the_same_highest(&self, other: &Self) -> bool {
+        let highest = |chain: &Self| chain.highest().map(|(number, entry)| (number, entry.nonce.clone()));
+        highest(self) == highest(other)
+    }
+
     /// Whether the last holder ended in order, so that nothing of it can be on its way any more.
     pub fn is_settled(&self) -> bool {
         self.highest().is_none_or(|(_, entry)| entry.state == State::Released)

@@ -36,7 +36,8 @@ pub(super) fn bring_up(
 ) -> Hosts {
     let wanted: Vec<HostName> = desired.hosts().collect();
     // What a preview does not want of the hosts that it shares, another one may.
-    let leaving = if desired.shares_hosts() { BTreeMap::new() } else { leaving(desired, observed, draft) };
+    let leaving =
+        if desired.shares_hosts() { keep(&wanted, observed, draft) } else { leaving(desired, observed, draft) };
     let mut hosts = Hosts { usable: BTreeSet::new(), leaving, up: None, configured: None };
     let mut awaited = Vec::new();
     let mut before_await = Vec::new();
@@ -220,6 +221,14 @@ fn leaving(desired: &Desired, observed: &Observed, draft: &mut Draft) -> BTreeMa
     leaving
 }
 
+/// Nothing leaves that other previews may run on.
+fn keep(wanted: &[HostName], observed: &Observed, draft: &mut Draft) -> BTreeMap<HostName, InstanceId> {
+    for host in observed.hosts.keys().filter(|host| !wanted.contains(host)) {
+        draft.notes.push(format!("host `{host}` is not in skipper.yml; it stays while previews share it"));
+    }
+    BTreeMap::new()
+}
+
 fn configure(
     desired: &Desired,
     observed: &Observed,
@@ -276,7 +285,7 @@ fn members(
     let current: Vec<HostName> =
         reports.iter().filter(|(_, report)| report.member).map(|(host, _)| (*host).clone()).collect();
     // Previews that share hosts may want different numbers of them: the first one's choice holds.
-    let is_settled = desired.shares_hosts() && !current.is_empty();
+    let is_settled = desired.shares_hosts() && matches!(current.len(), 1 | QUORUM_HOSTS);
     if current.len() == count || is_settled {
         return Some(current);
     }

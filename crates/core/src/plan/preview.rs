@@ -6,17 +6,13 @@ use super::{Action, Draft, Plan, Reason, Removal, StepId};
 use crate::{
     desired::{Desired, Scope},
     name::{HostName, ReplicaName},
-    observed::{Handle, HostReport, Observed, SecurityGroup},
+    observed::{Handle, Observed, SecurityGroup},
     preview::{Cause, Owned, Remains, Thing},
 };
 
 /// Blocks a preview that would be one too many. One that exists goes on, however many there are.
 pub(super) fn find_room(desired: &Desired, observed: &Observed, draft: &mut Draft) {
     let Some(most) = desired.most_previews else { return };
-    let exists = match desired.shares_hosts() {
-        true => observed.replicas().next().is_some(),
-        false => !observed.hosts.is_empty() || !observed.security_groups.is_empty(),
-    };
     let own = desired.scope.environment.pull_request();
     let others: Vec<String> = observed
         .previews
@@ -24,7 +20,8 @@ pub(super) fn find_room(desired: &Desired, observed: &Observed, draft: &mut Draf
         .filter(|number| Some(**number) != own)
         .map(|number| format!("`pr-{number}`"))
         .collect();
-    if exists || others.len() < most as usize {
+    // They are looked for only before there is anything of this one.
+    if others.len() < most as usize {
         return;
     }
     draft.block(
@@ -93,17 +90,18 @@ pub fn removal(scope: &Scope, remains: &Remains, cause: &Cause) -> Plan {
     draft.finish()
 }
 
-/// All replicas on hosts that are shared. Those that are registered for hosts that are gone are forgotten by any that answers.
+/// All replicas on hosts that are shared. Those that are registered for hosts that are gone are forgotten by one that tells of them.
 fn replicas(shared: &Observed, reason: &Reason) -> BTreeMap<HostName, Vec<Removal>> {
     let mut removals: BTreeMap<HostName, BTreeMap<Handle, Option<ReplicaName>>> = BTreeMap::new();
     for (host, found) in shared.replicas() {
         let here = removals.entry(host.clone()).or_default();
         here.insert(found.handle.clone(), Some(found.replica.clone()));
     }
-    let answering: Vec<(&HostName, &HostReport)> =
-        shared.hosts.iter().filter_map(|(host, found)| Some((host, found.report.as_ref()?))).collect();
-    for stray in answering.iter().flat_map(|(_, report)| &report.stray) {
-        removals.entry(answering[0].0.clone()).or_default().insert(stray.handle.clone(), None);
+    // All tell of the same strays.
+    let mut told = shared.hosts.iter().filter_map(|(host, found)| Some((host, &found.report.as_ref()?.stray)));
+    if let Some((host, stray)) = told.find(|(_, stray)| !stray.is_empty()) {
+        let here = removals.entry(host.clone()).or_default();
+        here.extend(stray.iter().map(|stray| (stray.handle.clone(), None)));
     }
     let removal = |(handle, replica)| Removal { replica, handle, reason: reason.clone() };
     removals.into_iter().map(|(host, here)| (host, here.into_iter().map(removal).collect())).collect()
@@ -215,14 +213,9 @@ mod tests {
         assert!(removal(&scope("pr-7"), &remains(Vec::new(), &["lease/3"]), &Cause::Closed).is_empty());
     }
 
-    fn blocked(number: u64, others: &[u64], hosts: bool) -> Vec<String> {
-        let desired = Desired { most_previews: Some(2), ..Desired::nothing(scope(&format!("pr-{number}"))) };
-        let mut observed =
-            Observed { previews: others.iter().copied().collect::<BTreeSet<_>>(), ..Observed::default() };
-        if hosts {
-            let found = crate::observed::ObservedSecurityGroup { id: "sg-1".to_owned(), rules: BTreeSet::new() };
-            observed.security_groups.insert(SecurityGroup::Cluster, found);
-        }
+    fn blocked(number: u64, others: &[u64]) -> Vec<String> {
+        let desired = Desired { most_previews: Some(2), ..Desired::nothing(scope(&format!("pr-{number}")), 0) };
+        let observed = Observed { previews: others.iter().copied().collect::<BTreeSet<_>>(), ..Observed::default() };
         let mut draft = Draft::default();
         find_room(&desired, &observed, &mut draft);
         draft.blocked.into_iter().map(|blocked| blocked.why).collect()
@@ -230,12 +223,8 @@ mod tests {
 
     #[test]
     fn one_preview_too_many_is_refused_and_told_which_there_are() {
-        assert_eq!(
-            blocked(7, &[5, 6], false),
-            ["there are 2 previews already (`pr-5`, `pr-6`), and `previews.max` is 2"]
-        );
-        assert!(blocked(7, &[6], false).is_empty());
-        assert!(blocked(7, &[6, 7], false).is_empty(), "it is one of them");
-        assert!(blocked(7, &[5, 6], true).is_empty(), "it exists already");
+        assert_eq!(blocked(7, &[5, 6]), ["there are 2 previews already (`pr-5`, `pr-6`), and `previews.max` is 2"]);
+        assert!(blocked(7, &[6]).is_empty());
+        assert!(blocked(7, &[6, 7]).is_empty(), "it is one of them");
     }
 }

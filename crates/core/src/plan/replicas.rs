@@ -46,19 +46,22 @@ pub(super) fn compare(
     find_obstacles(desired, orchestrator, draft);
     let mut numbers = Numbers::new(observed);
     let mut all: BTreeMap<HostName, Wishes> = BTreeMap::new();
-    let mut unwanted = Vec::new();
     for host in desired.hosts().filter(|host| hosts.usable.contains(host)) {
         let mut comparison = Comparison::new(desired, observed, orchestrator, host, draft);
         comparison.services(&mut numbers);
         let host = comparison.host;
         all.insert(host, comparison.wishes);
     }
-    for host in observed.hosts.keys().filter(|host| desired.shares_hosts() && !all.contains_key(*host)) {
-        // It stays, for other previews, and has nothing of this one.
-        let removals = found_on(observed, host).into_iter().map(|replica| removal(replica, Reason::NotInConfig));
-        unwanted.push((host.clone(), Wishes { removals: removals.collect(), ..Wishes::default() }));
+    if desired.shares_hosts() {
+        let wanted: BTreeSet<HostName> = desired.hosts().collect();
+        for host in observed.hosts.keys().filter(|host| !wanted.contains(host)) {
+            // It stays, for other previews, and has nothing of this one.
+            let found = found_on(observed, host).into_iter();
+            let taken_away = found.filter(|replica| !desired.left_alone.contains(&replica.replica.service));
+            let removals = taken_away.map(|replica| removal(replica, Reason::NotInConfig)).collect();
+            all.insert(host.clone(), Wishes { removals, ..Wishes::default() });
+        }
     }
-    all.extend(unwanted);
     for host in hosts.leaving.keys() {
         let wishes = all.entry(host.clone()).or_default();
         wishes

@@ -25,8 +25,9 @@ use crate::{
 const HOST_POLL: Duration = Duration::from_secs(1);
 /// For fetching the archive over a slow line, etcd's quorum (4 min), and an orchestrator that registers anew (2 min).
 const CONFIGURE_DEADLINE: Duration = Duration::from_secs(12 * 60);
-/// Tokens of dead instances that are stepped over in one run.
-const GENERATIONS: u32 = 5;
+/// Tokens of dead instances that are looked at in one run, each twice as far from the first: where the records of launches were
+/// removed with the hosts, and the same hosts are launched again, there are as many as there were launches.
+const TOKENS: u32 = 10;
 
 impl Run<'_> {
     pub(super) async fn launch(&self, host: &HostName, spec: &LaunchSpec) -> StepResult {
@@ -35,7 +36,8 @@ impl Run<'_> {
             self.known.security_group(&SecurityGroup::Group(host.group.clone()))?,
         ];
         let failed = |failure: Failure| failure.during(format!("launch host `{host}`"));
-        for generation in (spec.generation..).take(GENERATIONS as usize) {
+        for step in 0..TOKENS {
+            let generation = spec.generation + (1 << step) - 1;
             let (subnet, launched) = self.launch_somewhere(host, spec, generation, &security_groups).await?;
             match launched {
                 (instance, Some(state)) => {

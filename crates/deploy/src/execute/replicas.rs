@@ -55,10 +55,9 @@ impl Run<'_> {
         self.run_done(&hosts, &script, REMOVE_MARGIN + self.grace(), "remove replicas from").await
     }
 
-    /// The longest time that any service may take to stop.
+    /// The longest time that any replica may take to stop.
     fn grace(&self) -> Duration {
-        let services = self.known.desired.services.values();
-        services.map(|service| Duration::from_secs(service.stop_grace_seconds.into())).max().unwrap_or_default()
+        Duration::from_secs(self.known.desired.longest_grace_seconds.into())
     }
 
     /// Starts replicas that replace nothing, on all their hosts at once. Those that fail are removed again, unless they were there before.

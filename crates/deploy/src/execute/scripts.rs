@@ -109,7 +109,7 @@ pub(super) fn host_failure(error: &HostError) -> Failure {
         HostErrorKind::DiskFull => failure.hint("give the group a larger `disk`, or remove images on the host with `docker image prune`"),
         HostErrorKind::Platform => failure.hint("the image is not for the hosts' architecture: name one that is, or choose a `size` of the image's architecture"),
         HostErrorKind::Pull => failure.hint("the hosts pull by themselves and without credentials: the image must be public, and its registry must be reachable from the hosts"),
-        HostErrorKind::Fenced => Failure { exit: Exit::Held, ..failure }.hint("another run has taken over: see `skipper lease`; where nobody has, and the leases in Parameter Store were deleted meanwhile, run again"),
+        HostErrorKind::Fenced => Failure { exit: Exit::Held, ..failure }.hint("another run has taken over: see `skipper lease`; where nobody has, and the leases in Parameter Store were deleted, run again, and if it stays so remove `/var/lib/skipper/fences` on the hosts"),
         HostErrorKind::Other => failure,
     }
 }

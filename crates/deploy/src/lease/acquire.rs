@@ -46,7 +46,7 @@ pub struct Acquiring<'a> {
 }
 
 impl<'a> Acquiring<'a> {
-    /// Waits as long as the terms say and gets the lease. `chain` is the chain as it was read before.
+    /// Waits as long as is said and gets the lease. `chain` is the chain as it was read before.
     ///
     /// # Errors
     /// [`Exit::Held`] when somebody else holds it, [`Exit::Cancelled`] when a stop was asked for meanwhile, and as the store answers.
@@ -91,7 +91,7 @@ impl<'a> Acquiring<'a> {
                         self.events.emit(EventKind::LeaseAwaited { number, holder: holder.clone(), of_hosts });
                     }
                     if alive && (self.clock)().saturating_sub(began) >= wait.unwrap_or_default() {
-                        return Err(held(number, &holder, wait));
+                        return Err(held(number, &holder, wait, of_hosts));
                     }
                     self.unless_cancelled(Duration::ZERO, sleep(timing.beat / 15)).await?;
                 }
@@ -134,7 +134,7 @@ impl<'a> Acquiring<'a> {
     }
 }
 
-fn held(number: u64, holder: &Holder, waited: Option<Duration>) -> Failure {
+fn held(number: u64, holder: &Holder, waited: Option<Duration>, of_hosts: bool) -> Failure {
     let failure = Failure::new(Exit::Held, format!("lease {number} is held by {holder}"));
     let failure = match waited {
         Some(waited) => failure
@@ -144,7 +144,8 @@ fn held(number: u64, holder: &Holder, waited: Option<Duration>) -> Failure {
             "wait for it with `--wait` (input `wait`); a run that has died loses its lease by itself within a minute or so",
         ),
     };
-    failure.hint(
-        "`skipper lease` shows who holds it, and `skipper lease --break` takes it from a run that you know to be gone",
-    )
+    let command = if of_hosts { "skipper lease --environment preview" } else { "skipper lease" };
+    failure.hint(format!(
+        "`{command}` shows who holds it, and with `--break` takes it from a run that you know to be gone"
+    ))
 }

@@ -31,6 +31,8 @@ pub struct Lease<'a> {
     timing: Timing,
     tenure: RefCell<Tenure>,
     outdated: Vec<String>,
+    /// The chain as it was when this one was acquired.
+    chain: Chain,
     /// Whether a call of this run may still be on its way to a host.
     pub(super) unsure: Cell<bool>,
     /// Whether a beat is under way, and whether it is to be the last.
@@ -58,6 +60,7 @@ impl<'a> Lease<'a> {
             tenure: RefCell::new(tenure),
             outdated: chain.outdated().into_iter().map(|number| format!("{path}/{number}")).collect(),
             path,
+            chain,
             unsure: Cell::new(false),
             beating: Cell::new(false),
             over: Cell::new(false),
@@ -77,7 +80,7 @@ impl<'a> Lease<'a> {
 
     /// Whether it follows that chain directly, so that nobody can have changed anything since the chain was read.
     pub fn follows(&self, chain: &Chain) -> bool {
-        chain.is_settled() && chain.next() == self.number()
+        chain.is_settled() && chain.next() == self.number() && chain.is_kept_by(&self.chain)
     }
 
     /// Does the work, and beats beside it.
@@ -242,7 +245,7 @@ impl Lease<'_> {
             within(limit, store.remove(&paths)).await
         };
         if let Some(Err(error)) = cancel.within(cancel::RELEASE, removed).await {
-            events.warn(error.failure.during("remove the records of the preview's leases"));
+            events.warn(error.failure.during("remove the records of its leases"));
         }
     }
 }

@@ -69,6 +69,8 @@ pub struct Bounds {
     pub allow_terminate: bool,
     /// The plan that may be carried out, and no other.
     pub expected_plan: Option<ExpectedPlan>,
+    /// The previews that end with the hosts that they share, where it is those that this run removes.
+    pub ending: BTreeSet<u64>,
     /// Whether the run gives way where a commit serves that contains its own. One that somebody named does not.
     pub gives_way: bool,
 }
@@ -224,8 +226,9 @@ impl Runner<'_> {
     }
 
     async fn past(&self) -> Result<Past, Failure> {
-        let store = self.world.store;
-        self.eyes().ask("read the records of the environment", async || read_past(store, self.scope()).await).await
+        let (store, hosts_of) = (self.world.store, self.hosts_of());
+        let what = "read the records of the environment";
+        self.eyes().ask(what, async || read_past(store, self.scope(), &hosts_of).await).await
     }
 }
 

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use skipper_core::{
-    desired::Desired,
+    desired::{Desired, longest_grace_seconds},
     event::{EventKind, Moment, StateTable},
     exit::Exit,
     failure::Failure,
     lease::Chain,
-    observed::Observed,
     plan::{self, Plan},
     preview::{self, Cause, LEASES, Remains, shared_instances},
     render::words,
@@ -26,6 +25,20 @@ use crate::{
     lease::{Guarded, Lease},
     observe::{Eyes, project_path, scope_path},
 };
+
+/// What there is of an environment, and the leases: its own, and those of the hosts that it shares.
+struct Looked {
+    chain: Chain,
+    hosts: Chain,
+    remains: Remains,
+}
+
+impl Looked {
+    /// Whether another run is at work, in the environment or on the hosts.
+    fn is_busy(&self) -> bool {
+        self.chain.held().or(self.hosts.held()).is_some()
+    }
+}
 
 impl Runner<'_> {
     /// Removes the preview that this run is about, and nothing of any other environment.
@@ -45,7 +58,7 @@ impl Runner<'_> {
 
     async fn try_plan_removal(&self, cause: &Cause) -> Result<Ending, Failure> {
         self.check_account().await?;
-        let (_, remains) = self.remains(self.eyes()).await?;
+        let Looked { remains, .. } = self.remains(self.eyes()).await?;
         let plan = self.tell_removal(&remains, cause, Moment::Before);
         if !plan.blocked.is_empty() {
             return Err(blocked(&plan));
@@ -58,22 +71,22 @@ impl Runner<'_> {
             self.check_account().await?;
             self.remains(self.eyes()).await
         };
-        let (chain, remains) = self.unless_cancelled(look).await?;
-        let plan = self.tell_removal(&remains, cause, Moment::Before);
+        let looked = self.unless_cancelled(look).await?;
+        let plan = self.tell_removal(&looked.remains, cause, Moment::Before);
         // Where another run is at work, what blocks this one may be its doing: it is planned anew under the lease.
-        if !plan.blocked.is_empty() && chain.held().is_none() {
+        if !plan.blocked.is_empty() && !looked.is_busy() {
             return Err(blocked(&plan));
         }
-        if remains.is_empty() {
-            self.tell_removal(&remains, cause, Moment::After);
+        if looked.remains.is_empty() {
+            self.tell_removal(&looked.remains, cause, Moment::After);
             return Ok(Ending::good(format!("there is no {}: nothing was left of it", self.what_ends())));
         }
-        let lease = self.acquire(&chain).await?;
+        let lease = self.acquire(&looked.chain).await?;
         let work = async {
             if *cause == Cause::Unused && self.unless_cancelled(self.is_in_use()).await? {
                 return Ok(None);
             }
-            self.take_away(&lease, &chain, (remains, plan), cause).await.map(Some)
+            self.take_away(&lease, looked, plan, cause).await.map(Some)
         };
         let ending = lease.hold(self.events, self.cancel, Box::pin(work)).await;
         match &ending {
@@ -91,30 +104,38 @@ impl Runner<'_> {
 
     /// What there is of the environment, with what it has on hosts that previews share, whatever the file says now. The chain of
     /// leases is read before the world is: whoever takes the lease in between is seen to have taken it.
-    async fn remains(&self, eyes: Eyes<'_>) -> Result<(Chain, Remains), Failure> {
+    async fn remains(&self, eyes: Eyes<'_>) -> Result<Looked, Failure> {
         let World { compute, store, .. } = self.world;
         let path = scope_path(self.scope());
         let records = eyes.ask("read what is recorded of the environment", async || store.read(&path).await).await?;
         let project = &self.scope().project;
         let mut owned = eyes.ask("find out what the project owns", async || compute.owned(project).await).await?;
         let hosts_of = self.scope().of_previews();
-        let shares = hosts_of != *self.scope() && shared_instances(&owned) > 0;
-        let shared = if shares { eyes.observe_shared(&hosts_of, self.scope()).await? } else { Observed::default() };
+        // What is recorded goes last: a preview of which nothing is has nothing on any host.
+        let shares = hosts_of != *self.scope() && shared_instances(&owned) > 0 && !records.is_empty();
+        let (hosts, shared) = match shares {
+            true => {
+                let hosts = self.chain_of_hosts().await?;
+                (hosts, eyes.observe_shared(&hosts_of, self.scope()).await?)
+            }
+            false => Default::default(),
+        };
         owned.retain(|owned| owned.environment == self.scope().environment);
         let leases: BTreeMap<String, String> = records
             .iter()
             .filter_map(|(name, text)| Some((name.strip_prefix(LEASES)?.to_owned(), text.clone())))
             .collect();
         let chain = Chain::read(&leases).above(shared.fence());
-        Ok((chain, Remains { owned, records: records.into_keys().collect(), shared }))
+        let remains = Remains { owned, records: records.into_keys().collect(), shared };
+        Ok(Looked { chain, hosts, remains })
     }
 
-    /// Whether there is a preview, or a run that makes one: the first thing that it leaves is its lease.
+    /// Whether a preview needs the hosts still.
     async fn is_in_use(&self) -> Result<bool, Failure> {
         let (store, path) = (self.world.store, project_path(&self.scope().project));
         let what = "find out whether a preview is left";
         let records = self.eyes().ask(what, async || store.read(&path).await).await?;
-        Ok(!preview::list(&[], &records).is_empty())
+        Ok(preview::in_use(&records, &self.bounds.ending))
     }
 
     fn tell_removal(&self, remains: &Remains, cause: &Cause, moment: Moment) -> Plan {
@@ -124,27 +145,29 @@ impl Runner<'_> {
     }
 
     /// Carries the plan out under the lease, and looks whether anything is left.
-    async fn take_away(
-        &self,
-        lease: &Lease<'_>,
-        chain: &Chain,
-        (remains, plan): (Remains, Plan),
-        cause: &Cause,
-    ) -> Result<Ending, Failure> {
+    async fn take_away(&self, lease: &Lease<'_>, looked: Looked, plan: Plan, cause: &Cause) -> Result<Ending, Failure> {
         let guarded = Guarded { hosts: Some(lease), ..self.guarded(lease, None) };
-        let (remains, plan) = if lease.follows(chain) {
-            (remains, plan)
-        } else {
-            // Another run was at work after it was looked for what there is.
+        let look_anew = async || {
             let eyes = Eyes { remote: &guarded, after_another: true, ..self.eyes() };
-            let (_, remains) = self.unless_cancelled(self.remains(eyes)).await?;
-            let plan = self.tell_removal(&remains, cause, Moment::Before);
-            (remains, plan)
+            let looked = self.unless_cancelled(self.remains(eyes)).await?;
+            let plan = self.tell_removal(&looked.remains, cause, Moment::Before);
+            Ok::<_, Failure>((looked, plan))
         };
+        let (mut looked, mut plan) = (looked, plan);
+        if !lease.follows(&looked.chain) {
+            // Another run was at work after it was looked for what there is.
+            (looked, plan) = look_anew().await?;
+        }
+        if !plan.blocked.is_empty() && looked.hosts.held().is_some() {
+            // Hosts that another preview's run is changing do not answer meanwhile.
+            self.acquire_hosts(looked.hosts).await?.release(self.events, self.cancel).await;
+            (looked, plan) = look_anew().await?;
+        }
+        let remains = looked.remains;
         if !plan.blocked.is_empty() {
             return Err(blocked(&plan));
         }
-        let desired = Desired::nothing(self.scope().clone());
+        let desired = Desired::nothing(self.scope().clone(), longest_grace_seconds(self.config));
         let Execution { failure, cancelled: was_cancelled, leftovers, .. } =
             execute(&plan, &desired, &remains.shared, self.hands(&guarded)).await;
         let taken = match &failure {
@@ -190,7 +213,7 @@ impl Runner<'_> {
     async fn look_for_the_rest(&self, cause: &Cause, all_done: bool) -> Result<Remains, Failure> {
         let mut pauses = PROOF_PAUSES.into_iter();
         loop {
-            let left = self.remains(self.eyes()).await.map(|(_, remains)| remains);
+            let left = self.remains(self.eyes()).await.map(|looked| looked.remains);
             let gone = left.as_ref().is_ok_and(|left| plan::removal(self.scope(), left, cause).is_empty());
             match pauses.next().filter(|_| all_done && left.is_ok() && !gone) {
                 Some(pause) => sleep(pause).await,

@@ -1,6 +1,6 @@
 //! `ship`: images, plan, lease, execution, proof.
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
 use skipper_core::{
     desired::{Desired, Scope},
@@ -61,14 +61,14 @@ impl Runner<'_> {
         let before = self.tell_state(&observed, &known, Moment::Before);
         let plan = self.tell_plan(&desired, &observed, Moment::Before);
         // Where another run is at work, what blocks this one may be its doing: it is planned anew under the lease.
-        if !plan.blocked.is_empty() && past.chain.held().is_none() {
+        if !plan.blocked.is_empty() && !past.is_busy() {
             return Err(blocked(&plan));
         }
         if plan.is_empty() && known.get(1) == Some(&release) {
             return Ok(self.nothing_to_do(&plan));
         }
         // The same holds for what has moved since the plan was shown.
-        if past.chain.held().is_none() {
+        if !past.is_busy() {
             self.refuse_if_moved(&plan, expected)?;
         }
         let lease = self.acquire(&past.chain).await?;
@@ -128,25 +128,42 @@ impl Runner<'_> {
         let guarded = self.guarded(lease, None);
         if !lease.follows(&rollout.past.chain) {
             // Another run was at work after the world was observed, or may have something on its way to a host still.
-            rollout = self.start_over(&guarded, rollout, expected).await?;
+            rollout = self.start_over(&guarded, rollout).await?;
         }
-        if !self.unless_cancelled(self.needs_hosts(&rollout.plan)).await? {
-            return self.carry_out(&guarded, rollout).await;
+        let needed = self.needs_hosts(&rollout.plan, &rollout.past);
+        if let Some(chain) = self.unless_cancelled(needed).await? {
+            let hosts = self.acquire_hosts(chain).await?;
+            let work = async {
+                // They were observed without it, and another preview may have changed them.
+                let guarded = self.guarded(lease, Some(&hosts));
+                let rollout = self.start_over(&guarded, rollout).await?;
+                if !rollout.plan.changes_hosts() {
+                    return Ok(ControlFlow::Continue(rollout));
+                }
+                self.carry_out(&guarded, rollout, expected).await.map(ControlFlow::Break)
+            };
+            let reached = hosts.hold(self.events, self.cancel, Box::pin(work)).await;
+            hosts.release(self.events, self.cancel).await;
+            match reached? {
+                ControlFlow::Break(ending) => return Ok(ending),
+                // Others need not wait for what this one deploys.
+                ControlFlow::Continue(planned) => rollout = planned,
+            }
         }
-        let hosts = self.acquire_hosts().await?;
-        let work = async {
-            // They were observed without it, and another preview may have changed them.
-            let guarded = self.guarded(lease, Some(&hosts));
-            let rollout = self.start_over(&guarded, rollout, expected).await?;
-            self.carry_out(&guarded, rollout).await
-        };
-        let ending = hosts.hold(self.events, self.cancel, Box::pin(work)).await;
-        hosts.release(self.events, self.cancel).await;
-        ending
+        self.carry_out(&guarded, rollout, expected).await
     }
 
     /// Carries the plan out, and leaves a record of it.
-    async fn carry_out(&self, guarded: &Guarded<'_>, rollout: Rollout) -> Result<Ending, Failure> {
+    async fn carry_out(
+        &self,
+        guarded: &Guarded<'_>,
+        rollout: Rollout,
+        expected: Option<&Expected>,
+    ) -> Result<Ending, Failure> {
+        if !rollout.plan.blocked.is_empty() {
+            return Err(blocked(&rollout.plan));
+        }
+        self.refuse_if_moved(&rollout.plan, expected)?;
         let lease = guarded.lease;
         let Rollout { release, desired, observed, before, plan, past } = rollout;
         let known = known(&release, &past);
@@ -179,27 +196,19 @@ impl Runner<'_> {
         Ok(ending)
     }
 
-    /// Observes and plans anew, and raises the fence on every host on the way. What ends a run before it has the lease ends it here,
-    /// too.
-    async fn start_over(
-        &self,
-        guarded: &Guarded<'_>,
-        rollout: Rollout,
-        expected: Option<&Expected>,
-    ) -> Result<Rollout, Failure> {
+    /// Observes and plans anew, and raises the fence of the environment on every host on the way.
+    async fn start_over(&self, guarded: &Guarded<'_>, rollout: Rollout) -> Result<Rollout, Failure> {
         let rollout = self.unless_cancelled(Box::pin(self.look_anew(guarded, rollout))).await?;
         self.refuse_if_superseded(&rollout.release.revision, &rollout.past).await?;
-        if !rollout.plan.blocked.is_empty() {
-            return Err(blocked(&rollout.plan));
-        }
-        self.refuse_if_moved(&rollout.plan, expected)?;
         Ok(rollout)
     }
 
     async fn look_anew(&self, guarded: &Guarded<'_>, rollout: Rollout) -> Result<Rollout, Failure> {
         let Rollout { release, desired, .. } = rollout;
         let eyes = Eyes { remote: guarded, after_another: true, ..self.eyes() };
-        let (observed, past) = futures::try_join!(eyes.observe(self.config, self.scope()), self.past())?;
+        // In this order: whoever removes shared hosts in between is seen to have done so.
+        let past = self.past().await?;
+        let observed = eyes.observe(self.config, self.scope()).await?;
         let release = completed(release, &desired, &past);
         let before = self.tell_state(&observed, &known(&release, &past), Moment::Before);
         let plan = self.tell_plan(&desired, &observed, Moment::Before);

@@ -23,6 +23,8 @@ pub struct SimRegistry {
     pub sources: BTreeMap<String, String>,
     /// Contexts whose build fails.
     pub failing: Vec<String>,
+    /// How much longer than usual a build takes.
+    pub build_lags: Duration,
     /// How old every image is.
     pub age: Duration,
     /// What every image says it runs on.
@@ -77,7 +79,8 @@ impl Images for SimWorld {
     ) -> PortResult<Digest> {
         output("#1 building".to_owned());
         self.call("engine.build_and_push", async || {
-            tokio::time::sleep(Duration::from_secs(20)).await;
+            let lags = self.look().registry.build_lags;
+            tokio::time::sleep(Duration::from_secs(20) + lags).await;
             let mut state = self.change();
             if state.registry.failing.contains(&build.context.display().to_string()) {
                 let mut error = PortError::new(PortErrorKind::Invalid, "the build failed at `RUN false`");

@@ -370,7 +370,7 @@ fn what_ran_when_is_on_record_and_how_it_ended() {
     edit(&world, "web", "crashes");
     world.change().broken_hosts.insert("app_1".parse().unwrap());
     assert_eq!(ship(&world, &config, &commit(2)).exit, Exit::Restored);
-    let past = in_time(read_past(&world, &scope(&config))).unwrap();
+    let past = in_time(read_past(&world, &scope(&config), &scope(&config))).unwrap();
     let told: Vec<_> = past
         .records
         .newest_first()

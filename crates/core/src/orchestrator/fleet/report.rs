@@ -15,9 +15,6 @@ use crate::{
     script::{decode_result, encode_result},
 };
 
-/// A host that has seen a higher lease is not believed: there would be no number left for the next.
-const HIGHEST_LEASE: u64 = 1 << 48;
-
 /// A field that is not there.
 const NONE: &str = "-";
 
@@ -119,10 +116,7 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
             ["configured", identity] => configured = (identity != NONE).then(|| identity.to_owned()),
             ["member", "yes"] => member = Some(true),
             ["member", "no"] => member = Some(false),
-            ["fence", lease] => {
-                let lease = lease.parse().ok().filter(|lease| *lease <= HIGHEST_LEASE);
-                fence = lease.ok_or_else(|| not_understood(line))?;
-            }
+            ["fence", lease] => fence = lease.parse().map_err(|_| not_understood(line))?,
             ["held", ref ports @ ..] => {
                 held_ports = ports
                     .iter()

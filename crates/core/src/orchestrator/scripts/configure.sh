@@ -2,7 +2,7 @@
 # Makes this host a part of the cluster: fleet's binaries, the way to etcd, the firewall in front of it, fleetd. Run again
 # it changes only what differs, and whatever runs on this host goes on running.
 read_table
-exclusive 900 -x
+exclusive 60 -x
 
 IFS=$TAB read -r HOST ADDRESS ROLE <"$WORK/own" || fail other "this instance, $INSTANCE, is not among the hosts of this run"
 SYSTEMD=$ROOT/etc/systemd/system

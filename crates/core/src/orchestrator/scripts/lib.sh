@@ -103,7 +103,10 @@ FENCE_FILE=$ROOT/var/lib/skipper/fences/$SCOPE
 # script of a run that has lost its lease may have been on its way for long.
 exclusive() {
   exec 8>"$ROOT/run/skipper.lock" 9>"$ROOT/run/skipper.$(printf '%s' "$SCOPE" | tr / .).lock"
-  { flock "${2:--s}" -w "${1:-900}" 8 && flock -w "${1:-900}" 9; } ||
+  # Whoever changes the host itself takes minutes, for which nobody would wait here.
+  flock "${2:--s}" -w "$([ "${2:-}" = -x ] && echo 600 || echo 60)" 8 ||
+    fail other 'another run is changing this host; run again when it has ended'
+  flock -w "${1:-900}" 9 ||
     fail other "another skipper script has held the lock of this host for ${1:-900} seconds"
   fence
 }

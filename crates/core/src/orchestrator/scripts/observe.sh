@@ -5,7 +5,7 @@
 # Without a fence its text depends on the scope alone, so that it can be kept as a document that a run asks for by name: who
 # may have just that carried out can look, and can do nothing else. So it has no double braces either, which there are a
 # parameter's.
-[ -z "${FENCE:-}" ] || exclusive 240
+[ -z "${FENCE:-}" ] || exclusive 200
 
 # report WORDS: one line of the result, its fields given as arguments.
 report() {
@@ -64,7 +64,11 @@ fi
 
 # A registry that lost everything looks like one that never had anything. What this host has on record tells the two apart:
 # taken for an empty one, it would be deployed into while the containers it has forgotten are being stopped.
-if [ ! -s "$WORK/scope" ] && grep -q -s "^Description=.* of $SCOPE\$" "$UNITS"/*.service; then
+lost=
+[ -s "$WORK/scope" ] || ! grep -q -s "^Description=.* of $SCOPE\$" "$UNITS"/*.service || lost=yes
+# Those of other scopes tell the same, where nothing at all is registered.
+[ -s "$WORK/files" ] || ! grep -q -s '^Description=' "$UNITS"/*.service || lost=yes
+if [ -n "$lost" ]; then
   silent "the registry is empty, and this host has units on record in $UNITS; etcd has lost its data (delete that folder on every host to begin again from nothing)"
 fi
 report fleet ready

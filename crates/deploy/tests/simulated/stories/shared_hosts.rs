@@ -18,7 +18,7 @@ use skipper_core::{
     url,
 };
 use skipper_deploy::{
-    runner::Runner,
+    runner::{Bounds, Runner},
     sim::{Fault, FaultKind, SimWorld},
 };
 use tokio::sync::Notify;
@@ -124,6 +124,21 @@ fn what_is_public_has_a_port_of_the_range_that_is_open_and_all_else_has_none() {
         let ports = &serving(&world, pull_request)["app_1"];
         assert!(ports.contains(&port) && ports.iter().any(|port| *port >= 25_000), "{ports:?}");
     }
+}
+
+#[test]
+fn a_port_that_another_preview_has_is_passed_over() {
+    let would_have = serving(&two_previews(), 8)["app_1"].clone();
+    let world = SimWorld::default();
+    ship_preview(&world, &sharing(1), 7, 1);
+    for host in world.change().hosts.values_mut() {
+        for (unit, port) in host.units.values_mut().zip(&would_have) {
+            unit.unit.bindings[0].host = *port;
+        }
+    }
+    let told = ship_preview(&world, &sharing(1), 8, 1);
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    assert!(serving(&world, 8)["app_1"].is_disjoint(&would_have));
 }
 
 #[test]
@@ -284,38 +299,135 @@ fn the_hosts_go_when_no_preview_is_left() {
     assert_eq!((told.exit, alive(&world)), (Exit::Serves, 1), "{:?}", told.finished());
 }
 
-/// Whoever is second, by whatever the other has got to.
+/// Two runs, of which the second begins when the first has told so many events.
+fn beside(
+    world: &SimWorld,
+    at: u64,
+    first: impl AsyncFnOnce(Runner<'_>) -> Exit,
+    second: impl AsyncFnOnce(Runner<'_>) -> Exit,
+) -> (Told, Told) {
+    let reached = Rc::new(Notify::new());
+    let (sign, count) = (Rc::clone(&reached), std::cell::Cell::new(0));
+    let hear = move |_: &EventKind| {
+        count.set(count.get() + 1);
+        if count.get() > at {
+            sign.notify_one();
+        }
+    };
+    let (config, revision, wait) = (sharing(1), commit(2), Some(Duration::from_secs(3_600)));
+    in_time(async {
+        let first = run_beside(world, &config, &revision, wait, hear, first);
+        let second = async {
+            reached.notified().await;
+            run_beside(world, &config, &revision, wait, |_| {}, second).await
+        };
+        futures::join!(first, second)
+    })
+}
+
+/// Previews have been on the hosts, and none is left.
+fn idle_hosts() -> SimWorld {
+    let world = two_previews();
+    remove(&world, 7);
+    remove(&world, 8);
+    world
+}
+
+async fn shipping(pull_request: u64, runner: Runner<'_>) -> Exit {
+    of(pull_request, runner).ship(&commit(2)).await
+}
+
 #[test]
 fn a_preview_that_begins_while_the_hosts_are_removed_keeps_them_or_brings_up_others() {
+    let events = end_hosts(&idle_hosts()).events.len() as u64;
+    for at in 0..events {
+        let world = idle_hosts();
+        let (ended, shipped) = beside(&world, at, ending, async |runner| shipping(9, runner).await);
+        assert_eq!((ended.exit, shipped.exit), (Exit::Serves, Exit::Serves), "at {at}: {:?}", shipped.finished());
+        assert_eq!((alive(&world), serving(&world, 9).len()), (1, 1), "at {at}");
+    }
+}
+
+/// Its images are built long after it has looked at the hosts.
+#[test]
+fn hosts_that_are_removed_while_a_preview_prepares_are_brought_up_anew() {
+    let slow = |world: &SimWorld| world.change().registry.build_lags = Duration::from_secs(600);
+    let events = {
+        let world = idle_hosts();
+        edit(&world, "web", "says more");
+        ship_preview(&world, &sharing(1), 9, 2).events.len() as u64
+    };
+    for at in 0..events {
+        let world = idle_hosts();
+        edit(&world, "web", "says more");
+        slow(&world);
+        let (shipped, ended) = beside(&world, at, async |runner| shipping(9, runner).await, ending);
+        assert_eq!((shipped.exit, ended.exit), (Exit::Serves, Exit::Serves), "at {at}: {:?}", shipped.finished());
+        assert_eq!((alive(&world), serving(&world, 9).len()), (1, 1), "at {at}");
+    }
+}
+
+/// The removal takes the records along, the leases among them.
+#[test]
+fn a_preview_that_is_removed_while_it_is_shipped_to_is_there_or_it_is_not() {
     let events = {
         let world = two_previews();
-        remove(&world, 7);
-        remove(&world, 8);
-        end_hosts(&world).events.len() as u64
+        edit(&world, "web", "says more");
+        ship_preview(&world, &sharing(1), 7, 2).events.len() as u64
     };
     for at in 0..events {
         let world = two_previews();
-        remove(&world, 7);
-        remove(&world, 8);
-        let reached = Rc::new(Notify::new());
-        let (sign, count) = (Rc::clone(&reached), std::cell::Cell::new(0));
-        let hear = move |_: &EventKind| {
-            count.set(count.get() + 1);
-            if count.get() > at {
-                sign.notify_one();
-            }
-        };
-        let (config, revision) = (sharing(1), commit(2));
-        let (ended, shipped) = in_time(async {
-            let ends = run_beside(&world, &config, &revision, None, hear, async |runner| ending(runner).await);
-            let ships = async {
-                reached.notified().await;
-                ship_beside(&world, &config, 9, &revision).await
-            };
-            futures::join!(ends, ships)
-        });
-        assert_eq!((ended.exit, shipped.exit), (Exit::Serves, Exit::Serves), "at {at}: {:?}", shipped.finished());
-        assert_eq!((alive(&world), serving(&world, 9).len()), (1, 1), "at {at}");
+        edit(&world, "web", "says more");
+        world.change().registry.build_lags = Duration::from_secs(600);
+        let removes = async |runner: Runner<'_>| removing(7, runner).await;
+        let (shipped, removed) = beside(&world, at, async |runner| shipping(7, runner).await, removes);
+        assert_eq!((shipped.exit, removed.exit), (Exit::Serves, Exit::Serves), "at {at}: {:?}", shipped.finished());
+        let is_there = !remains(&world, "pr-7").is_empty();
+        assert_eq!(
+            serving(&world, 7).values().map(BTreeSet::len).sum::<usize>(),
+            if is_there { 2 } else { 0 },
+            "at {at}"
+        );
+        assert_eq!(serving(&world, 8)["app_1"].len(), 2, "at {at}");
+    }
+}
+
+#[test]
+fn a_host_that_is_stopped_keeps_a_preview_from_being_forgotten() {
+    let world = two_previews();
+    let stop = |stopped: bool| world.change().hosts.values_mut().for_each(|host| host.stopped = stopped);
+    stop(true);
+    let told = remove(&world, 7);
+    assert_eq!(told.exit, Exit::Blocked, "{:?}", told.finished());
+    assert!(told.failure().contains("it does not tell what it runs: its instance is stopped"), "{}", told.failure());
+    stop(false);
+    assert_eq!(serving(&world, 7)["app_1"].len(), 2, "fleet starts what it has");
+    assert_eq!(remove(&world, 7).exit, Exit::Serves);
+    assert!(serving(&world, 7).is_empty() && remains(&world, "pr-7").is_empty());
+    // One that was never there waits for nobody.
+    stop(true);
+    assert_eq!(remove(&world, 99).finished().summary, "there is no preview: nothing was left of it");
+}
+
+#[test]
+fn hosts_that_do_not_answer_go_when_all_their_previews_end() {
+    let world = two_previews();
+    world.change().hosts.values_mut().for_each(|host| host.silent = true);
+    let all = BTreeSet::from([7, 8]);
+    let told = run(
+        &world,
+        &sharing(1),
+        &commit(1),
+        |_| false,
+        async |runner: Runner<'_>| {
+            let bounds = Bounds { ending: all, ..runner.bounds.clone() };
+            ending(Runner { bounds, ..runner }).await
+        },
+    );
+    assert_eq!((told.exit, alive(&world)), (Exit::Serves, 0), "{:?}", told.finished());
+    for pull_request in [7, 8] {
+        assert_eq!(remove(&world, pull_request).exit, Exit::Serves);
+        assert!(remains(&world, &format!("pr-{pull_request}")).is_empty());
     }
 }
 
