@@ -25,6 +25,16 @@ pub struct Cli {
 pub(crate) enum Command {
     /// Build, push and deploy the commit
     Ship(Ship),
+    /// Build images and tag them, on this machine
+    Tag(Named),
+    /// Push images that are built
+    Push(Named),
+    /// Deploy what the registry has, building nothing
+    Deploy(Deploy),
+    /// Remove one replica, until the next deployment brings it back
+    Remove(Remove),
+    /// Bring up the hosts, or show them
+    Instances(Instances),
     /// Show what `ship` would do, and change nothing
     Plan(About),
     /// Show what runs
@@ -105,6 +115,66 @@ pub(crate) struct Ship {
     /// Wait while another run holds the lease [default with no value: 1h]
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
     pub(crate) wait: Option<String>,
+}
+
+/// Arguments of `tag` and `push`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Named {
+    /// The services, each with the tag that it gets [default: all of them, by the commit]
+    #[arg(value_name = "SERVICE[:TAG]")]
+    pub(crate) services: Vec<String>,
+    /// The commit, in full [default: that of the workflow, else git's HEAD]
+    #[arg(long, value_name = "SHA")]
+    pub(crate) revision: Option<String>,
+}
+
+/// Arguments of `deploy`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Deploy {
+    /// The services, each with the tag that the registry has it by [default: all of them, by the commit]
+    #[arg(value_name = "SERVICE[:TAG]", conflicts_with = "services")]
+    pub(crate) named: Vec<String>,
+    #[command(flatten)]
+    pub(crate) about: About,
+    /// Carry out only what this plan shows: `pr` for the one on the merged pull request, or a plan's hash
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) expect_plan: Option<String>,
+    /// Wait while another run holds the lease [default with no value: 1h]
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+    pub(crate) wait: Option<String>,
+}
+
+/// Arguments of `remove`.
+#[derive(Debug, Args)]
+pub(crate) struct Remove {
+    /// The replica, by its uuid in the table of `ps`, such as `web_1`
+    pub(crate) uuid: String,
+    /// Wait while another run holds the lease [default with no value: 1h]
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+    pub(crate) wait: Option<String>,
+}
+
+/// What is done about hosts.
+#[derive(Debug, Args)]
+pub(crate) struct Instances {
+    #[command(subcommand)]
+    pub(crate) action: InstancesAction,
+}
+
+/// What may be done about hosts.
+#[derive(Debug, Subcommand)]
+pub(crate) enum InstancesAction {
+    /// Bring up every host, and deploy nothing to them
+    Deploy {
+        /// Terminate the hosts of groups that skipper.yml does not name any more
+        #[arg(long)]
+        allow_terminate: bool,
+        /// Wait while another run holds the lease [default with no value: 1h]
+        #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+        wait: Option<String>,
+    },
+    /// Show the hosts: their instances, agents, fleet, etcd, updates and disks
+    Ps,
 }
 
 /// Flags of `lease`.

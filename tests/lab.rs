@@ -10,6 +10,8 @@
 mod action;
 #[path = "workflows/blocks.rs"]
 mod blocks;
+#[path = "lab/commands.rs"]
+mod commands;
 #[path = "lab/errors.rs"]
 mod errors;
 #[path = "lab/leases.rs"]
@@ -69,7 +71,7 @@ fn main() -> ExitCode {
     let groups = [
         &[stories::TRIALS, action::TRIALS, pull_requests::TRIALS],
         refusals::TRIALS,
-        &[leases::TRIALS, previews::TRIALS, trust::TRIALS, traps::TRIALS, sweep::TRIALS],
+        &[commands::TRIALS, leases::TRIALS, previews::TRIALS, trust::TRIALS, traps::TRIALS, sweep::TRIALS],
     ];
     let trials = groups.into_iter().flatten().copied().flatten().map(|(name, trial)| {
         let shared = Arc::clone(&shared);

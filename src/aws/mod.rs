@@ -14,8 +14,11 @@ mod wire;
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_config::{
-    AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig,
+    AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig, default_provider::credentials::DefaultCredentialsChain,
+    meta::credentials::CredentialsProviderChain, retry::RetryConfig, timeout::TimeoutConfig,
 };
+use aws_credential_types::Credentials;
+use skipper_core::secret::Secret;
 use skipper_deploy::ports::PortResult;
 
 use self::{calls::Calls, ec2::NoCapacity};
@@ -46,13 +49,22 @@ impl Aws {
     /// Reads the environment and the shared files once. Makes no call: wrong credentials show with the first one.
     ///
     /// With an `identity` the credentials are those of its role, renewed for as long as the run takes, and each secret that is
-    /// obtained for that is told to `conceal`.
+    /// obtained for that is told to `conceal`. Without, they come from where every AWS tool looks, and then from `keys`, an id with
+    /// its secret.
     ///
     /// # Errors
     /// When this machine's certificates cannot be used.
-    pub async fn connect(region: &str, identity: Option<WebIdentity>, conceal: Conceal) -> PortResult<Self> {
+    pub async fn connect(
+        region: &str,
+        identity: Option<WebIdentity>,
+        keys: Option<(String, Secret)>,
+        conceal: Conceal,
+    ) -> PortResult<Self> {
         let config = match identity {
-            None => loader(region).load().await,
+            None => match keys {
+                None => loader(region).load().await,
+                Some(keys) => loader(region).credentials_provider(with_last(keys).await).load().await,
+            },
             Some(identity) => role::with_role(loader(region).no_credentials().load().await, identity, region, conceal)?,
         };
         Ok(Self::new(config, region))
@@ -106,6 +118,13 @@ impl Aws {
             region: self.region.clone(),
         }
     }
+}
+
+/// The credentials that the environment has, else these.
+async fn with_last((id, secret): (String, Secret)) -> CredentialsProviderChain {
+    let keys = Credentials::new(id, secret.expose(), None, None, "Skippercfg");
+    CredentialsProviderChain::first_try("Environment", DefaultCredentialsChain::builder().build().await)
+        .or_else("Skippercfg", keys)
 }
 
 fn loader(region: &str) -> ConfigLoader {

@@ -4,6 +4,8 @@ mod check;
 mod defect;
 mod doctor;
 mod iam;
+mod images;
+mod instances;
 mod output;
 mod past;
 mod post;
@@ -11,19 +13,20 @@ mod previews;
 mod replay;
 mod run;
 
-use std::{io::Write as _, path::Path, process::ExitCode};
+use std::{collections::BTreeMap, io::Write as _, path::Path, process::ExitCode};
 
 use skipper_core::{
-    config::Config,
+    config::{Config, ImageSource, Service},
     exit::Exit,
     failure::Failure,
+    name::ServiceName,
     preview::Wish,
     render::{log::failure_lines, text},
 };
 
 use self::output::Printer;
 use crate::{
-    cli::{About, Cli, Command, Common, Iam, PreviewsAction, Ship},
+    cli::{About, Cli, Command, Common, Deploy, Iam, InstancesAction, Named, PreviewsAction, Remove, Ship},
     settings::{self, Flags, Settings, Verdict},
 };
 
@@ -103,6 +106,10 @@ fn dispatch(cli: Cli, printer: Printer) -> Exit {
         Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, async {
             match settings.command {
                 settings::Command::Lease | settings::Command::Releases => past::run(&config, &settings, printer).await,
+                settings::Command::Tag | settings::Command::Push => {
+                    images::run(&config, &settings, quiet, printer).await
+                }
+                settings::Command::InstancesPs => instances::ps(&config, &settings, printer).await,
                 settings::Command::Doctor => doctor::run(&config, &settings, printer).await,
                 settings::Command::Previews | settings::Command::Sweep => {
                     previews::run(&config, &settings, quiet, printer).await
@@ -120,13 +127,35 @@ fn dispatch(cli: Cli, printer: Printer) -> Exit {
 
 /// What flags and inputs say in place of the file.
 fn in_place_of_the_file(config: Config, settings: &Settings) -> Result<Config, Failure> {
-    if let Some(unknown) = settings.services.iter().find(|service| !config.services.contains_key(*service)) {
+    if let Some(unknown) = settings.services.keys().find(|service| !config.services.contains_key(*service)) {
         let known: Vec<String> = config.services.keys().map(|service| format!("`{service}`")).collect();
         let failure = Failure::new(Exit::BadInput, format!("skipper.yml has no service `{unknown}` to deploy"));
-        return Err(failure.hint(format!("correct `--services` (input `services`): there is {}", known.join(", "))));
+        return Err(
+            failure.hint(format!("correct the service's name (input `services`): there is {}", known.join(", ")))
+        );
     }
-    let region = settings.region.clone().unwrap_or_else(|| config.region.clone());
-    Ok(Config { region, ..config })
+    // What 2014's file says counts last: after the flag, the input and skipper.yml.
+    let is_in_file = config.spans.contains_key("region");
+    let of_keys = settings.keys.as_ref().and_then(|keys| keys.region.clone()).filter(|_| !is_in_file);
+    let region = settings.region.clone().or(of_keys).unwrap_or_else(|| config.region.clone());
+    let services = match settings.command {
+        settings::Command::Deploy => from_registry(config.services, settings),
+        _ => config.services,
+    };
+    Ok(Config { region, services, ..config })
+}
+
+/// Nothing is built: each service is what the registry has under the tag that is asked for, else under the commit's.
+fn from_registry(services: BTreeMap<ServiceName, Service>, settings: &Settings) -> BTreeMap<ServiceName, Service> {
+    let commit = settings.trigger.as_ref().map(|trigger| trigger.revision.tag());
+    let tagged = |(name, service): (ServiceName, Service)| {
+        let asked = settings.services.get(&name).cloned().flatten();
+        let is_built = matches!(service.source, ImageSource::Build(_));
+        let tag = asked.or_else(|| commit.clone().filter(|_| is_built));
+        let source = tag.map_or(service.source, ImageSource::Tag);
+        (name, Service { source, ..service })
+    };
+    services.into_iter().map(tagged).collect()
 }
 
 /// A run on a pull request whose workflow gets no secrets can do nothing, and whoever opened it cannot change that.
@@ -163,6 +192,26 @@ fn flags(cli: Cli) -> Flags {
         Some(Command::Ship(Ship { about, rebuild, expect_plan, wait })) => {
             Flags { command: Some(settings::Command::Ship), rebuild, expect_plan, wait, ..with_about(flags, about) }
         }
+        Some(Command::Tag(Named { services, revision })) => {
+            Flags { command: Some(settings::Command::Tag), services: named(services), revision, ..flags }
+        }
+        Some(Command::Push(Named { services, revision })) => {
+            Flags { command: Some(settings::Command::Push), services: named(services), revision, ..flags }
+        }
+        Some(Command::Deploy(Deploy { named: services, about, expect_plan, wait })) => {
+            let flags = with_about(flags, about);
+            let services = named(services).or(flags.services);
+            Flags { command: Some(settings::Command::Deploy), services, expect_plan, wait, ..flags }
+        }
+        Some(Command::Remove(Remove { uuid, wait })) => {
+            Flags { command: Some(settings::Command::Remove), uuid: Some(uuid), wait, ..flags }
+        }
+        Some(Command::Instances(instances)) => match instances.action {
+            InstancesAction::Deploy { allow_terminate, wait } => {
+                Flags { command: Some(settings::Command::InstancesDeploy), allow_terminate, wait, ..flags }
+            }
+            InstancesAction::Ps => Flags { command: Some(settings::Command::InstancesPs), ..flags },
+        },
         Some(Command::Plan(about)) => Flags { command: Some(settings::Command::Plan), ..with_about(flags, about) },
         Some(Command::Lease(lease)) => {
             Flags { command: Some(settings::Command::Lease), break_lease: lease.break_it, ..flags }
@@ -179,6 +228,10 @@ fn flags(cli: Cli) -> Flags {
         }
         Some(Command::Check | Command::Replay { .. }) => Flags { command: Some(settings::Command::Check), ..flags },
     }
+}
+
+fn named(services: Vec<String>) -> Option<String> {
+    (!services.is_empty()).then(|| services.join(" "))
 }
 
 fn with_about(flags: Flags, about: About) -> Flags {

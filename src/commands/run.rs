@@ -98,9 +98,14 @@ pub(crate) async fn run(
     let runner = Runner {
         config,
         about,
-        options: ImageOptions { root: root(&settings.config), rebuild: settings.rebuild },
+        options: ImageOptions {
+            root: root(&settings.config),
+            rebuild: settings.rebuild,
+            tags_are_asked_for: settings.command == Command::Deploy,
+        },
         bounds: Bounds {
-            services: settings.services.clone(),
+            services: settings.services.keys().cloned().collect(),
+            hosts_only: settings.command == Command::InstancesDeploy,
             allow_terminate: settings.allow_terminate,
             expected_plan: settings.expect_plan.clone(),
             ending: removal.map(|removal| removal.ending.clone()).unwrap_or_default(),
@@ -129,7 +134,10 @@ pub(crate) async fn run(
             (Command::Plan, _, Some(cause)) => runner.plan_removal(cause).await,
             (_, _, Some(cause)) => runner.remove(cause).await,
             (Command::Plan, Some(revision), None) => runner.plan(revision).await,
-            (Command::Ship, Some(revision), None) => runner.ship(revision).await,
+            (Command::Remove, ..) => runner.remove_replica(settings.uuid.as_deref().unwrap_or_default()).await,
+            (Command::Ship | Command::Deploy | Command::InstancesDeploy, Some(revision), None) => {
+                runner.ship(revision).await
+            }
             _ => runner.ps().await,
         }
     };
@@ -166,6 +174,12 @@ fn show(command: Command, progress: &Progress, quiet: bool, printer: Printer) {
         // A sweep is told as a whole.
         Command::Sweep => {}
         Command::Ship
+        | Command::Deploy
+        | Command::Remove
+        | Command::InstancesDeploy
+        | Command::InstancesPs
+        | Command::Tag
+        | Command::Push
         | Command::Check
         | Command::Lease
         | Command::Releases
@@ -196,7 +210,7 @@ pub(super) fn publicity(settings: &Settings) -> Publicity {
 /// Whether the code host is told of the run: of one that plans, only the pull request that it is about.
 pub(super) fn is_told(settings: &Settings) -> bool {
     let names_one = settings.trigger.as_ref().is_some_and(|trigger| trigger.pull_request.is_some());
-    settings.command == Command::Ship || names_one
+    settings.command.rolls_out() || names_one
 }
 
 fn about(config: &Config, settings: &Settings, removal: Option<&Removal>) -> RunStarted {
@@ -204,7 +218,7 @@ fn about(config: &Config, settings: &Settings, removal: Option<&Removal>) -> Run
     let workflow = settings.workflow.as_ref();
     RunStarted {
         command: match (settings.command, removal) {
-            (Command::Ship | Command::Sweep, Some(_)) => REMOVE.to_owned(),
+            (Command::Ship | Command::Deploy | Command::Sweep, Some(_)) => REMOVE.to_owned(),
             (command, _) => command.as_str().to_owned(),
         },
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -221,7 +235,8 @@ fn about(config: &Config, settings: &Settings, removal: Option<&Removal>) -> Run
 /// AWS with the role's credentials where one was asked for, else with those of the environment.
 pub(super) async fn connect_aws(config: &Config, settings: &Settings, printer: Printer) -> Result<Aws, Failure> {
     let conceal = Arc::new(move |secret: &str| printer.conceal(secret));
-    let connected = Aws::connect(&config.region, settings.aws_role.clone(), conceal).await;
+    let keys = settings.keys.clone().map(|keys| (keys.id, keys.secret));
+    let connected = Aws::connect(&config.region, settings.aws_role.clone(), keys, conceal).await;
     connected.map_err(|error| error.failure.during("make ready to ask AWS"))
 }
 
@@ -252,7 +267,7 @@ pub(super) fn nonce() -> String {
 }
 
 /// Build contexts are relative to the folder of `skipper.yml`.
-fn root(config: &Path) -> PathBuf {
+pub(super) fn root(config: &Path) -> PathBuf {
     config
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -327,7 +342,7 @@ fn keep_events(settings: &Settings, printer: Printer) -> Result<Option<Listener>
 }
 
 /// As PID 1 of the action's container, signals that nobody handles would be ignored.
-fn listen_for_signals(cancel: &Cancel) {
+pub(super) fn listen_for_signals(cancel: &Cancel) {
     for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
         let Ok(mut signals) = signal(kind) else { continue };
         let cancel = cancel.clone();

@@ -89,6 +89,45 @@ impl Docker {
         self.registry.try_push(repository).await.map_err(|error| self.explain(error, repository))
     }
 
+    /// Builds an image and names it in the engine; nothing is pushed.
+    ///
+    /// # Errors
+    /// When there is no engine, and when the build fails.
+    pub async fn build(
+        &self,
+        build: &BuildRequest,
+        repository: &Repository,
+        tag: &Tag,
+        output: &mut dyn FnMut(String),
+    ) -> PortResult<()> {
+        let docker = self.engine.client().await?;
+        let name = format!("{repository}:{tag}");
+        build::build(docker, build, &name, self.credentials.for_builder(), output).await
+    }
+
+    /// Whether the engine has an image by this name.
+    ///
+    /// # Errors
+    /// When there is no engine, and as it answers.
+    pub async fn has(&self, repository: &Repository, tag: &Tag) -> PortResult<bool> {
+        let name = format!("{repository}:{tag}");
+        match self.engine.client().await?.inspect_image(&name).await {
+            Ok(_) => Ok(true),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
+            Err(error) => Err(engine::engine_error(format!("look for `{name}` in the engine"), &error)),
+        }
+    }
+
+    /// Pushes an image that the engine has, and returns the digest that the registry has now.
+    ///
+    /// # Errors
+    /// When there is no engine, and when the registry refuses.
+    pub async fn push(&self, repository: &Repository, tag: &Tag, output: &mut dyn FnMut(String)) -> PortResult<Digest> {
+        let docker = self.engine.client().await?;
+        let pushed = push::push(docker, repository, tag, self.credentials.for_engine(repository), output).await;
+        pushed.map_err(|error| self.explain(error, repository))
+    }
+
     /// Adds why a login that exists may not have been used.
     fn explain(&self, error: PortError, repository: &Repository) -> PortError {
         match self.credentials.hint_for(repository) {
@@ -127,12 +166,8 @@ impl Images for Docker {
             return Err(failed(PortErrorKind::Invalid, format!("push `{repository}`"))
                 .because("there is no tag to push it under"));
         };
-        let docker = self.engine.client().await?;
-        let name = format!("{repository}:{first}");
-        build::build(docker, build, &name, self.credentials.for_builder(), output).await?;
-        let digest = push::push(docker, repository, first, self.credentials.for_engine(repository), output)
-            .await
-            .map_err(|error| self.explain(error, repository))?;
+        self.build(build, repository, first, output).await?;
+        let digest = self.push(repository, first, output).await?;
         // Another name for what is there: quicker than pushing it again, and certain to be the same image.
         let image = PinnedImage { repository: repository.clone(), digest };
         for tag in others {

@@ -52,6 +52,40 @@ pub enum SettingsError {
         /// What is wrong with it.
         source: NameError,
     },
+    /// A service has a tag where the command names none.
+    #[error("`{word}` has a tag, and `{command}` takes none: what it deploys is the commit")]
+    NoTags {
+        /// The service as it was named.
+        word: String,
+        /// The command.
+        command: &'static str,
+    },
+    /// The tag of a service is none.
+    #[error("`{word}` names no tag")]
+    Tag {
+        /// The service as it was named.
+        word: String,
+        /// What is wrong with it.
+        source: ImageError,
+    },
+    /// A service is named twice.
+    #[error("`{0}`: its service is named twice")]
+    ServiceTwice(String),
+    /// Nobody said which replica.
+    #[error("`remove` removes one replica, and none is named")]
+    NoUuid,
+    /// Others may read the keys.
+    #[error("`.skippercfg` can be read by others, and it holds keys")]
+    KeysShown,
+    /// The file with keys cannot be read.
+    #[error("read `.skippercfg`")]
+    KeysUnread(#[source] io::Error),
+    /// The file with keys is not what it was in 2014.
+    #[error("`.skippercfg` is not the JSON that Skipper wrote in 2014: line {0}")]
+    KeysShape(usize),
+    /// One key is there, and the other is not.
+    #[error("`.skippercfg` has one of `ACCESS_KEY` and `SECRET_KEY`, and not the other")]
+    HalfTheKeys,
     /// The plan to carry out is neither the pull request's nor a hash.
     #[error("`{0}` is not a plan to expect")]
     ExpectedPlan(String),
@@ -171,6 +205,12 @@ impl SettingsError {
             Self::NotABoolean { input, .. } => format!("write `{input}: true` or `{input}: false` below `with:`"),
             Self::Choice { input, choices, .. } => format!("write `{input}:` with {} below `with:`", words(choices)),
             Self::Service { .. } => "correct `services`: names of services of skipper.yml, separated by blanks or commas".to_owned(),
+            Self::NoUuid => "name it as `ps` does: `skipper remove web_1` (input `uuid`)".to_owned(),
+            Self::KeysShown => "make it yours alone: `chmod 600 .skippercfg`; and keep it out of the repository".to_owned(),
+            Self::KeysUnread(_) | Self::KeysShape(_) | Self::HalfTheKeys => "write `{\"AWS\": {\"ACCESS_KEY\": \"…\", \"SECRET_KEY\": \"…\"}}`, or remove it and set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`".to_owned(),
+            Self::NoTags { .. } => "leave the tag out, or use `skipper deploy`, which deploys what the registry has by a tag".to_owned(),
+            Self::Tag { .. } => "write it as `web:1.2`, or leave the tag out, which is then the commit".to_owned(),
+            Self::ServiceTwice(_) => "name each service once".to_owned(),
             Self::ExpectedPlan(_) => "write `expect-plan: pr`, or the output `plan-hash` of a step with `command: plan`".to_owned(),
             Self::PullRequest(_) => "write `pull-request` as a number, such as `7`, or leave it out".to_owned(),
             Self::Wait(_) => "write `wait` (or `--wait=`) as `90s`, `30m` or `1h`, at most `24h`".to_owned(),

@@ -12,6 +12,18 @@ use super::{Raw, SettingsError};
 pub enum Command {
     /// Tag, push and deploy the commit.
     Ship,
+    /// Build images and tag them.
+    Tag,
+    /// Push images that are built.
+    Push,
+    /// Deploy what the registry has.
+    Deploy,
+    /// Remove one replica.
+    Remove,
+    /// Bring up the hosts, and deploy nothing.
+    InstancesDeploy,
+    /// Show the hosts.
+    InstancesPs,
     /// Show what `ship` would do.
     Plan,
     /// Show what runs.
@@ -34,8 +46,14 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 16] = [
         Self::Ship,
+        Self::Tag,
+        Self::Push,
+        Self::Deploy,
+        Self::Remove,
+        Self::InstancesDeploy,
+        Self::InstancesPs,
         Self::Plan,
         Self::Ps,
         Self::Check,
@@ -51,6 +69,12 @@ impl Command {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ship => "ship",
+            Self::Tag => "tag",
+            Self::Push => "push",
+            Self::Deploy => "deploy",
+            Self::Remove => "remove",
+            Self::InstancesDeploy => "instances deploy",
+            Self::InstancesPs => "instances ps",
             Self::Plan => "plan",
             Self::Ps => "ps",
             Self::Check => "check",
@@ -65,12 +89,33 @@ impl Command {
 
     /// Whether it is about one commit.
     pub const fn is_about_a_commit(self) -> bool {
-        matches!(self, Self::Ship | Self::Plan)
+        matches!(self, Self::Ship | Self::Tag | Self::Push | Self::Deploy | Self::InstancesDeploy | Self::Plan)
+    }
+
+    /// Whether it may name a tag for a service.
+    pub const fn takes_tags(self) -> bool {
+        matches!(self, Self::Tag | Self::Push | Self::Deploy)
+    }
+
+    /// Whether it rolls a release out.
+    pub const fn rolls_out(self) -> bool {
+        matches!(self, Self::Ship | Self::Deploy)
     }
 
     /// Whether it is about one environment.
     pub const fn is_about_an_environment(self) -> bool {
-        matches!(self, Self::Ship | Self::Plan | Self::Ps | Self::Lease | Self::Releases)
+        matches!(
+            self,
+            Self::Ship
+                | Self::Deploy
+                | Self::Remove
+                | Self::InstancesDeploy
+                | Self::InstancesPs
+                | Self::Plan
+                | Self::Ps
+                | Self::Lease
+                | Self::Releases
+        )
     }
 }
 
@@ -119,7 +164,7 @@ impl Input {
 
 const COMMAND: Input = Input::optional(
     "command",
-    "What to do: `ship`, `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease), `releases` (show what was rolled out), `previews` (show which previews there are), `previews sweep` (remove those that have outlived their pull requests), `iam` (print the roles and policies that this takes) or `doctor` (check everything that a deployment needs)",
+    "What to do: `ship`, `tag` (build and tag the images), `push` (push them), `deploy` (deploy what the registry has), `remove` (remove the replica `uuid`), `instances deploy` (bring up the hosts), `instances ps` (show them), `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease), `releases` (show what was rolled out), `previews` (show which previews there are), `previews sweep` (remove those that have outlived their pull requests), `iam` (print the roles and policies that this takes) or `doctor` (check everything that a deployment needs)",
 )
 .or("ship");
 const CONFIG: Input = Input::optional("config", "Where skipper.yml is, relative to the workspace").or("skipper.yml");
@@ -133,8 +178,10 @@ const REVISION: Input = Input::optional(
 );
 const SERVICES: Input = Input::optional(
     "services",
-    "The services to deploy, separated by blanks or commas; all when not given. The others stay as they are",
+    "The services to act on, separated by blanks or commas; all when not given. The others stay as they are. `tag`, `push` and `deploy` take a tag with each, as in `web:1.2`; without one it is the commit",
 );
+const UUID: Input =
+    Input::optional("uuid", "The replica that `remove` removes, by its name in the table of `ps`, such as `web_1`");
 const REBUILD: Input =
     Input::optional("rebuild", "Builds every image anew, even where the registry has it").or("false");
 const ALLOW_TERMINATE: Input = Input::optional(
@@ -198,13 +245,14 @@ const EVENTS: Input = Input::optional(
 );
 
 /// Every input there is, in the order of `action.yml`.
-pub const INPUTS: [Input; 21] = [
+pub const INPUTS: [Input; 22] = [
     COMMAND,
     CONFIG,
     ENVIRONMENT,
     REGION,
     REVISION,
     SERVICES,
+    UUID,
     REBUILD,
     ALLOW_TERMINATE,
     EXPECT_PLAN,
@@ -239,6 +287,7 @@ pub(super) struct Inputs {
     pub region: Option<String>,
     pub revision: Option<String>,
     pub services: Option<String>,
+    pub uuid: Option<String>,
     pub rebuild: bool,
     pub allow_terminate: bool,
     pub expect_plan: Option<String>,
@@ -286,6 +335,7 @@ impl Inputs {
             region: optional(REGION)?,
             revision: optional(REVISION)?,
             services: optional(SERVICES)?,
+            uuid: optional(UUID)?,
             rebuild: boolean(REBUILD, &text(REBUILD)?)?,
             allow_terminate: boolean(ALLOW_TERMINATE, &text(ALLOW_TERMINATE)?)?,
             expect_plan: optional(EXPECT_PLAN)?,

@@ -11,6 +11,7 @@ mod error;
 mod git;
 mod identity;
 mod inputs;
+mod keys;
 mod left;
 mod trigger;
 mod workflow;
@@ -20,7 +21,7 @@ mod workflow;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     env,
     ffi::OsString,
     path::{Path, PathBuf},
@@ -30,7 +31,7 @@ use std::{
 use skipper_core::{
     config,
     iam::Repository,
-    image::Revision,
+    image::{Revision, Tag},
     lease::Timing,
     name::{EnvironmentName, ServiceName},
     preview::PREVIEW,
@@ -40,6 +41,7 @@ use skipper_core::{
 pub use self::{
     error::SettingsError,
     inputs::{Command, INPUTS, Input, Verdict},
+    keys::Keys,
     left::Left,
     trigger::{EventKind, PullRequest, Trigger},
     workflow::Workflow,
@@ -65,8 +67,10 @@ pub struct Flags {
     pub region: Option<String>,
     /// The commit, in full.
     pub revision: Option<String>,
-    /// The services to deploy.
+    /// The services to act on, each with its tag where one is named.
     pub services: Option<String>,
+    /// The replica to remove.
+    pub uuid: Option<String>,
     /// Terminates the hosts of groups that are gone.
     pub allow_terminate: bool,
     /// The plan that may be carried out.
@@ -115,8 +119,10 @@ pub struct Settings {
     pub environment: EnvironmentName,
     /// The AWS region, in place of the file's.
     pub region: Option<String>,
-    /// The services to deploy; all when empty.
-    pub services: BTreeSet<ServiceName>,
+    /// The services to act on, each with the tag that is asked for; all when empty.
+    pub services: BTreeMap<ServiceName, Option<Tag>>,
+    /// The replica to remove; there where that is the command.
+    pub uuid: Option<String>,
     /// Builds even what the registry has.
     pub rebuild: bool,
     /// Terminates the hosts of groups that the file does not name any more.
@@ -145,6 +151,8 @@ pub struct Settings {
     pub events: Option<EventsFile>,
     /// The role whose credentials the run takes, and what the job shows for it; the environment's credentials when absent.
     pub aws_role: Option<WebIdentity>,
+    /// The keys of 2014's file, used where the environment has no credentials.
+    pub keys: Option<Keys>,
     /// The user name and password (or token) for the registries of `skipper.yml`.
     pub registry_login: Option<(String, Secret)>,
     /// What caused the run; absent for commands that are about no commit.
@@ -184,6 +192,7 @@ impl Settings {
     /// Everything of these settings that nobody may be shown.
     pub fn secrets(&self) -> Vec<Secret> {
         let token = self.code_host.iter().map(|access| access.token.clone());
+        let token = token.chain(self.keys.iter().map(|keys| keys.secret.clone()));
         token.chain(self.registry_login.iter().map(|(_, password)| password.clone())).collect()
     }
 
@@ -206,6 +215,7 @@ impl Settings {
         let inputs = Inputs::read(&raw)?;
         let command = flags.command.unwrap_or(inputs.command);
         let environment = flags.environment.unwrap_or(inputs.environment);
+        let services = services(command, flags.services.or(inputs.services))?;
         let named = flags.pull_request.or(inputs.pull_request);
         let is_named = named.is_some();
         // Which environment a preview is, only the event says, or whoever names the pull request.
@@ -215,6 +225,7 @@ impl Settings {
         let trigger = if command.is_about_a_commit() || is_preview && workflow.is_some() {
             let revision = flags.revision.or(inputs.revision);
             let revision = revision.map(|revision| revision.parse::<Revision>()).transpose();
+            let revision = revision.map(|revision| revision.or_else(|| commit_of(&services)));
             let pull_request = named.map(pull_request).transpose()?;
             let asked = Asked { revision: revision.map_err(SettingsError::Revision)?, pull_request };
             Some(Trigger::read(&raw, workflow.as_ref(), asked, here)?)
@@ -239,7 +250,11 @@ impl Settings {
             config: flags.config.unwrap_or(inputs.config),
             environment,
             region: flags.region.or(inputs.region),
-            services: services(flags.services.or(inputs.services))?,
+            services,
+            uuid: match (command, flags.uuid.or(inputs.uuid)) {
+                (Command::Remove, None) => return Err(SettingsError::NoUuid),
+                (_, uuid) => uuid,
+            },
             rebuild: flags.rebuild || inputs.rebuild,
             allow_terminate: flags.allow_terminate || inputs.allow_terminate,
             expect_plan: flags.expect_plan.or(inputs.expect_plan).map(expected_plan).transpose()?,
@@ -259,6 +274,7 @@ impl Settings {
                     .map(|path| EventsFile { path, asked_for: false }),
             },
             host_timeout: host_timeout(flags.host_timeout.unwrap_or(inputs.host_timeout))?,
+            keys: Keys::read(here)?,
             aws_role: inputs.aws_role.map(|role| identity::web_identity(&raw, role, workflow.as_ref())).transpose()?,
             registry_login: inputs.registry_login,
             trigger: trigger.filter(|_| command.is_about_a_commit()),
@@ -277,10 +293,32 @@ impl Settings {
 }
 
 /// Separated by blanks or commas, as they come out of YAML's lists and block texts.
-fn services(text: Option<String>) -> Result<BTreeSet<ServiceName>, SettingsError> {
+fn services(command: Command, text: Option<String>) -> Result<BTreeMap<ServiceName, Option<Tag>>, SettingsError> {
     let text = text.unwrap_or_default();
-    let names = text.split([',', ' ', '\n', '\t', '\r']).filter(|name| !name.is_empty());
-    names.map(|name| name.parse().map_err(|source| SettingsError::Service { name: name.to_owned(), source })).collect()
+    let mut services = BTreeMap::new();
+    for word in text.split([',', ' ', '\n', '\t', '\r']).filter(|word| !word.is_empty()) {
+        let (name, tag) = word.split_once(':').map_or((word, None), |(name, tag)| (name, Some(tag)));
+        let name: ServiceName =
+            name.parse().map_err(|source| SettingsError::Service { name: name.to_owned(), source })?;
+        let tag = match tag {
+            None => None,
+            Some(_) if !command.takes_tags() => {
+                return Err(SettingsError::NoTags { word: word.to_owned(), command: command.as_str() });
+            }
+            Some(tag) => Some(tag.parse().map_err(|source| SettingsError::Tag { word: word.to_owned(), source })?),
+        };
+        if services.insert(name, tag).is_some() {
+            return Err(SettingsError::ServiceTwice(word.to_owned()));
+        }
+    }
+    Ok(services)
+}
+
+/// The commit whose images are asked for, where the tags name one.
+fn commit_of(services: &BTreeMap<ServiceName, Option<Tag>>) -> Option<Revision> {
+    let mut tags = services.values().map(|tag| tag.as_ref()?.as_ref().parse::<Revision>().ok());
+    let first = tags.next()??;
+    tags.all(|other| other.as_ref() == Some(&first)).then_some(first)
 }
 
 fn expected_plan(text: String) -> Result<ExpectedPlan, SettingsError> {

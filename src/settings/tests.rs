@@ -1,6 +1,6 @@
 //! What runs are told, as the runner and people tell it.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, collections::BTreeSet, fs};
 
 use serde_json::json;
 use skipper_core::{exit::Exit, preview::Happened};
@@ -418,10 +418,32 @@ fn inputs_of_a_few_words_say_which_they_take() {
 fn services_may_be_listed_in_any_of_yamls_ways() {
     for text in ["web,redis", "web redis", "web,\n  redis\n", " redis\nweb"] {
         let settings = Process::step("push", "{}").with("INPUT_SERVICES", text).read();
-        assert_eq!(settings.services.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["redis", "web"], "{text:?}");
+        assert_eq!(settings.services.keys().map(AsRef::as_ref).collect::<Vec<&str>>(), ["redis", "web"], "{text:?}");
     }
     let failure = Process::step("push", "{}").with("INPUT_SERVICES", "web;redis").failure();
     assert!(failure.starts_with("`web;redis` is not a service's name: "), "{failure}");
+}
+
+#[test]
+fn services_are_named_with_tags_where_the_command_takes_them() {
+    let deploy =
+        |services: &str| Process::step("push", "{}").with("INPUT_COMMAND", "deploy").with("INPUT_SERVICES", services);
+    let settings = deploy("web:1.2, redis").read();
+    let named: Vec<(&str, Option<&str>)> =
+        settings.services.iter().map(|(name, tag)| (name.as_ref(), tag.as_ref().map(AsRef::as_ref))).collect();
+    assert_eq!(named, [("redis", None), ("web", Some("1.2"))]);
+    assert_eq!(settings.trigger.unwrap().revision, SHA.parse().unwrap());
+    // Where the tags are a commit's, it is that one that is deployed, and somebody means it.
+    let trigger = deploy(&format!("web:{HEAD} redis:{HEAD}")).read().trigger.unwrap();
+    assert_eq!((trigger.revision.to_string().as_str(), trigger.deliberate), (HEAD, true));
+    assert_eq!(deploy(&format!("web:{HEAD} redis:7")).read().trigger.unwrap().revision, SHA.parse().unwrap());
+    assert_eq!(
+        deploy("web:").failure(),
+        "`web:` names no tag: `` is not a tag: up to 128 letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`"
+    );
+    assert_eq!(deploy("web web:2").failure(), "`web:2`: its service is named twice");
+    let ship = Process::step("push", "{}").with("INPUT_SERVICES", "web:2").failure();
+    assert!(ship.starts_with("`web:2` has a tag, and `ship` takes none"), "{ship}");
 }
 
 #[test]
@@ -483,4 +505,45 @@ fn no_error_repeats_its_source() {
         assert_eq!(failure.causes.len(), 1);
         assert!(!failure.message.contains(&failure.causes[0]));
     }
+}
+
+/// A folder with 2014's file in it.
+fn with_keys(text: &str, mode: u32) -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".skippercfg");
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    folder
+}
+
+fn keys_in(folder: &tempfile::TempDir) -> Result<Option<super::Keys>, String> {
+    super::Keys::read(folder.path()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_keys_of_2014_are_read_in_the_form_of_2014() {
+    let written = r#"{"AWS": {"ACCESS_KEY": "AKIA2014", "SECRET_KEY": "canary", "KEY_NAME": "MyKeyPair"}, "SSH": {"PUBLIC_KEY": "ssh-rsa"}}"#;
+    let keys = keys_in(&with_keys(written, 0o600)).unwrap().unwrap();
+    assert_eq!((keys.id.as_str(), keys.secret.expose(), &keys.region), ("AKIA2014", "canary", &None));
+    assert!(!format!("{keys:?}").contains("canary"));
+    assert_eq!(keys_in(&with_keys(r#"{"COREOS": {"ETCD_TOKEN": "x"}}"#, 0o400)).unwrap(), None);
+    assert_eq!(keys_in(&tempfile::tempdir().unwrap()).unwrap(), None);
+}
+
+#[test]
+fn keys_that_others_may_read_are_refused_and_never_shown() {
+    let written = r#"{"AWS": {"ACCESS_KEY": "AKIA2014", "SECRET_KEY": "canary"}}"#;
+    for mode in [0o640, 0o604, 0o666] {
+        assert_eq!(
+            keys_in(&with_keys(written, mode)).unwrap_err(),
+            "`.skippercfg` can be read by others, and it holds keys"
+        );
+    }
+    for odd in [r#"{"AWS": "canary"}"#, "canary", r#"{"AWS": {"ACCESS_KEY": ["canary"]}}"#] {
+        let refused = keys_in(&with_keys(odd, 0o600)).unwrap_err();
+        assert_eq!(refused, "`.skippercfg` is not the JSON that Skipper wrote in 2014: line 1");
+    }
+    let half = keys_in(&with_keys(r#"{"AWS": {"ACCESS_KEY": "AKIA2014"}}"#, 0o600)).unwrap_err();
+    assert_eq!(half, "`.skippercfg` has one of `ACCESS_KEY` and `SECRET_KEY`, and not the other");
 }

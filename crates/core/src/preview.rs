@@ -24,7 +24,7 @@ use crate::{
 /// that previews share.
 pub const PREVIEW: &str = "preview";
 /// What a run is called that removes a preview, whichever command it is part of.
-pub const REMOVE: &str = "remove";
+pub const REMOVE: &str = "remove preview";
 
 /// Something that happened to a pull request, as its event tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

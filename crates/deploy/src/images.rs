@@ -28,6 +28,8 @@ pub struct ImageOptions {
     pub root: PathBuf,
     /// Builds even what the registry has.
     pub rebuild: bool,
+    /// The tags were asked for by whoever runs this, and are not those of the file.
+    pub tags_are_asked_for: bool,
 }
 
 /// Makes every service's image ready, all services side by side.
@@ -77,7 +79,7 @@ pub async fn resolve(
 ) -> Result<(Release, BTreeSet<ServiceName>), Failure> {
     let work = config.services.iter().map(|(name, service)| async move {
         let found = match &service.source {
-            ImageSource::Tag(tag) => external(name, service, tag, images).await?,
+            ImageSource::Tag(tag) => external(name, service, tag, options, images).await?,
             ImageSource::Build(build) => {
                 let tagged = match options.rebuild {
                     true => None,
@@ -86,7 +88,7 @@ pub async fn resolve(
                 match tagged {
                     Some(found) => found,
                     None => {
-                        let inputs = inputs_tag(&images.inputs(&request(build, revision, &options.root)).await?)?;
+                        let inputs = inputs_tag(&images.inputs(&build_request(build, revision, &options.root)).await?)?;
                         let same = match options.rebuild {
                             true => None,
                             false => whole(unchanged(service, build, &inputs, images).await)?,
@@ -140,14 +142,14 @@ impl One<'_> {
     }
 
     async fn resolved(&self, tag: &Tag) -> PortResult<(PinnedImage, ImageOrigin)> {
-        let found = external(self.name, self.service, tag, self.images).await?;
+        let found = external(self.name, self.service, tag, self.options, self.images).await?;
         Ok((self.pinned(found)?, ImageOrigin::Resolved))
     }
 
     async fn built(&self, build: &Build) -> PortResult<(PinnedImage, ImageOrigin)> {
         let repository = &self.service.repository;
         let commit = self.revision.tag();
-        let request = request(build, self.revision, &self.options.root);
+        let request = build_request(build, self.revision, &self.options.root);
         if !self.options.rebuild
             && let Some(found) = self.unless_broken(self.images.resolve(repository, &commit).await)?
         {
@@ -190,14 +192,26 @@ impl One<'_> {
     }
 }
 
-/// The image of a service that is not ours to build.
-async fn external(name: &ServiceName, service: &Service, tag: &Tag, images: &dyn Images) -> PortResult<Resolved> {
+/// The image of a service that this run does not build.
+async fn external(
+    name: &ServiceName,
+    service: &Service,
+    tag: &Tag,
+    options: &ImageOptions,
+    images: &dyn Images,
+) -> PortResult<Resolved> {
     let repository = &service.repository;
     images.resolve(repository, tag).await?.ok_or_else(|| {
         let error =
             PortError::new(PortErrorKind::Missing, format!("the registry has no tag `{tag}` of `{repository}`"));
-        with_exit(error, Exit::BuildFailed)
-            .hint(format!("check `repo` of service `{name}` in skipper.yml, or add `build` if it is yours to build"))
+        match options.tags_are_asked_for {
+            true => with_exit(error, Exit::BadInput)
+                .hint(format!("name a tag that the registry has: `{name}:TAG`"))
+                .hint("`skipper ship` builds and deploys a commit; `skipper tag` and `skipper push` make a tag"),
+            false => with_exit(error, Exit::BuildFailed).hint(format!(
+                "check `repo` of service `{name}` in skipper.yml, or add `build` if it is yours to build"
+            )),
+        }
     })
 }
 
@@ -220,7 +234,8 @@ async fn unchanged(
     Ok(found.filter(|found| found.age.is_some_and(|age| age <= build.max_age)))
 }
 
-fn request(build: &Build, revision: &Revision, root: &Path) -> BuildRequest {
+/// What the engine is asked for, to build an image of a commit.
+pub fn build_request(build: &Build, revision: &Revision, root: &Path) -> BuildRequest {
     BuildRequest {
         context: root.join(&build.context),
         dockerfile: build.dockerfile.clone(),

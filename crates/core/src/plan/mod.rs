@@ -28,6 +28,7 @@ pub use self::{
     outline::{Outline, PlanHash},
     preview::removal,
     replicas::SHARED_PUBLIC_PORTS,
+    replicas::taking_down,
 };
 
 /// What it would take to make `observed` match `desired`.
@@ -390,6 +391,8 @@ pub enum Reason {
     HostLeaves,
     /// The preview that it belongs to ends.
     PreviewEnds(Cause),
+    /// Somebody asked for it.
+    AskedFor,
 }
 
 impl fmt::Display for Reason {
@@ -415,6 +418,7 @@ impl fmt::Display for Reason {
             Self::Leftover => f.write_str("left over from a rollout that did not finish"),
             Self::HostLeaves => f.write_str("its host goes away"),
             Self::PreviewEnds(cause) => cause.fmt(f),
+            Self::AskedFor => f.write_str("it was asked for"),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Draft, Fresh, Kept, Order, Placement, Reason, Removal, Replacement, hosts::Hosts};
+use super::{Action, Draft, Fresh, Kept, Order, Placement, Plan, Reason, Removal, Replacement, hosts::Hosts};
 use crate::{
     config::Port,
     desired::{Binding, Desired, DesiredService, ReplicaSpec},
@@ -23,6 +23,20 @@ pub(super) const CHOSEN_PORTS: RangeInclusive<u16> = 20_000..=29_999;
 pub const SHARED_PUBLIC_PORTS: RangeInclusive<u16> = 20_000..=24_999;
 /// The ones that it has for all others.
 const SHARED_PRIVATE_PORTS: RangeInclusive<u16> = 25_000..=29_999;
+
+/// What it takes to be without one replica, whatever the file says. It is total, as every plan.
+pub fn taking_down(replica: &ReplicaName, observed: &Observed) -> Plan {
+    let mut draft = Draft::default();
+    draft.block_gaps(observed);
+    let mut removals: BTreeMap<HostName, Vec<Removal>> = BTreeMap::new();
+    for (host, found) in observed.replicas().filter(|(_, found)| found.replica == *replica) {
+        removals.entry(host.clone()).or_default().push(removal(found, Reason::AskedFor).0);
+    }
+    if !removals.is_empty() {
+        draft.step(Action::RemoveReplicas { removals }, Reason::AskedFor, []);
+    }
+    draft.finish()
+}
 
 /// What is to happen to the replicas of one host, before it is put in order.
 #[derive(Default)]

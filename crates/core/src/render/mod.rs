@@ -2,6 +2,7 @@
 
 mod colour;
 mod deployment;
+pub mod instances;
 pub mod log;
 pub mod markdown;
 pub mod past;

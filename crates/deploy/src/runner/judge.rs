@@ -86,6 +86,9 @@ impl Runner<'_> {
 
     /// The good end of a rollout. What was left alone is part of the release, and may not serve.
     fn serving(&self, state: Option<&StateTable>) -> Ending {
+        if self.bounds.hosts_only {
+            return Ending::good("every host is up");
+        }
         if self.bounds.services.is_empty() {
             return Ending { serves: true, ..Ending::good("deployed: the release serves on every host") };
         }

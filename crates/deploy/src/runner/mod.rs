@@ -1,5 +1,5 @@
 //! One run from its first event to its last, and what its commands share: `ship` in [`ship`], `plan` and `ps` in [`look`], the end
-//! of a preview in [`remove`].
+//! of a preview in [`remove`], that of a replica in [`replica`].
 
 mod ending;
 mod expected;
@@ -7,6 +7,7 @@ mod hosts;
 mod judge;
 mod look;
 mod remove;
+mod replica;
 mod ship;
 
 use std::{
@@ -65,6 +66,8 @@ pub struct World<'a> {
 pub struct Bounds {
     /// The services to deploy; all when empty. The others stay as they are.
     pub services: BTreeSet<ServiceName>,
+    /// Whether hosts are brought up, and nothing is deployed to them.
+    pub hosts_only: bool,
     /// Whether the hosts of groups that the file does not name any more may be terminated.
     pub allow_terminate: bool,
     /// The plan that may be carried out, and no other.
@@ -188,6 +191,9 @@ impl Runner<'_> {
 
     /// The file with the services that this run deploys.
     fn in_bounds(&self) -> Cow<'_, Config> {
+        if self.bounds.hosts_only {
+            return Cow::Owned(Config { services: BTreeMap::new(), ..self.config.clone() });
+        }
         if self.bounds.services.is_empty() {
             return Cow::Borrowed(self.config);
         }

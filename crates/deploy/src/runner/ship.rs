@@ -64,7 +64,7 @@ impl Runner<'_> {
         if !plan.blocked.is_empty() && !past.is_busy() {
             return Err(blocked(&plan));
         }
-        if plan.is_empty() && known.get(1) == Some(&release) {
+        if plan.is_empty() && (self.bounds.hosts_only || known.get(1) == Some(&release)) {
             return Ok(self.nothing_to_do(&plan));
         }
         // The same holds for what has moved since the plan was shown.
@@ -84,7 +84,9 @@ impl Runner<'_> {
         let (account, past) = futures::join!(self.check_account(), self.past());
         account?;
         let past = past?;
-        self.refuse_if_superseded(revision, &past).await?;
+        if !self.bounds.hosts_only {
+            self.refuse_if_superseded(revision, &past).await?;
+        }
         let config = self.in_bounds();
         let release = images::release(&config, revision, &self.options, self.world.images, self.events);
         let eyes = self.eyes();
@@ -171,6 +173,10 @@ impl Runner<'_> {
         let mut record = Record { holder, release, services: self.bounds.services.clone(), ended: None };
         let outdated = past.records.outdated();
         let write = async |record: &Record, outdated: &[u64]| {
+            // Hosts alone are no release.
+            if self.bounds.hosts_only {
+                return;
+            }
             let written = write_record(guarded, self.scope(), lease.number(), record, outdated);
             let late = || Err(Failure::new(Exit::Cancelled, "the run was cancelled, and there was no time left"));
             if let Err(failure) = self.cancel.within(cancel::RECORD, written).await.unwrap_or_else(late) {
@@ -199,7 +205,9 @@ impl Runner<'_> {
     /// Observes and plans anew, and raises the fence of the environment on every host on the way.
     async fn start_over(&self, guarded: &Guarded<'_>, rollout: Rollout) -> Result<Rollout, Failure> {
         let rollout = self.unless_cancelled(Box::pin(self.look_anew(guarded, rollout))).await?;
-        self.refuse_if_superseded(&rollout.release.revision, &rollout.past).await?;
+        if !self.bounds.hosts_only {
+            self.refuse_if_superseded(&rollout.release.revision, &rollout.past).await?;
+        }
         Ok(rollout)
     }
 
@@ -231,7 +239,11 @@ impl Runner<'_> {
     /// Nothing is done, so what was observed before is what there is.
     fn nothing_to_do(&self, plan: &Plan) -> Ending {
         self.events.emit(EventKind::Planned { plan: plan.clone(), moment: Moment::After });
-        Ending { serves: true, ..Ending::good("nothing to do: the release serves on every host") }
+        let summary = match self.bounds.hosts_only {
+            true => "nothing to do: every host is up",
+            false => "nothing to do: the release serves on every host",
+        };
+        Ending { serves: true, ..Ending::good(summary) }
     }
 }
 

@@ -327,7 +327,7 @@ async fn running(
             commit_url: None,
             run: Some((1, 1)),
         },
-        options: ImageOptions { root: PathBuf::new(), rebuild: false },
+        options: ImageOptions { root: PathBuf::new(), rebuild: false, tags_are_asked_for: false },
         bounds: Bounds::default(),
         world: World {
             compute: world,

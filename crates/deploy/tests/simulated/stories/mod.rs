@@ -6,4 +6,5 @@ mod failures;
 mod hosts;
 mod previews;
 mod releases;
+mod replicas;
 mod shared_hosts;

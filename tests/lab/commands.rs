@@ -1,0 +1,141 @@
+//! The commands of 2014, each by itself: tag, push, deploy, ps, remove, and those about instances.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use serde_json::Value;
+
+use crate::{
+    Trials, World,
+    errors::Section,
+    shop::{SECRET_KEY, Shop, Told, run},
+};
+
+pub(crate) const TRIALS: Trials = &[
+    ("the_three_steps_of_2014_deploy_a_tag", the_three_steps_of_2014_deploy_a_tag),
+    ("hosts_are_brought_up_and_shown_without_a_service", hosts_are_brought_up_and_shown_without_a_service),
+    ("a_replica_is_removed_until_the_next_deployment", a_replica_is_removed_until_the_next_deployment),
+    ("the_keys_of_2014_open_what_no_others_do", the_keys_of_2014_open_what_no_others_do),
+];
+
+fn greet(shop: &Shop, greeting: &str) {
+    fs::write(shop.folder.join("web/site/index.html"), format!("<p>{greeting}\n")).unwrap();
+}
+
+/// What a command printed as JSON.
+fn document(told: &Told) -> Value {
+    serde_json::from_str(&told.outcome.stdout).unwrap()
+}
+
+fn the_three_steps_of_2014_deploy_a_tag(world: &World) {
+    let shop = Shop::make(world, "stepped").on_one_host();
+    greet(&shop, "v1");
+    shop.commit("the first commit");
+    let skipper = |arguments: &[&str]| shop.skipper(world, arguments);
+    let registry = world.lab.topology().registry();
+    let web = |tag: &str| format!("{registry}/stepped/web:{tag}");
+
+    let push = || skipper(&["push", "web:v1"]);
+    let refused = world.refusal(&shop, Section::Images, "`push` of what is not built", push).ends_with(2);
+    refused.says("build it with `skipper tag web:v1`");
+    let tagged = skipper(&["tag", "web:v1", "clock:v1"]).ends_with(0);
+    tagged.says(&format!("web {}", web("v1"))).says("web | ");
+    let deploy = |tag: &'static str| skipper(&["deploy", tag]);
+    let unknown = || deploy("web:v1");
+    let refused = world.refusal(&shop, Section::Images, "`deploy` of a tag that the registry does not have", unknown);
+    refused.ends_with(2).says(&format!("the registry has no tag `v1` of `{registry}/stepped/web`"));
+    let pushed = skipper(&["push", "web:v1", "clock:v1", "--output", "json", "--silent"]).ends_with(0);
+    let rows = document(&pushed);
+    assert_eq!((&rows[1]["service"], rows[1]["image"].as_str()), (&"web".into(), Some(web("v1").as_str())));
+    assert!(rows[1]["digest"].as_str().unwrap().starts_with("sha256:"), "{rows}");
+
+    skipper(&["deploy", "web:v1", "clock:v1"]).ends_with(0).says("deployed: `clock`, `web` serve on every host");
+    assert_eq!(shop.answers(world), ["<p>v1\n"]);
+    let clock = shop.processes(world, "clock");
+
+    // The next version of one service; the other runs on.
+    greet(&shop, "v2");
+    skipper(&["tag", "web:v2"]).ends_with(0);
+    skipper(&["push", "web:v2"]).ends_with(0);
+    deploy("web:v2").ends_with(0).says("deployed: `web` serves on every host");
+    assert_eq!((shop.answers(world), shop.processes(world, "clock")), (vec!["<p>v2\n".to_owned()], clock));
+    // And back, with nothing built.
+    let told = deploy("web:v1").ends_with(0);
+    assert!(!told.outcome.log.contains("built and pushed"), "{}", told.outcome.log);
+    assert_eq!(shop.answers(world), ["<p>v1\n"]);
+
+    // Without a tag it is the commit.
+    let sha = shop.commit("the second commit");
+    skipper(&["tag", "--silent"]).ends_with(0).says(&format!("web {}", web(&sha)));
+    skipper(&["push"]).ends_with(0);
+    let told = skipper(&["deploy"]).ends_with(0);
+    assert_eq!(told.outcome.outputs["release"], sha);
+    assert_eq!(shop.answers(world), ["<p>v2\n"]);
+    skipper(&["tag", "redis"]).ends_with(2).says("skipper.yml has no service `redis`");
+}
+
+fn hosts_are_brought_up_and_shown_without_a_service(world: &World) {
+    let shop = Shop::make(world, "hosted").on_one_host();
+    shop.commit("the first commit");
+    let skipper = |arguments: &[&str]| shop.skipper(world, arguments);
+    skipper(&["instances", "ps"]).ends_with(0).says("missing");
+    skipper(&["instances", "deploy"]).ends_with(0).says("every host is up");
+    let hosts = document(&skipper(&["instances", "ps", "--output", "json"]).ends_with(0));
+    let [host] = &hosts.as_array().unwrap()[..] else { panic!("{hosts}") };
+    for (key, value) in [
+        ("uuid", "web_1"),
+        ("state", "running"),
+        ("size", "t3.small"),
+        ("group", "web"),
+        ("region", "us-east-1"),
+        ("ssm", "online"),
+        ("fleet", "ready"),
+        ("etcd", "member"),
+    ] {
+        assert_eq!(host[key], value, "{host}");
+    }
+    assert!(host["disk"][0].as_u64().unwrap() > 0 && host["instance"].as_str().unwrap().starts_with("i-"), "{host}");
+    skipper(&["instances", "ps"]).ends_with(0).says("GiB free");
+    skipper(&["ps"]).ends_with(0).says("0 of 2 replicas serve");
+    assert_eq!(document(&skipper(&["releases", "--output", "json"])), Value::Array(Vec::new()));
+    skipper(&["instances", "deploy"]).ends_with(0).says("nothing to do: every host is up");
+    // What is shipped then finds the hosts.
+    let told = shop.ship(world, "a commit").ends_with(0);
+    assert!(!told.outcome.log.contains("launch host"), "{}", told.outcome.log);
+}
+
+fn a_replica_is_removed_until_the_next_deployment(world: &World) {
+    let shop = Shop::make(world, "removed").on_one_host();
+    shop.ship(world, "the first commit").ends_with(0);
+    let clock = shop.processes(world, "clock");
+    let skipper = |arguments: &[&str]| shop.skipper(world, arguments);
+    let unknown = || skipper(&["remove", "web_7"]);
+    let refused = world.refusal(&shop, Section::Run, "`remove` of a uuid that nothing has", unknown).ends_with(2);
+    refused.says("there is no replica `web_7`").says("name one of `clock_1`, `web_1`");
+    skipper(&["remove", "web_1"]).ends_with(0).says("`web_1` is removed, until the next deployment");
+    let address = &shop.addresses(world)[0];
+    assert!(world.lab.http_get(&format!("http://{address}/")).is_err());
+    assert_eq!(shop.processes(world, "clock"), clock);
+    skipper(&["ps"]).ends_with(0).says("missing").says("1 of 2 replicas serve");
+    shop.ship_again(world).ends_with(0);
+    assert_eq!((shop.answers(world).len(), shop.processes(world, "clock")), (1, clock));
+}
+
+fn the_keys_of_2014_open_what_no_others_do(world: &World) {
+    let shop = Shop::make(world, "keyed").on_one_host();
+    let sha = shop.commit("the first commit");
+    let path = shop.folder.join(".skippercfg");
+    let keys = format!(r#"{{"AWS": {{"ACCESS_KEY": "AKIA2014", "SECRET_KEY": "{SECRET_KEY}"}}, "SSH": {{}}}}"#);
+    fs::write(&path, keys).unwrap();
+    let without_keys = |job: skipper_lab::Job| {
+        let job = job.variable("AWS_ACCESS_KEY_ID", "").variable("AWS_SECRET_ACCESS_KEY", "");
+        job.variable("AWS_EC2_METADATA_DISABLED", "true")
+    };
+    let ps = || run(&without_keys(shop.job(world, &sha)), &["ps"], 0);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let refused = world.refusal(&shop, Section::Credentials, "a `.skippercfg` that others may read", ps).ends_with(2);
+    refused.says("chmod 600 .skippercfg");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    ps().ends_with(0).says("0 of 2 replicas serve");
+    fs::remove_file(&path).unwrap();
+    ps().ends_with(3);
+}
