@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 
 /// Turns a commit into a deployed release on EC2 hosts.
 #[derive(Debug, Parser)]
@@ -121,7 +121,7 @@ pub(crate) struct Ship {
 #[derive(Debug, Default, Args)]
 pub(crate) struct Named {
     /// The services, each with the tag that it gets [default: all of them, by the commit]
-    #[arg(value_name = "SERVICE[:TAG]")]
+    #[arg(value_name = "SERVICE[:TAG]", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) services: Vec<String>,
     /// The commit, in full [default: that of the workflow, else git's HEAD]
     #[arg(long, value_name = "SHA")]
@@ -132,7 +132,7 @@ pub(crate) struct Named {
 #[derive(Debug, Default, Args)]
 pub(crate) struct Deploy {
     /// The services, each with the tag that the registry has it by [default: all of them, by the commit]
-    #[arg(value_name = "SERVICE[:TAG]", conflicts_with = "services")]
+    #[arg(value_name = "SERVICE[:TAG]", conflicts_with = "services", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) named: Vec<String>,
     #[command(flatten)]
     pub(crate) about: About,

@@ -63,7 +63,7 @@ impl Aws {
         let config = match identity {
             None => match keys {
                 None => loader(region).load().await,
-                Some(keys) => loader(region).credentials_provider(with_last(keys).await).load().await,
+                Some(keys) => loader(region).credentials_provider(with_last(keys, region).await).load().await,
             },
             Some(identity) => role::with_role(loader(region).no_credentials().load().await, identity, region, conceal)?,
         };
@@ -121,10 +121,10 @@ impl Aws {
 }
 
 /// The credentials that the environment has, else these.
-async fn with_last((id, secret): (String, Secret)) -> CredentialsProviderChain {
+async fn with_last((id, secret): (String, Secret), region: &str) -> CredentialsProviderChain {
+    let environment = DefaultCredentialsChain::builder().region(Region::new(region.to_owned())).build().await;
     let keys = Credentials::new(id, secret.expose(), None, None, "Skippercfg");
-    CredentialsProviderChain::first_try("Environment", DefaultCredentialsChain::builder().build().await)
-        .or_else("Skippercfg", keys)
+    CredentialsProviderChain::first_try("Environment", environment).or_else("Skippercfg", keys)
 }
 
 fn loader(region: &str) -> ConfigLoader {

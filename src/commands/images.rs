@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
+use skipper_core::secret::Secret;
 use skipper_core::{
     config::{Build, Config, ImageSource},
     exit::Exit,
@@ -22,6 +23,9 @@ use crate::{
     docker::Docker,
     settings::{Command, Settings},
 };
+
+/// Shorter values would be found in ordinary words.
+const SHORTEST_SECRET: usize = 6;
 
 /// An image that is to be made or pushed.
 struct Image {
@@ -42,7 +46,14 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
     let cancel = Cancel::default();
     run::listen_for_signals(&cancel);
     let log = if quiet { None } else { Some(printer) };
-    let work = join_all(images.iter().map(|image| one(settings.command, image, &docker, log)));
+    if settings.command == Command::Push
+        && let Err(failure) = all_built(&images, &docker).await
+    {
+        return super::end_early(&failure, settings.output_file(), printer);
+    }
+    let secrets = settings.secrets();
+    let conceal = |line| concealed(line, &secrets);
+    let work = join_all(images.iter().map(|image| one(settings.command, image, &docker, &conceal, log)));
     let cancelled = || vec![Err(Failure::new(Exit::Cancelled, "cancelled while images were under way"))];
     let done = cancel.within(Duration::ZERO, work).await.unwrap_or_else(cancelled);
     let mut exit = Exit::Serves;
@@ -58,7 +69,8 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
                 rows.push(row);
             }
             Err(failure) => {
-                printer.log(&failure_lines("error", &failure, printer.is_workflow()));
+                let lines = failure_lines("error", &failure, printer.is_workflow());
+                printer.log(&lines.into_iter().map(|line| concealed(line, &secrets)).collect::<Vec<_>>());
                 exit = if exit == Exit::Serves { failure.exit } else { exit };
             }
         }
@@ -101,11 +113,37 @@ fn asked_for(config: &Config, settings: &Settings) -> Result<Vec<Image>, Failure
     }
 }
 
-async fn one(command: Command, image: &Image, docker: &Docker, log: Option<Printer>) -> Result<Value, Failure> {
+/// Nothing is pushed where not everything can be.
+async fn all_built(images: &[Image], docker: &Docker) -> Result<(), Failure> {
+    let mut missing = Failure::new(Exit::BadInput, "not every image is built on this machine");
+    let mut is_missing = false;
+    for Image { service, repository, tag, .. } in images {
+        if !docker.has(repository, tag).await.map_err(|error| error.failure.during("look for the images"))? {
+            is_missing = true;
+            missing = missing.because(format!("there is no `{repository}:{tag}`"));
+            missing = missing.hint(format!("build it with `skipper tag {service}:{tag}`"));
+        }
+    }
+    if is_missing { Err(missing) } else { Ok(()) }
+}
+
+/// What nobody may be shown is not in what a build prints.
+fn concealed(line: String, secrets: &[Secret]) -> String {
+    let long = secrets.iter().map(Secret::expose).filter(|secret| secret.len() >= SHORTEST_SECRET);
+    long.fold(line, |line, secret| line.replace(secret, "***"))
+}
+
+async fn one(
+    command: Command,
+    image: &Image,
+    docker: &Docker,
+    conceal: &dyn Fn(String) -> String,
+    log: Option<Printer>,
+) -> Result<Value, Failure> {
     let Image { service, repository, tag, build } = image;
     let mut output = |line: String| {
         if let Some(log) = log {
-            log.log(&[text::line(&format!("{service} | {line}"))]);
+            log.log(&[text::line(&conceal(format!("{service} | {line}")))]);
         }
     };
     let name = format!("{repository}:{tag}");
@@ -115,10 +153,6 @@ async fn one(command: Command, image: &Image, docker: &Docker, log: Option<Print
         return Ok(json!({ "service": service, "image": name }));
     }
     let during = |failure: Failure| failure.during(format!("push the image of service `{service}`"));
-    if !docker.has(repository, tag).await.map_err(|error| during(error.failure))? {
-        let failure = Failure::new(Exit::BadInput, format!("`{name}` is not built on this machine"));
-        return Err(during(failure.hint(format!("build it with `skipper tag {service}:{tag}`"))));
-    }
     let digest = docker.push(repository, tag, &mut output).await.map_err(|error| during(error.failure))?;
     Ok(json!({ "service": service, "image": name, "digest": digest }))
 }

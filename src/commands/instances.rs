@@ -20,7 +20,8 @@ use skipper_core::{
 use skipper_deploy::{
     events::Events,
     observe::Eyes,
-    ports::{Invocation, Remote as _},
+    ports::{Compute as _, Invocation, Remote as _},
+    runner::expect_account,
 };
 
 use super::{
@@ -49,6 +50,8 @@ pub(crate) async fn ps(config: &Config, settings: &Settings, printer: Printer) -
 async fn look(config: &Config, settings: &Settings, printer: Printer) -> Result<Vec<instances::Row>, Failure> {
     let aws = run::connect_aws(config, settings, printer).await?;
     let (compute, remote, store) = (aws.compute(), aws.remote(), aws.store());
+    let account = compute.account().await.map_err(|error| error.failure)?;
+    expect_account(config, &account)?;
     let events = Events::new(vec![run::log_to(printer, true, Places::default())]);
     let eyes = Eyes {
         compute: &compute,

@@ -13,13 +13,12 @@ mod previews;
 mod replay;
 mod run;
 
-use std::{collections::BTreeMap, io::Write as _, path::Path, process::ExitCode};
+use std::{io::Write as _, path::Path, process::ExitCode};
 
 use skipper_core::{
-    config::{Config, ImageSource, Service},
+    config::Config,
     exit::Exit,
     failure::Failure,
-    name::ServiceName,
     preview::Wish,
     render::{log::failure_lines, text},
 };
@@ -134,28 +133,11 @@ fn in_place_of_the_file(config: Config, settings: &Settings) -> Result<Config, F
             failure.hint(format!("correct the service's name (input `services`): there is {}", known.join(", ")))
         );
     }
-    // What 2014's file says counts last: after the flag, the input and skipper.yml.
+    // What 2014's file says comes last: after the flag, the input and skipper.yml.
     let is_in_file = config.spans.contains_key("region");
     let of_keys = settings.keys.as_ref().and_then(|keys| keys.region.clone()).filter(|_| !is_in_file);
     let region = settings.region.clone().or(of_keys).unwrap_or_else(|| config.region.clone());
-    let services = match settings.command {
-        settings::Command::Deploy => from_registry(config.services, settings),
-        _ => config.services,
-    };
-    Ok(Config { region, services, ..config })
-}
-
-/// Nothing is built: each service is what the registry has under the tag that is asked for, else under the commit's.
-fn from_registry(services: BTreeMap<ServiceName, Service>, settings: &Settings) -> BTreeMap<ServiceName, Service> {
-    let commit = settings.trigger.as_ref().map(|trigger| trigger.revision.tag());
-    let tagged = |(name, service): (ServiceName, Service)| {
-        let asked = settings.services.get(&name).cloned().flatten();
-        let is_built = matches!(service.source, ImageSource::Build(_));
-        let tag = asked.or_else(|| commit.clone().filter(|_| is_built));
-        let source = tag.map_or(service.source, ImageSource::Tag);
-        (name, Service { source, ..service })
-    };
-    services.into_iter().map(tagged).collect()
+    Ok(Config { region, ..config })
 }
 
 /// A run on a pull request whose workflow gets no secrets can do nothing, and whoever opened it cannot change that.

@@ -88,7 +88,7 @@ fn age(moment: &str) -> Option<Duration> {
 /// first that went wrong, or why nothing is known of a pull request.
 async fn sweep(config: &Config, settings: &Settings, quiet: bool, printer: Printer, found: &Found) -> Exit {
     let mut ended: BTreeMap<EnvironmentName, Exit> = BTreeMap::new();
-    if found.shared && found.previews.values().all(|found| found.ends.is_some()) {
+    if found.shared && found.previews.values().all(|found| found.ends.is_some() || found.preview.is_nothing()) {
         // Before the previews: what runs there goes with the hosts, whether or not those answer.
         let removal = Removal { cause: Cause::Unused, ending: found.previews.keys().copied().collect() };
         let settings = of(settings, EnvironmentName::of_previews());

@@ -78,6 +78,14 @@ pub(crate) async fn run(
         Ok(ready) => ready,
         Err(failure) => return super::end_early(&failure, settings.output_file(), *printer),
     };
+    let tagged;
+    let config = match settings.command {
+        Command::Deploy => {
+            tagged = from_registry(config, settings);
+            &tagged
+        }
+        _ => config,
+    };
     let (compute, remote, store) = (aws.compute(), aws.remote(), aws.store());
     let code_host = connect_code_host(settings, *printer);
     let code_host = code_host.as_ref().map(|code_host| code_host as &dyn CodeHost);
@@ -109,7 +117,7 @@ pub(crate) async fn run(
             allow_terminate: settings.allow_terminate,
             expected_plan: settings.expect_plan.clone(),
             ending: removal.map(|removal| removal.ending.clone()).unwrap_or_default(),
-            gives_way: settings.trigger.as_ref().is_some_and(Trigger::gives_way),
+            gives_way: settings.trigger.as_ref().is_some_and(Trigger::gives_way) && !settings.names_tags(),
         },
         world: World {
             compute: &compute,
@@ -135,9 +143,8 @@ pub(crate) async fn run(
             (_, _, Some(cause)) => runner.remove(cause).await,
             (Command::Plan, Some(revision), None) => runner.plan(revision).await,
             (Command::Remove, ..) => runner.remove_replica(settings.uuid.as_deref().unwrap_or_default()).await,
-            (Command::Ship | Command::Deploy | Command::InstancesDeploy, Some(revision), None) => {
-                runner.ship(revision).await
-            }
+            (Command::InstancesDeploy, ..) => runner.bring_up().await,
+            (Command::Ship | Command::Deploy, Some(revision), None) => runner.ship(revision).await,
             _ => runner.ps().await,
         }
     };
@@ -207,10 +214,10 @@ pub(super) fn publicity(settings: &Settings) -> Publicity {
     }
 }
 
-/// Whether the code host is told of the run: of one that plans, only the pull request that it is about.
+/// Whether the code host is told of the run: of one that plans or sweeps, only the pull request that it is about.
 pub(super) fn is_told(settings: &Settings) -> bool {
     let names_one = settings.trigger.as_ref().is_some_and(|trigger| trigger.pull_request.is_some());
-    settings.command.rolls_out() || names_one
+    settings.command.rolls_out() || names_one && matches!(settings.command, Command::Plan | Command::Sweep)
 }
 
 fn about(config: &Config, settings: &Settings, removal: Option<&Removal>) -> RunStarted {
@@ -218,8 +225,8 @@ fn about(config: &Config, settings: &Settings, removal: Option<&Removal>) -> Run
     let workflow = settings.workflow.as_ref();
     RunStarted {
         command: match (settings.command, removal) {
-            (Command::Ship | Command::Deploy | Command::Sweep, Some(_)) => REMOVE.to_owned(),
-            (command, _) => command.as_str().to_owned(),
+            (Command::Plan, _) | (_, None) => settings.command.as_str().to_owned(),
+            (_, Some(_)) => REMOVE.to_owned(),
         },
         version: env!("CARGO_PKG_VERSION").to_owned(),
         scope: Scope { project: config.project.clone(), environment: settings.environment.clone() },
@@ -235,7 +242,11 @@ fn about(config: &Config, settings: &Settings, removal: Option<&Removal>) -> Run
 /// AWS with the role's credentials where one was asked for, else with those of the environment.
 pub(super) async fn connect_aws(config: &Config, settings: &Settings, printer: Printer) -> Result<Aws, Failure> {
     let conceal = Arc::new(move |secret: &str| printer.conceal(secret));
-    let keys = settings.keys.clone().map(|keys| (keys.id, keys.secret));
+    // What the environment has stands above them.
+    let keys = settings.keys.as_ref().map(|keys| {
+        printer.conceal(keys.secret.expose());
+        (keys.id.clone(), keys.secret.clone())
+    });
     let connected = Aws::connect(&config.region, settings.aws_role.clone(), keys, conceal).await;
     connected.map_err(|error| error.failure.during("make ready to ask AWS"))
 }
@@ -264,6 +275,20 @@ pub(super) fn nonce() -> String {
         Ok(()) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
         Err(_) => format!("{}-{}", std::process::id(), Timestamp::now().as_nanosecond()),
     }
+}
+
+/// Nothing is built: each service is what the registry has under the tag that is asked for, else under the commit's.
+fn from_registry(config: &Config, settings: &Settings) -> Config {
+    let commit = settings.trigger.as_ref().map(|trigger| trigger.revision.tag());
+    let mut config = config.clone();
+    for (name, service) in &mut config.services {
+        let asked = settings.services.get(name).cloned().flatten();
+        let is_built = matches!(service.source, ImageSource::Build(_));
+        if let Some(tag) = asked.or_else(|| commit.clone().filter(|_| is_built)) {
+            service.source = ImageSource::Tag(tag);
+        }
+    }
+    config
 }
 
 /// Build contexts are relative to the folder of `skipper.yml`.

@@ -17,16 +17,13 @@ use skipper_deploy::ports::{BuildRequest, PortError, PortErrorKind, PortResult};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
-    CREATED_LABEL,
+    CREATED_LABEL, REVISION_LABEL,
     archive::pack,
     context::{Context, ContextError},
     engine::engine_error,
     output::{Progress, plain},
     trouble::{LIMIT_HINT, failed, is_about_limits, kind_of_refusal, unreadable},
 };
-
-/// The commit an image was built from: <https://specs.opencontainers.org/image-spec/annotations/>.
-const REVISION_LABEL: &str = "org.opencontainers.image.revision";
 
 /// Builds and names the image in the engine. `logins` are for the base images' registries.
 pub(super) async fn build(

@@ -13,6 +13,9 @@ use skipper_deploy::ports::BuildRequest;
 
 use super::dockerignore::{BadPattern, Dockerignore, clean, is_at_or_below};
 
+/// Where the Skipper of 2014 kept its keys.
+const KEYS_FILE: &str = ".skippercfg";
+
 /// Why a context cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ContextError {
@@ -146,6 +149,10 @@ impl Context {
             };
             let path = entry.path.clone();
             let shown = path.to_string_lossy();
+            // Keys are nobody's sources, whatever `.dockerignore` says: an image would carry them to a registry.
+            if entry.path.file_name().is_some_and(|name| name == KEYS_FILE) {
+                continue;
+            }
             let is_sent = shown == self.dockerfile || !self.ignore.excludes(&shown);
             let is_folder = entry.kind == Kind::Folder;
             if is_sent {
@@ -289,6 +296,17 @@ mod tests {
             paths(&build_of(&folder)),
             ["Dockerfile", "vendor", "vendor/b", "vendor/b/deep", "vendor/b/deep/keep"]
         );
+    }
+
+    #[test]
+    fn keys_are_never_sent() {
+        let folder = folder_of(&[
+            (".dockerignore", "!.skippercfg"),
+            (".skippercfg", "{}"),
+            ("Dockerfile", ""),
+            ("a/.skippercfg", ""),
+        ]);
+        assert_eq!(paths(&build_of(&folder)), [".dockerignore", "Dockerfile", "a"]);
     }
 
     #[test]

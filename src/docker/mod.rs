@@ -37,6 +37,9 @@ use self::{
 /// When an image was built: <https://specs.opencontainers.org/image-spec/annotations/>.
 const CREATED_LABEL: &str = "org.opencontainers.image.created";
 
+/// The commit that an image was built from: <https://specs.opencontainers.org/image-spec/annotations/>.
+const REVISION_LABEL: &str = "org.opencontainers.image.revision";
+
 /// Where the engine and the registries are, and who asks.
 #[derive(Debug, Default)]
 pub struct Settings {

@@ -89,12 +89,17 @@ impl Command {
 
     /// Whether it is about one commit.
     pub const fn is_about_a_commit(self) -> bool {
-        matches!(self, Self::Ship | Self::Tag | Self::Push | Self::Deploy | Self::InstancesDeploy | Self::Plan)
+        matches!(self, Self::Ship | Self::Tag | Self::Push | Self::Deploy | Self::Plan)
     }
 
     /// Whether it may name a tag for a service.
     pub const fn takes_tags(self) -> bool {
         matches!(self, Self::Tag | Self::Push | Self::Deploy)
+    }
+
+    /// Whether it needs credentials to AWS.
+    pub const fn asks_aws(self) -> bool {
+        !matches!(self, Self::Tag | Self::Push | Self::Check | Self::Iam)
     }
 
     /// Whether it rolls a release out.

@@ -50,6 +50,10 @@ impl Keys {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(SettingsError::KeysUnread(source)),
         };
+        // Whoever opens a pipe waits for its other end.
+        if !metadata.is_file() {
+            return Err(SettingsError::KeysUnread(io::Error::other("it is no file")));
+        }
         if metadata.permissions().mode() & 0o077 != 0 {
             return Err(SettingsError::KeysShown);
         }

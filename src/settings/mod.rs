@@ -151,7 +151,7 @@ pub struct Settings {
     pub events: Option<EventsFile>,
     /// The role whose credentials the run takes, and what the job shows for it; the environment's credentials when absent.
     pub aws_role: Option<WebIdentity>,
-    /// The keys of 2014's file, used where the environment has no credentials.
+    /// The keys of 2014's file, where the environment names no others; used where it has none in another way.
     pub keys: Option<Keys>,
     /// The user name and password (or token) for the registries of `skipper.yml`.
     pub registry_login: Option<(String, Secret)>,
@@ -178,6 +178,19 @@ impl Settings {
     pub fn preview(&self) -> Option<&PullRequest> {
         let pull_request = self.trigger.as_ref()?.pull_request.as_ref()?;
         (self.environment.pull_request() == Some(pull_request.number)).then_some(pull_request)
+    }
+
+    /// Whether somebody named a tag to deploy, and so means that one whatever serves.
+    pub fn names_tags(&self) -> bool {
+        self.services.values().any(Option::is_some)
+    }
+
+    /// The environment whose word in the file counts: whoever lists or sweeps previews means that of all of them.
+    pub fn environment_of_the_file(&self) -> EnvironmentName {
+        match self.command {
+            Command::Previews | Command::Sweep => EnvironmentName::of_previews(),
+            _ => self.environment.clone(),
+        }
     }
 
     /// Reads the process's environment and the event file.
@@ -221,7 +234,8 @@ impl Settings {
         // Which environment a preview is, only the event says, or whoever names the pull request.
         let is_preview = environment == PREVIEW && command.is_about_an_environment();
         // Without one it is the hosts that previews share, which have a lease, too.
-        let is_of_hosts = command == Command::Lease && workflow.is_none() && named.is_none();
+        let is_of_hosts =
+            matches!(command, Command::Lease | Command::InstancesPs) && workflow.is_none() && named.is_none();
         let trigger = if command.is_about_a_commit() || is_preview && workflow.is_some() {
             let revision = flags.revision.or(inputs.revision);
             let revision = revision.map(|revision| revision.parse::<Revision>()).transpose();
@@ -274,7 +288,10 @@ impl Settings {
                     .map(|path| EventsFile { path, asked_for: false }),
             },
             host_timeout: host_timeout(flags.host_timeout.unwrap_or(inputs.host_timeout))?,
-            keys: Keys::read(here)?,
+            keys: match command.asks_aws() && inputs.aws_role.is_none() && raw.os("AWS_ACCESS_KEY_ID").is_none() {
+                true => Keys::read(here)?,
+                false => None,
+            },
             aws_role: inputs.aws_role.map(|role| identity::web_identity(&raw, role, workflow.as_ref())).transpose()?,
             registry_login: inputs.registry_login,
             trigger: trigger.filter(|_| command.is_about_a_commit()),

@@ -93,6 +93,8 @@ pub struct Desired {
     pub services: BTreeMap<ServiceName, DesiredService>,
     /// Services whose replicas are neither planned for nor taken away.
     pub left_alone: BTreeSet<ServiceName>,
+    /// Whether hosts are only brought up: nothing of what runs is changed, and no host goes away.
+    pub hosts_only: bool,
     /// Whether the hosts of groups that are not among `groups` may be terminated.
     pub allow_terminate: bool,
     /// Where hosts get fleet from.
@@ -151,6 +153,7 @@ impl Desired {
             groups: config.groups.clone(),
             services,
             left_alone,
+            hosts_only: false,
             allow_terminate: false,
             fleet: config.fleet.clone(),
             longest_grace_seconds: longest_grace_seconds(config),
@@ -166,6 +169,7 @@ impl Desired {
             groups: BTreeMap::new(),
             services: BTreeMap::new(),
             left_alone: BTreeSet::new(),
+            hosts_only: false,
             allow_terminate: false,
             fleet: FleetSource::default(),
             longest_grace_seconds,

@@ -257,6 +257,11 @@ as_string!(PinnedImage);
 pub struct Revision(String);
 
 impl Revision {
+    /// That of no commit: all zeros, as git writes it.
+    pub fn none() -> Self {
+        Self("0".repeat(40))
+    }
+
     /// The first seven digits, for people.
     pub fn short(&self) -> &str {
         self.0.get(..7).unwrap_or(&self.0)

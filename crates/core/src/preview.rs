@@ -182,14 +182,17 @@ pub fn shipped(owned: &[Owned], records: &BTreeMap<String, String>) -> BTreeSet<
     previews.into_iter().filter(|(_, preview)| costs(preview)).map(|(number, _)| number).collect()
 }
 
-/// Whether there is a preview that is not among those that are ending, or a run at work in one of these: the first thing that a run
-/// leaves is its lease.
+/// Whether there is a preview that is not among those that are ending, or a run at work in any: the first thing that a run leaves is
+/// its lease. A run that ended before it did anything leaves nothing else.
 pub fn in_use(records: &BTreeMap<String, String>, ending: &BTreeSet<u64>) -> bool {
     list(&[], records).into_keys().any(|number| {
         let below = format!("{}/{LEASES}", EnvironmentName::of_pull_request(number));
         let leases =
             records.iter().filter_map(|(name, text)| Some((name.strip_prefix(&below)?.to_owned(), text.clone())));
-        !ending.contains(&number) || Chain::read(&leases.collect::<BTreeMap<_, _>>()).held().is_some()
+        let name = EnvironmentName::of_pull_request(number).to_string();
+        let of_it = |record: &&String| record.strip_prefix(&name).is_some_and(|rest| rest.starts_with('/'));
+        let is_there = records.keys().filter(of_it).any(|record| !record.starts_with(&below));
+        !ending.contains(&number) && is_there || Chain::read(&leases.collect::<BTreeMap<_, _>>()).held().is_some()
     })
 }
 
@@ -251,6 +254,13 @@ pub struct Preview {
     pub revision: Option<Revision>,
     /// When that was, RFC 3339 in UTC.
     pub shipped_at: Option<String>,
+}
+
+impl Preview {
+    /// Whether nothing was ever shipped to it: a run began and ended before it did anything.
+    pub fn is_nothing(&self) -> bool {
+        self.instances == 0 && self.revision.is_none()
+    }
 }
 
 /// A preview as it was found, with what is known of its pull request.
@@ -392,6 +402,24 @@ mod tests {
         assert_eq!(previews.keys().copied().collect::<Vec<_>>(), [7, 8, 9]);
         assert_eq!(previews[&7].shipped_at.as_deref(), Some("2026-01-02T00:00:00Z"));
         assert_eq!((previews[&7].instances, previews[&8].instances), (1, 0));
+    }
+
+    #[test]
+    fn hosts_are_in_use_by_what_was_shipped_and_by_who_is_at_work() {
+        let entry = |state: &str| {
+            let holder =
+                r#"{"who":"octocat","command":"ship","revision":null,"run_url":null,"since":"2026-01-01T00:00:00Z"}"#;
+            format!(r#"{{"holder":{holder},"nonce":"n","beat":3,"state":"{state}"}}"#)
+        };
+        let in_use = |records: &[(&str, String)], ending: &[u64]| {
+            let records = records.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect();
+            in_use(&records, &ending.iter().copied().collect())
+        };
+        let shipped = [("pr-7/releases/1", String::new()), ("pr-7/lease/1", entry("released"))];
+        assert!(in_use(&shipped, &[]) && in_use(&shipped, &[8]) && !in_use(&shipped, &[7]));
+        assert!(in_use(&[("pr-7/lease/2", entry("held")), ("pr-7/lease/1", entry("released"))], &[7]));
+        // Of a run that ended before it did anything only its lease is left, and others are no previews.
+        assert!(!in_use(&[("pr-7/lease/1", entry("released")), ("production/releases/1", String::new())], &[]));
     }
 
     #[test]

@@ -48,10 +48,10 @@ pub async fn release(
         events.emit(EventKind::ImageStarted { service: name.clone() });
         let one = One { config, name, service, revision, options, images, events };
         match one.make_ready().await {
-            Ok((image, origin)) => {
+            Ok((image, origin, made_from)) => {
                 let took_ms = events.elapsed_ms() - started;
                 events.emit(EventKind::ImageReady { service: name.clone(), image: image.clone(), origin, took_ms });
-                Ok((name.clone(), image))
+                Ok((name.clone(), image, made_from))
             }
             Err(failure) => {
                 let failure = failure.during(format!("make the image of service `{name}` ready"));
@@ -60,8 +60,12 @@ pub async fn release(
             }
         }
     });
-    let images = join_all(work).await.into_iter().collect::<Result<_, _>>()?;
-    Ok(Release { revision: revision.clone(), images })
+    let made: Vec<_> = join_all(work).await.into_iter().collect::<Result<_, _>>()?;
+    // What was asked for by tags is the commit that those images say they were built from.
+    let mut commits = made.iter().map(|(_, _, made_from)| made_from.as_ref());
+    let first = commits.next().flatten().filter(|first| commits.all(|other| other == Some(*first)));
+    let revision = first.filter(|_| options.tags_are_asked_for).unwrap_or(revision).clone();
+    Ok(Release { revision, images: made.into_iter().map(|(name, image, _)| (name, image)).collect() })
 }
 
 /// Resolves the images that the registry has for a commit, building nothing.
@@ -133,17 +137,19 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    async fn make_ready(&self) -> Result<(PinnedImage, ImageOrigin), Failure> {
+    /// The image, where it came from, and the commit that one says it was built from which this run does not build.
+    async fn make_ready(&self) -> Result<(PinnedImage, ImageOrigin, Option<Revision>), Failure> {
         match &self.service.source {
             ImageSource::Tag(tag) => self.resolved(tag).await,
-            ImageSource::Build(build) => self.built(build).await,
+            ImageSource::Build(build) => self.built(build).await.map(|(image, origin)| (image, origin, None)),
         }
         .map_err(|error| error.failure)
     }
 
-    async fn resolved(&self, tag: &Tag) -> PortResult<(PinnedImage, ImageOrigin)> {
+    async fn resolved(&self, tag: &Tag) -> PortResult<(PinnedImage, ImageOrigin, Option<Revision>)> {
         let found = external(self.name, self.service, tag, self.options, self.images).await?;
-        Ok((self.pinned(found)?, ImageOrigin::Resolved))
+        let made_from = found.revision.clone();
+        Ok((self.pinned(found)?, ImageOrigin::Resolved, made_from))
     }
 
     async fn built(&self, build: &Build) -> PortResult<(PinnedImage, ImageOrigin)> {

@@ -223,6 +223,8 @@ pub struct Resolved {
     pub age: Option<Duration>,
     /// What it runs on, such as `linux/amd64`; empty when it does not say.
     pub platforms: BTreeSet<String>,
+    /// The commit that it was built from; absent when it does not say.
+    pub revision: Option<Revision>,
 }
 
 /// Images, from their sources to the registry.

@@ -5,6 +5,7 @@ use skipper_core::{
     exit::Exit,
     failure::Failure,
     lease::Chain,
+    observed::Observed,
     record::{Record, Records},
 };
 
@@ -26,10 +27,11 @@ pub struct Past {
 }
 
 impl Past {
-    /// Whether another run is at work, in the environment or on hosts that it shares.
-    pub fn is_busy(&self) -> bool {
-        let chains = std::iter::once(&self.chain).chain(&self.hosts);
-        chains.into_iter().any(|chain| chain.held().is_some())
+    /// Whether what is in the way may be another run's doing: one that is at work in the environment, or on hosts that it shares where
+    /// those have not told everything.
+    pub fn may_pass(&self, observed: &Observed) -> bool {
+        let hosts_are_busy = self.hosts.as_ref().is_some_and(|hosts| hosts.held().is_some());
+        self.chain.held().is_some() || hosts_are_busy && !observed.gaps.is_empty()
     }
 
     /// The same, where hosts have seen this lease, which may not be on record any more.

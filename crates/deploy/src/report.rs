@@ -27,6 +27,8 @@ use crate::{
     ports::{CodeHost, DeploymentRequest, PortError, PortErrorKind, PortResult, PullRequestOfCommit},
 };
 
+/// The commands that deploy something.
+const ROLLOUTS: [&str; 2] = ["ship", "deploy"];
 /// Before anything is told: a run that ends sooner tells everything at once.
 const FIRST: Duration = Duration::from_secs(2);
 /// Between two edits of what a run tells: writing is what GitHub limits most.
@@ -283,7 +285,7 @@ impl<'a> Reporter<'a> {
         progress: &Progress,
         events: &Events,
     ) -> bool {
-        if run.command != "ship"
+        if !ROLLOUTS.contains(&run.command.as_str())
             || self.publicity.deployments == Deployments::Never
             || self.deployment.borrow().given_up
         {

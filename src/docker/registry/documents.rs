@@ -59,11 +59,15 @@ impl Platform {
 }
 
 impl ImageConfig {
+    /// The value of a label.
+    pub(super) fn label(&self, name: &str) -> Option<&str> {
+        self.config.as_ref()?.labels.as_ref()?.get(name).map(String::as_str)
+    }
+
     /// When the image was built. BuildKit takes `created` from the newest layer, which for a build from its cache is that of an
     /// earlier build; the label that every build of skipper sets, whose name is given, tells the truth.
     pub(super) fn created(&self, label: &str) -> Option<jiff::Timestamp> {
-        let labels = self.config.as_ref().and_then(|config| config.labels.as_ref());
-        let label = labels.and_then(|labels| labels.get(label)).and_then(|text| text.parse().ok());
+        let label = self.label(label).and_then(|text| text.parse().ok());
         label.or_else(|| self.created.as_ref()?.parse().ok())
     }
 }

@@ -22,7 +22,7 @@ use self::{
     documents::{Descriptor, ImageConfig, ManifestFields, detail},
     transport::{Access, Call, Pace, Reply, Transport},
 };
-use super::{CREATED_LABEL, credentials::Credentials, trouble::failed};
+use super::{CREATED_LABEL, REVISION_LABEL, credentials::Credentials, trouble::failed};
 
 /// Every kind of manifest and index that Docker and BuildKit write.
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, \
@@ -55,8 +55,14 @@ impl Registry {
     pub(super) async fn resolve(&self, repository: &Repository, tag: &Tag) -> PortResult<Option<Resolved>> {
         let operation = format!("look up `{repository}:{tag}` in the registry");
         let Some(manifest) = self.manifest(repository, tag.as_ref(), &operation).await? else { return Ok(None) };
-        let (age, platforms) = self.facts(repository, &manifest, &operation).await?;
-        Ok(Some(Resolved { digest: manifest.digest, age, platforms }))
+        let (config, platforms) = self.facts(repository, &manifest, &operation).await?;
+        let age = |created| Duration::try_from(jiff::Timestamp::now().duration_since(created)).unwrap_or_default();
+        Ok(Some(Resolved {
+            digest: manifest.digest,
+            age: config.created(CREATED_LABEL).map(age),
+            platforms,
+            revision: config.label(REVISION_LABEL).and_then(|revision| revision.parse().ok()),
+        }))
     }
 
     /// Gives an image another tag: the same bytes under another name.
@@ -134,13 +140,13 @@ impl Registry {
         Ok(Some(Manifest { bytes: reply.bytes, content_type, digest }))
     }
 
-    /// How long ago an image was made, absent when it does not say, and what it runs on; of an index, the age of its first image.
+    /// What an image says of itself, and what it runs on; of an index, what its first image says.
     async fn facts(
         &self,
         repository: &Repository,
         manifest: &Manifest,
         operation: &str,
-    ) -> PortResult<(Option<Duration>, BTreeSet<String>)> {
+    ) -> PortResult<(ImageConfig, BTreeSet<String>)> {
         let mut fields = parsed(&manifest.bytes, operation)?;
         let mut platforms: BTreeSet<String> = fields.manifests.iter().filter_map(Descriptor::platform).collect();
         let first = fields.manifests.iter().find(|image| image.platform().is_some()).or(fields.manifests.first());
@@ -148,7 +154,7 @@ impl Registry {
             let image = self.manifest(repository, first.digest.as_ref(), operation).await?;
             fields = parsed(&image.ok_or_else(|| lost(&first.digest, operation))?.bytes, operation)?;
         }
-        let Some(Descriptor { digest, .. }) = fields.config else { return Ok((None, platforms)) };
+        let Some(Descriptor { digest, .. }) = fields.config else { return Ok((ImageConfig::default(), platforms)) };
         let reply = self.get(repository, format!("blobs/{digest}"), "*/*", operation).await?;
         let reply = reply.ok_or_else(|| lost(&digest, operation))?;
         // An artefact's configuration may be anything at all: it has no age and runs on nothing.
@@ -156,8 +162,7 @@ impl Registry {
         if platforms.is_empty() {
             platforms.extend(config.platform.name());
         }
-        let age = |created| Duration::try_from(jiff::Timestamp::now().duration_since(created)).unwrap_or_default();
-        Ok((config.created(CREATED_LABEL).map(age), platforms))
+        Ok((config, platforms))
     }
 
     /// What is at a path below the repository; nothing when the registry does not have it.

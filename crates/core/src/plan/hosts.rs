@@ -35,9 +35,12 @@ pub(super) fn bring_up(
     draft: &mut Draft,
 ) -> Hosts {
     let wanted: Vec<HostName> = desired.hosts().collect();
-    // What a preview does not want of the hosts that it shares, another one may.
-    let leaving =
-        if desired.shares_hosts() { keep(&wanted, observed, draft) } else { leaving(desired, observed, draft) };
+    let leaving = match (desired.shares_hosts(), desired.hosts_only) {
+        // What a preview does not want of the hosts that it shares, another one may.
+        (true, _) => keep(&wanted, observed, "it stays while previews share it", draft),
+        (false, true) => keep(&wanted, observed, "it stays: hosts are only brought up", draft),
+        (false, false) => leaving(desired, observed, draft),
+    };
     let mut hosts = Hosts { usable: BTreeSet::new(), leaving, up: None, configured: None };
     let mut awaited = Vec::new();
     let mut before_await = Vec::new();
@@ -221,10 +224,10 @@ fn leaving(desired: &Desired, observed: &Observed, draft: &mut Draft) -> BTreeMa
     leaving
 }
 
-/// Nothing leaves that other previews may run on.
-fn keep(wanted: &[HostName], observed: &Observed, draft: &mut Draft) -> BTreeMap<HostName, InstanceId> {
+/// None leaves.
+fn keep(wanted: &[HostName], observed: &Observed, why: &str, draft: &mut Draft) -> BTreeMap<HostName, InstanceId> {
     for host in observed.hosts.keys().filter(|host| !wanted.contains(host)) {
-        draft.notes.push(format!("host `{host}` is not in skipper.yml; it stays while previews share it"));
+        draft.notes.push(format!("host `{host}` is not in skipper.yml; {why}"));
     }
     BTreeMap::new()
 }

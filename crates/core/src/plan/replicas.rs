@@ -24,13 +24,17 @@ pub const SHARED_PUBLIC_PORTS: RangeInclusive<u16> = 20_000..=24_999;
 /// The ones that it has for all others.
 const SHARED_PRIVATE_PORTS: RangeInclusive<u16> = 25_000..=29_999;
 
-/// What it takes to be without one replica, whatever the file says. It is total, as every plan.
-pub fn taking_down(replica: &ReplicaName, observed: &Observed) -> Plan {
+/// What it takes to be without one replica, whatever the file says; `was_found` is whether it was seen before, on a host that did
+/// tell. It is total, as every plan.
+pub fn taking_down(replica: &ReplicaName, observed: &Observed, was_found: bool) -> Plan {
     let mut draft = Draft::default();
-    draft.block_gaps(observed);
     let mut removals: BTreeMap<HostName, Vec<Removal>> = BTreeMap::new();
     for (host, found) in observed.replicas().filter(|(_, found)| found.replica == *replica) {
         removals.entry(host.clone()).or_default().push(removal(found, Reason::AskedFor).0);
+    }
+    if removals.is_empty() && !was_found {
+        // It may be where nobody has told what runs.
+        draft.block_gaps(observed);
     }
     if !removals.is_empty() {
         draft.step(Action::RemoveReplicas { removals }, Reason::AskedFor, []);
@@ -199,7 +203,7 @@ impl<'a> Comparison<'a> {
         for replica in self.found.clone() {
             let service = &replica.replica.service;
             let is_gone = !here.contains(service) || !desired.services.contains_key(service);
-            if is_gone && !desired.left_alone.contains(service) {
+            if is_gone && !desired.hosts_only && !desired.left_alone.contains(service) {
                 self.wishes.removals.push(removal(replica, Reason::NotInConfig));
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skipper_core::{desired::Scope, failure::Failure, lease::Chain, plan::Plan, preview::REMOVE};
+use skipper_core::{desired::Scope, failure::Failure, lease::Chain, observed::Observed, plan::Plan, preview::REMOVE};
 
 use super::{Runner, World};
 use crate::{
@@ -31,12 +31,17 @@ impl Runner<'_> {
     ///
     /// Whoever removes them looks for leases of previews once it has theirs; a run looks for theirs once it has its own: so one of
     /// the two sees the other. A removal that is over has left another chain than was read before the hosts were observed.
-    pub(super) async fn needs_hosts(&self, plan: &Plan, past: &Past) -> Result<Option<Chain>, Failure> {
+    pub(super) async fn needs_hosts(
+        &self,
+        plan: &Plan,
+        observed: &Observed,
+        past: &Past,
+    ) -> Result<Option<Chain>, Failure> {
         let Some(before) = &past.hosts else { return Ok(None) };
         let now = self.chain_of_hosts().await?;
         let is_removal = now.highest().is_some_and(|(_, entry)| entry.holder.command == REMOVE);
         let has_moved = is_removal || !before.has_the_same_highest(&now);
-        let is_needed = plan.changes_hosts() || !plan.blocked.is_empty() || has_moved;
+        let is_needed = plan.changes_hosts() || !observed.gaps.is_empty() || has_moved;
         Ok(is_needed.then_some(now))
     }
 

@@ -58,7 +58,7 @@ impl Runner<'_> {
         }
         // It frees itself, and nobody has taken it so far.
         let failure = if failure.exit == Exit::Held { Failure { exit: Exit::Blocked, ..failure } } else { failure };
-        if proof.as_ref().is_some_and(verdict::only_tidying_is_left) {
+        if !self.bounds.hosts_only && proof.as_ref().is_some_and(verdict::only_tidying_is_left) {
             let exit = if failure.exit == Exit::Refused { Exit::Refused } else { Exit::Blocked };
             let summary =
                 "the release serves on every host, and what it does not need could not be taken away".to_owned();

@@ -173,20 +173,13 @@ impl Runner<'_> {
             .account()
             .await
             .map_err(|error| error.failure.during("find out whose AWS credentials these are"))?;
-        match &self.config.account {
-            Some(wanted) if *wanted != account => Err(Failure::new(
-                Exit::Refused,
-                format!("the AWS credentials belong to account `{account}`, and skipper.yml says `{wanted}`"),
-            )
-            .hint("use credentials of the account that `account` names, or change `account`")),
-            _ => Ok(()),
-        }
+        expect_account(self.config, &account)
     }
 
     /// What the file and the images ask for, within the bounds of this run.
     fn desired(&self, release: &Release) -> Desired {
         let desired = Desired::new(self.config, self.scope().environment.clone(), release);
-        Desired { allow_terminate: self.bounds.allow_terminate, ..desired }
+        Desired { allow_terminate: self.bounds.allow_terminate, hosts_only: self.bounds.hosts_only, ..desired }
     }
 
     /// The file with the services that this run deploys.
@@ -235,6 +228,21 @@ impl Runner<'_> {
         let (store, hosts_of) = (self.world.store, self.hosts_of());
         let what = "read the records of the environment";
         self.eyes().ask(what, async || read_past(store, self.scope(), &hosts_of).await).await
+    }
+}
+
+/// Refuses credentials of another account than the file names.
+///
+/// # Errors
+/// [`Exit::Refused`], when they are.
+pub fn expect_account(config: &Config, account: &str) -> Result<(), Failure> {
+    match &config.account {
+        Some(wanted) if wanted != account => {
+            let what = format!("the AWS credentials belong to account `{account}`, and skipper.yml says `{wanted}`");
+            let failure = Failure::new(Exit::Refused, what);
+            Err(failure.hint("use credentials of the account that `account` names, or change `account`"))
+        }
+        _ => Ok(()),
     }
 }
 

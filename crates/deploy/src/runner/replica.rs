@@ -40,7 +40,7 @@ impl Runner<'_> {
         let (observed, past) = self.unless_cancelled(look).await?;
         let replica = named(uuid, &observed)?;
         let plan = self.tell_taking_down(&replica, &observed, Moment::Before);
-        if !plan.blocked.is_empty() && !past.is_busy() {
+        if !plan.blocked.is_empty() && !past.may_pass(&observed) {
             return Err(blocked(&plan));
         }
         let lease = self.acquire(&past.chain).await?;
@@ -61,7 +61,7 @@ impl Runner<'_> {
     }
 
     fn tell_taking_down(&self, replica: &ReplicaName, observed: &Observed, moment: Moment) -> Plan {
-        let plan = plan::taking_down(replica, observed);
+        let plan = plan::taking_down(replica, observed, moment == Moment::After);
         self.events.emit(EventKind::Planned { plan: plan.clone(), moment });
         plan
     }

@@ -41,6 +41,11 @@ struct Rollout {
 }
 
 impl Runner<'_> {
+    /// Brings up the hosts, and changes nothing of what runs: for a run whose bounds are hosts only.
+    pub async fn bring_up(&self) -> Exit {
+        self.ship(&Revision::none()).await
+    }
+
     /// Ships a commit: images, plan, execution, proof.
     pub async fn ship(&self, revision: &Revision) -> Exit {
         self.start();
@@ -56,19 +61,19 @@ impl Runner<'_> {
     async fn try_ship(&self, revision: &Revision, expected: Option<&Expected>) -> Result<Ending, Failure> {
         let (release, observed, past) = self.unless_cancelled(Box::pin(self.prepare(revision))).await?;
         let desired = self.desired(&release);
-        let release = completed(release, &desired, &past);
+        let release = self.completed(release, &desired, &past);
         let known = known(&release, &past);
         let before = self.tell_state(&observed, &known, Moment::Before);
         let plan = self.tell_plan(&desired, &observed, Moment::Before);
         // Where another run is at work, what blocks this one may be its doing: it is planned anew under the lease.
-        if !plan.blocked.is_empty() && !past.is_busy() {
+        if !plan.blocked.is_empty() && !past.may_pass(&observed) {
             return Err(blocked(&plan));
         }
         if plan.is_empty() && (self.bounds.hosts_only || known.get(1) == Some(&release)) {
             return Ok(self.nothing_to_do(&plan));
         }
         // The same holds for what has moved since the plan was shown.
-        if !past.is_busy() {
+        if !past.may_pass(&observed) {
             self.refuse_if_moved(&plan, expected)?;
         }
         let lease = self.acquire(&past.chain).await?;
@@ -132,7 +137,7 @@ impl Runner<'_> {
             // Another run was at work after the world was observed, or may have something on its way to a host still.
             rollout = self.start_over(&guarded, rollout).await?;
         }
-        let needed = self.needs_hosts(&rollout.plan, &rollout.past);
+        let needed = self.needs_hosts(&rollout.plan, &rollout.observed, &rollout.past);
         if let Some(chain) = self.unless_cancelled(needed).await? {
             let hosts = self.acquire_hosts(chain).await?;
             let work = async {
@@ -217,7 +222,7 @@ impl Runner<'_> {
         // In this order: whoever removes shared hosts in between is seen to have done so.
         let past = self.past().await?;
         let observed = eyes.observe(self.config, self.scope()).await?;
-        let release = completed(release, &desired, &past);
+        let release = self.completed(release, &desired, &past);
         let before = self.tell_state(&observed, &known(&release, &past), Moment::Before);
         let plan = self.tell_plan(&desired, &observed, Moment::Before);
         Ok(Rollout { release, desired, observed, before, plan, past })
@@ -236,6 +241,16 @@ impl Runner<'_> {
         }
     }
 
+    /// The release with what is not deployed now: that runs on as it was last recorded, and belongs to it. Hosts alone are no release.
+    fn completed(&self, release: Release, desired: &Desired, past: &Past) -> Release {
+        let mut release = release;
+        release.images.retain(|service, _| !desired.left_alone.contains(service));
+        match past.records.served().next().filter(|_| !self.bounds.hosts_only) {
+            Some(earlier) => release.completed_from(earlier, &desired.left_alone),
+            None => release,
+        }
+    }
+
     /// Nothing is done, so what was observed before is what there is.
     fn nothing_to_do(&self, plan: &Plan) -> Ending {
         self.events.emit(EventKind::Planned { plan: plan.clone(), moment: Moment::After });
@@ -244,15 +259,5 @@ impl Runner<'_> {
             false => "nothing to do: the release serves on every host",
         };
         Ending { serves: true, ..Ending::good(summary) }
-    }
-}
-
-/// The release with what is not deployed now: that runs on as it was last recorded, and belongs to it.
-fn completed(release: Release, desired: &Desired, past: &Past) -> Release {
-    let mut release = release;
-    release.images.retain(|service, _| !desired.left_alone.contains(service));
-    match past.records.served().next() {
-        Some(earlier) => release.completed_from(earlier, &desired.left_alone),
-        None => release,
     }
 }

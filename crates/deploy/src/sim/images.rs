@@ -55,7 +55,7 @@ impl Images for SimWorld {
             let state = self.look();
             let digest = state.registry.tags.get(&(repository.clone(), tag.clone())).cloned();
             let platforms = state.registry.platforms.clone();
-            Ok(digest.map(|digest| Resolved { digest, age: Some(state.registry.age), platforms }))
+            Ok(digest.map(|digest| Resolved { digest, age: Some(state.registry.age), platforms, revision: None }))
         })
         .await
     }

@@ -85,9 +85,18 @@ impl Page {
         let (mark, words) = match &progress.finished {
             None if run.command == "plan" => ("\u{1f4cb}", "plan"),
             None if run.command == REMOVE => ("\u{23f3}", "removing the preview"),
+            None if run.command == "remove" => ("\u{23f3}", "removing a replica"),
+            None if run.command == "instances deploy" => ("\u{23f3}", "bringing up the hosts"),
             None => ("\u{23f3}", "deploying"),
             Some(RunFinished { exit: Exit::Serves, .. }) if run.command == "plan" => ("\u{1f4cb}", "plan"),
             Some(RunFinished { exit: Exit::Serves, .. }) if run.command == REMOVE => ("\u{1f5d1}\u{fe0f}", "removed"),
+            Some(RunFinished { exit: Exit::Serves, .. }) if run.command == "ps" => ("\u{1f4cb}", "what runs"),
+            Some(RunFinished { exit: Exit::Serves, .. }) if run.command == "remove" => {
+                ("\u{2705}", "a replica is removed")
+            }
+            Some(RunFinished { exit: Exit::Serves, .. }) if run.command == "instances deploy" => {
+                ("\u{2705}", "every host is up")
+            }
             Some(RunFinished { exit: Exit::Serves, .. }) => ("\u{2705}", "deployed"),
             Some(RunFinished { exit: Exit::Restored, .. }) => {
                 ("\u{21a9}\u{fe0f}", "failed, the previous release serves")

@@ -64,6 +64,15 @@ fn a_replica_on_a_host_that_is_silent_is_not_said_to_be_unknown() {
 }
 
 #[test]
+fn a_host_in_trouble_keeps_no_replica_of_another_from_being_removed() {
+    let world = serving_world();
+    world.change().hosts.values_mut().filter(|host| host.host.number == 1).for_each(|host| host.stopped = true);
+    let told = remove(&world, "web_2");
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    assert_eq!(world.serving_on("app_2").len(), 1);
+}
+
+#[test]
 fn a_removal_that_fails_says_so_and_is_gone_on_with() {
     let world = serving_world();
     world.change().faults = vec![Fault::always("remote.run/remove", FaultKind::Denied)];
@@ -93,4 +102,12 @@ fn hosts_are_brought_up_without_anything_on_them_and_left_alone_where_they_are()
     assert_eq!((world.look().hosts.len(), serving(&world), world.serving_on("app_2").len()), (2, 2, 0));
     let told = ship_within(&world, &shop(2), &commit(2), hosts_only());
     assert_eq!(told.finished().summary, "nothing to do: every host is up");
+    // A file that asks for less takes nothing away.
+    assert_eq!(ship(&world, &shop(2), &commit(2)).exit, Exit::Serves);
+    let mut less = shop(1);
+    less.services.remove(&"clock".parse().unwrap());
+    less.groups.values_mut().for_each(|group| group.services.retain(|service| service.as_ref() == "web"));
+    let told = ship_within(&world, &less, &commit(2), hosts_only());
+    assert_eq!((told.exit, serving(&world)), (Exit::Serves, 4), "{:?}", told.steps());
+    assert!(told.plan().notes.iter().any(|note| note.contains("hosts are only brought up")), "{:?}", told.plan().notes);
 }
