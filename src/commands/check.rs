@@ -65,8 +65,11 @@ pub(crate) fn read(path: &Path) -> Result<File, Failure> {
 
 /// Checks the file and shows every problem at once; `asked` is whether that is all that was asked for.
 pub(crate) fn check(file: &File, settings: &Settings, printer: &Printer, asked: bool) -> Result<Config, Exit> {
-    let loaded = config::load(&file.source, &file.path.display().to_string());
+    let path = file.path.display().to_string();
+    let loaded = config::load_for(&file.source, &path, &settings.environment_of_the_file());
+    let of_all = if asked { config::problems_of_all(&file.source, &path) } else { Vec::new() };
     let problems: &[Diagnostic] = match &loaded {
+        _ if asked => &of_all,
         Ok(config) => &config.warnings,
         Err(problems) => problems,
     };
@@ -98,10 +101,9 @@ pub(crate) fn check(file: &File, settings: &Settings, printer: &Printer, asked: 
         lines.push(text::line(&format!("{} is fine", file.path.display())));
     }
     if asked {
-        printer.json(
-            &serde_json::json!({ "valid": loaded.is_ok(), "problems": problems, "config": loaded.as_ref().ok() }),
-        );
+        printer
+            .json(&serde_json::json!({ "valid": errors == 0, "problems": problems, "config": loaded.as_ref().ok() }));
     }
     printer.log(&lines);
-    loaded.map_err(|_| Exit::BadInput)
+    loaded.ok().filter(|_| errors == 0).ok_or(Exit::BadInput)
 }

@@ -7,13 +7,14 @@ use serde_json::Value;
 use crate::{
     Trials, World,
     errors::Section,
-    shop::{SECRET_KEY, Shop, Told, run},
+    shop::{Shop, Told, run},
 };
 
 pub(crate) const TRIALS: Trials = &[
     ("the_three_steps_of_2014_deploy_a_tag", the_three_steps_of_2014_deploy_a_tag),
     ("hosts_are_brought_up_and_shown_without_a_service", hosts_are_brought_up_and_shown_without_a_service),
     ("a_replica_is_removed_until_the_next_deployment", a_replica_is_removed_until_the_next_deployment),
+    ("environments_of_one_file_have_hosts_of_their_own", environments_of_one_file_have_hosts_of_their_own),
     ("the_keys_of_2014_open_what_no_others_do", the_keys_of_2014_open_what_no_others_do),
 ];
 
@@ -29,7 +30,7 @@ fn document(told: &Told) -> Value {
 fn the_three_steps_of_2014_deploy_a_tag(world: &World) {
     let shop = Shop::make(world, "stepped").on_one_host();
     greet(&shop, "v1");
-    shop.commit("the first commit");
+    let first = shop.commit("the first commit");
     let skipper = |arguments: &[&str]| shop.skipper(world, arguments);
     let registry = world.lab.topology().registry();
     let web = |tag: &str| format!("{registry}/stepped/web:{tag}");
@@ -43,6 +44,9 @@ fn the_three_steps_of_2014_deploy_a_tag(world: &World) {
     let unknown = || deploy("web:v1");
     let refused = world.refusal(&shop, Section::Images, "`deploy` of a tag that the registry does not have", unknown);
     refused.ends_with(2).says(&format!("the registry has no tag `v1` of `{registry}/stepped/web`"));
+    // Where one is missing, none is pushed.
+    skipper(&["push", "web:v1", "clock:v9"]).ends_with(2).says("there is no `").says("clock:v9");
+    unknown().ends_with(2);
     let pushed = skipper(&["push", "web:v1", "clock:v1", "--output", "json", "--silent"]).ends_with(0);
     let rows = document(&pushed);
     assert_eq!((&rows[1]["service"], rows[1]["image"].as_str()), (&"web".into(), Some(web("v1").as_str())));
@@ -70,6 +74,12 @@ fn the_three_steps_of_2014_deploy_a_tag(world: &World) {
     let told = skipper(&["deploy"]).ends_with(0);
     assert_eq!(told.outcome.outputs["release"], sha);
     assert_eq!(shop.answers(world), ["<p>v2\n"]);
+    // A tag that is asked for is what it says it was built from, whatever is checked out.
+    deploy("web:v1").ends_with(0);
+    let releases = document(&skipper(&["releases", "--output", "json"]));
+    assert_eq!(releases[0]["release"]["revision"], first, "{releases:#}");
+    skipper(&["ps"]).ends_with(0).says(&first[..7]);
+    skipper(&["deploy", ""]).ends_with(2);
     skipper(&["tag", "redis"]).ends_with(2).says("skipper.yml has no service `redis`");
 }
 
@@ -120,11 +130,30 @@ fn a_replica_is_removed_until_the_next_deployment(world: &World) {
     assert_eq!((shop.answers(world).len(), shop.processes(world, "clock")), (1, clock));
 }
 
+fn environments_of_one_file_have_hosts_of_their_own(world: &World) {
+    let shop = Shop::make(world, "staged");
+    shop.append("skipper.yml", "environments:\n  staging: {groups: {web: {scale: 1, services: [web]}}}\n");
+    let sha = shop.commit("the first commit");
+    let skipper = |arguments: &[&str]| run(&shop.job(world, &sha), arguments, 0);
+    let alive = |environment: &str| world.lab.cloud().alive(&shop.name, environment).unwrap().len();
+    let slip = || skipper(&["ship", "--environment", "stagging"]);
+    let refused = world.refusal(&shop, Section::File, "an environment that `environments` does not name", slip);
+    refused.ends_with(2).says("`environments` does not name `stagging`");
+    skipper(&["ship", "--environment", "staging"]).ends_with(0);
+    let staged = document(&skipper(&["ps", "--environment", "staging", "--output", "json"]).ends_with(0));
+    let replicas: Vec<&str> =
+        staged["replicas"].as_array().unwrap().iter().map(|row| row["replica"].as_str().unwrap()).collect();
+    assert_eq!((replicas, alive("production")), (vec!["web_1"], 0));
+    skipper(&["plan"]).ends_with(0).says("launch host `web_2`").says("clock_1");
+    skipper(&["plan", "--environment", "staging"]).ends_with(0).says("planned: 0 steps");
+    skipper(&["check", "--output", "json"]).ends_with(0);
+}
+
 fn the_keys_of_2014_open_what_no_others_do(world: &World) {
     let shop = Shop::make(world, "keyed").on_one_host();
     let sha = shop.commit("the first commit");
     let path = shop.folder.join(".skippercfg");
-    let keys = format!(r#"{{"AWS": {{"ACCESS_KEY": "AKIA2014", "SECRET_KEY": "{SECRET_KEY}"}}, "SSH": {{}}}}"#);
+    let keys = r#"{"AWS": {"ACCESS_KEY": "AKIA2014", "SECRET_KEY": "canary-of-2014"}, "SSH": {}}"#;
     fs::write(&path, keys).unwrap();
     let without_keys = |job: skipper_lab::Job| {
         let job = job.variable("AWS_ACCESS_KEY_ID", "").variable("AWS_SECRET_ACCESS_KEY", "");
@@ -135,7 +164,9 @@ fn the_keys_of_2014_open_what_no_others_do(world: &World) {
     let refused = world.refusal(&shop, Section::Credentials, "a `.skippercfg` that others may read", ps).ends_with(2);
     refused.says("chmod 600 .skippercfg");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    ps().ends_with(0).says("0 of 2 replicas serve");
+    let told = ps().ends_with(0).says("0 of 2 replicas serve");
+    // The runner takes the mask out of the log, and blots out the rest.
+    assert_eq!(told.outcome.log.replace("::add-mask::canary-of-2014\n", "").matches("canary").count(), 0);
     fs::remove_file(&path).unwrap();
     ps().ends_with(3);
 }

@@ -115,6 +115,14 @@ names! {
 const PULL_REQUEST: &str = "pr-";
 
 impl EnvironmentName {
+    /// Where one deploys when nobody says anything else.
+    pub const PRODUCTION: &str = "production";
+
+    /// The environment by that name.
+    pub fn production() -> Self {
+        Self(Self::PRODUCTION.to_owned())
+    }
+
     /// The environment of a pull request: its preview, by the only name that a preview has.
     pub fn of_pull_request(number: u64) -> Self {
         Self(format!("{PULL_REQUEST}{number}"))

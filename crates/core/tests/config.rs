@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use proptest::prelude::*;
 use serde_json::Value;
-use skipper_core::config::{Config, Diagnostic, Severity, json_schema, load};
+use skipper_core::config::{Config, Diagnostic, Severity, json_schema, load, load_for, problems_of_all};
 
 fn corpus(folder: &str) -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(folder);
@@ -366,5 +366,87 @@ proptest! {
             _ => (*text).to_owned(),
         }).collect();
         check_reading(&changed.join("\n"));
+    }
+}
+
+const OF_TWO_ENVIRONMENTS: &str = r#"name: demo
+env: {TZ: UTC, LOG: info}
+services:
+  web: {repo: {name: a/web, tag: "1"}, ports: ["80:5000"]}
+groups:
+  web: {size: t3.small, scale: 2, ports: {public: ["80"]}, services: [web]}
+environments:
+  staging:
+    region: eu-west-1
+    env: {LOG: debug}
+    groups: {web: {scale: 1, ports: {public: []}}}
+  preview:
+    groups: {web: {size: t3.micro, scale: 1}}
+  production:
+"#;
+
+fn of(environment: &str) -> Config {
+    load_for(OF_TWO_ENVIRONMENTS, "skipper.yml", &environment.parse().unwrap()).unwrap()
+}
+
+fn problems_of(source: &str, environment: &str) -> Vec<Diagnostic> {
+    load_for(source, "skipper.yml", &environment.parse().unwrap()).unwrap_err()
+}
+
+#[test]
+fn an_environment_differs_in_what_the_file_says_of_it_and_in_nothing_else() {
+    let (production, staging) = (of("production"), of("staging"));
+    let group = |config: &Config| config.groups[&"web".parse().unwrap()].clone();
+    assert_eq!(production, load(OF_TWO_ENVIRONMENTS, "skipper.yml").unwrap());
+    assert_eq!((production.region.as_str(), group(&production).scale), ("us-east-1", 2));
+    assert_eq!((staging.region.as_str(), group(&staging).scale), ("eu-west-1", 1));
+    assert!(group(&staging).public_ports.is_empty() && group(&staging).size == group(&production).size);
+    // Maps are joined key by key.
+    let env: Vec<(&str, &str)> = staging.services[&"web".parse().unwrap()]
+        .env
+        .iter()
+        .map(|(name, value)| (name.as_ref(), value.as_str()))
+        .collect();
+    assert_eq!(env, [("LOG", "debug"), ("TZ", "UTC")]);
+    // Each preview is what the file says of `preview`.
+    assert_eq!(of("pr-7"), of("preview"));
+    assert_eq!(group(&of("pr-7")).size.to_string(), "t3.micro");
+}
+
+#[test]
+fn an_environment_that_the_file_does_not_name_is_refused_where_it_names_some() {
+    let [problem] = &problems_of(OF_TWO_ENVIRONMENTS, "stagging")[..] else { panic!("one problem") };
+    assert_eq!((problem.span.line, problem.message.as_str()), (7, "`environments` does not name `stagging`"));
+    assert!(problem.hint.as_ref().unwrap().contains("`staging`"), "{problem:?}");
+    let without = OF_TWO_ENVIRONMENTS.split("environments:").next().unwrap();
+    assert!(load_for(without, "skipper.yml", &"anything".parse().unwrap()).is_ok());
+}
+
+#[test]
+fn a_problem_of_an_environment_is_told_at_its_own_line() {
+    let wrong = OF_TWO_ENVIRONMENTS.replace("{scale: 1, ports: {public: []}}", "{scale: many}");
+    let [problem] = &problems_of(&wrong, "staging")[..] else { panic!("one problem") };
+    assert_eq!((problem.span.line, problem.message.contains("groups.web.scale")), (11, true), "{problem:?}");
+    assert!(load(&wrong, "skipper.yml").is_ok(), "production is fine");
+    let all = problems_of_all(&wrong, "skipper.yml");
+    assert_eq!(all.iter().map(|problem| problem.span.line).collect::<Vec<_>>(), [11]);
+
+    for (key, why) in [
+        ("name: other", "which has one name"),
+        ("previews: {max: 2}", "the project's"),
+        ("environments: {}", "none of its own"),
+    ] {
+        let wrong = OF_TWO_ENVIRONMENTS.replace("region: eu-west-1", key);
+        // Told whichever environment is meant.
+        let [problem] = &problems_of(&wrong, "production")[..] else { panic!("one problem") };
+        assert_eq!(problem.span.line, 9);
+        assert!(problem.hint.as_ref().unwrap().contains(why), "{problem:?}");
+    }
+    for (name, value) in [("Staging", "{}"), ("staging", "[1]")] {
+        let wrong = format!(
+            "name: demo\nservices: {{web: {{repo: {{name: a/web, tag: \"1\"}}}}}}\nenvironments:\n  {name}: {value}\n"
+        );
+        let problems = problems_of(&wrong, "production");
+        assert_eq!(problems.iter().filter(|problem| problem.severity == Severity::Error).count(), 1, "{wrong}");
     }
 }

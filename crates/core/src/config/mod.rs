@@ -3,6 +3,7 @@
 mod check;
 mod diagnostic;
 mod instance_type;
+mod overlay;
 mod raw;
 mod schema;
 mod tree;
@@ -13,7 +14,7 @@ use serde::Serialize;
 
 pub(crate) use self::diagnostic::{escape_data as escape, mark};
 pub use self::{
-    check::{load, parse_duration, show_duration},
+    check::{load, load_for, parse_duration, problems_of_all, show_duration},
     diagnostic::{Diagnostic, Related, Severity, Span},
     instance_type::{Architecture, InstanceType},
     schema::json_schema,

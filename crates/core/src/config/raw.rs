@@ -131,6 +131,8 @@ section! {
         fleet: Fleet<'static>,
         /// What instances cost, in US dollars an hour by size, in place of the list prices that estimates come from.
         prices: schema::Prices,
+        /// What differs by environment: keys of the file that stand above the rest, map by map. Previews have those of `preview`.
+        environments: schema::Environments,
         /// Environments of pull requests, for workflows with `environment: preview`.
         previews: Previews<'static>,
     }
@@ -140,7 +142,6 @@ section! {
     }
     later {
         "regions": "write one `region`; for another one use another file",
-        "environments": "use one file for each environment, with a `name` of its own",
         "etcd": "leave it out: skipper runs etcd on the hosts",
     }
     foreign {

@@ -82,6 +82,14 @@ forms! {
             { "type": "number", "minimum": 0 },
         ]},
     }
+    Environments {
+        "type": "object",
+        "propertyNames": { "pattern": NAME, "maxLength": 32 },
+        "additionalProperties": {
+            "type": ["object", "null"],
+            "propertyNames": { "not": { "enum": ["name", "previews", "environments"] } },
+        },
+    }
     Duration { "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$" }
     HttpPath { "type": "string", "pattern": "^/[!-~]*$" }
     Size { "type": "string", "pattern": "^[a-z][a-z0-9-]*[0-9][a-z0-9-]*\\.[a-z0-9-]+$" }

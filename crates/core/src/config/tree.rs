@@ -12,7 +12,7 @@ use super::diagnostic::{Diagnostic, Lines, Span};
 use crate::name::shown;
 
 /// A value of the file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Node {
     /// Where it begins; of what it spans, the first line. A block of its own has no length.
     pub(super) span: Span,
@@ -20,7 +20,7 @@ pub(super) struct Node {
 }
 
 /// A YAML value. Scalars other than text keep their spelling: `012` and `1.50` would be lost as numbers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Value {
     Null,
     Bool(String),

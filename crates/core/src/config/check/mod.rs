@@ -16,12 +16,13 @@ pub use self::scalar::{parse_duration, show_duration};
 use super::{
     Config, FleetSource, Previews,
     diagnostic::{Diagnostic, Severity, Span, without_mark},
+    overlay::environments_of,
     raw::{self, Entry, Section},
     tree::{self, Node, Value},
 };
 use crate::{
     image::is_lower_hex,
-    name::{NameError, shown},
+    name::{EnvironmentName, NameError, shown},
 };
 
 /// The most replicas of a service on a host, and the most hosts of a group: what is beyond is a typing error.
@@ -44,14 +45,37 @@ const UNFILLED: &str = "`${…}` is not filled in by skipper";
 
 const START: Span = Span { line: 1, column: 1, length: 0 };
 
-/// Reads and checks the text of a `skipper.yml`; `path` is the file as the user named it, for messages.
+/// Reads and checks the text of a `skipper.yml` as it is for the environment that needs no word in it, `production`; `path` is the
+/// file as the user named it, for messages.
+///
+/// # Errors
+/// As [`load_for`].
+pub fn load(source: &str, path: &str) -> Result<Config, Vec<Diagnostic>> {
+    load_for(source, path, &EnvironmentName::production())
+}
+
+/// Every problem that a file has for any of its environments, each once, in the order of their places.
+pub fn problems_of_all(source: &str, path: &str) -> Vec<Diagnostic> {
+    let named = document(source).map(|root| environments_of(&root)).unwrap_or_default();
+    let environments = std::iter::once(EnvironmentName::production()).chain(named);
+    let problems = |environment| load_for(source, path, &environment).map_or_else(|all| all, |config| config.warnings);
+    let mut all: Vec<Diagnostic> = environments.flat_map(problems).collect();
+    all.sort_by(|a, b| a.span.cmp(&b.span).then_with(|| a.message.cmp(&b.message)));
+    all.dedup();
+    all
+}
+
+/// Reads and checks the text of a `skipper.yml` for one environment: what `environments` says of it stands above the rest.
 ///
 /// # Errors
 /// All problems of the file in the order of their places, warnings among them; at least one is an error.
-pub fn load(source: &str, path: &str) -> Result<Config, Vec<Diagnostic>> {
+pub fn load_for(source: &str, path: &str, environment: &EnvironmentName) -> Result<Config, Vec<Diagnostic>> {
     let mut reader = Reader::default();
     let config = match document(source) {
-        Ok(root) => reader.file(&root),
+        Ok(root) => {
+            let root = reader.for_environment(root, environment);
+            reader.file(&root)
+        }
         Err(problem) => {
             reader.report(*problem);
             None
@@ -103,7 +127,7 @@ fn document(source: &str) -> Result<Node, Box<Diagnostic>> {
 
 /// Collects what is read of a file, and what is wrong with it. Its methods return nothing for what they have reported.
 #[derive(Default)]
-struct Reader {
+pub(super) struct Reader {
     problems: Vec<Diagnostic>,
     spans: BTreeMap<String, Span>,
     /// The host ports that each service fixes, with their places.
@@ -115,7 +139,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn report(&mut self, problem: Diagnostic) {
+    pub(super) fn report(&mut self, problem: Diagnostic) {
         self.problems.push(problem);
     }
 
@@ -181,7 +205,7 @@ impl Reader {
     }
 
     /// The entries of a map, each key once.
-    fn entries<'a>(&mut self, entry: &Entry<'a>) -> Option<Vec<(&'a str, Entry<'a>)>> {
+    pub(super) fn entries<'a>(&mut self, entry: &Entry<'a>) -> Option<Vec<(&'a str, Entry<'a>)>> {
         let Value::Map(map) = &entry.value.value else {
             self.expected(entry, "a map");
             return None;
