@@ -132,7 +132,7 @@ fn a_replica_is_removed_until_the_next_deployment(world: &World) {
 
 fn environments_of_one_file_have_hosts_of_their_own(world: &World) {
     let shop = Shop::make(world, "staged");
-    shop.append("skipper.yml", "environments:\n  staging: {groups: {web: {scale: 1, services: [web]}}}\n");
+    shop.append("skipper.yml", "environments:\n  staging:\n    groups: {web: {scale: 1, services: [web]}}\n    services: {web: {logging: {driver: json-file, options: {max-size: 2m}}}}\n");
     let sha = shop.commit("the first commit");
     let skipper = |arguments: &[&str]| run(&shop.job(world, &sha), arguments, 0);
     let alive = |environment: &str| world.lab.cloud().alive(&shop.name, environment).unwrap().len();
@@ -144,6 +144,11 @@ fn environments_of_one_file_have_hosts_of_their_own(world: &World) {
     let replicas: Vec<&str> =
         staged["replicas"].as_array().unwrap().iter().map(|row| row["replica"].as_str().unwrap()).collect();
     assert_eq!((replicas, alive("production")), (vec!["web_1"], 0));
+    let host =
+        world.lab.hosts().unwrap().into_iter().find(|host| staged["hosts"][0]["address"] == host.address).unwrap();
+    let logging = "docker ps -q | xargs docker inspect -f '{{json .HostConfig.LogConfig}}'";
+    let logging = host.exec(logging).unwrap().success().unwrap();
+    assert_eq!(logging.trim(), r#"{"Type":"json-file","Config":{"max-size":"2m"}}"#);
     skipper(&["plan"]).ends_with(0).says("launch host `web_2`").says("clock_1");
     skipper(&["plan", "--environment", "staging"]).ends_with(0).says("planned: 0 steps");
     skipper(&["check", "--output", "json"]).ends_with(0);

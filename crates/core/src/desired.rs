@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{Config, FleetSource, Group, Healthcheck, Port, PreviewHosts, Service},
+    config::{Config, FleetSource, Group, Healthcheck, Logging, Port, PreviewHosts, Service},
     image::PinnedImage,
     name::{EnvName, EnvironmentName, GroupName, HostName, NameError, ProjectName, ReplicaName, ServiceName},
     release::Release,
@@ -118,6 +118,8 @@ pub struct DesiredService {
     pub env: BTreeMap<EnvName, String>,
     /// Arguments in place of the image's own.
     pub command: Vec<String>,
+    /// Where the engine sends what it prints; its own default when absent.
+    pub logging: Option<Logging>,
     /// How a replica shows that it serves.
     pub healthcheck: Healthcheck,
     /// Seconds between SIGTERM and SIGKILL when a replica is stopped.
@@ -138,6 +140,7 @@ impl Desired {
                     ports: service.ports.clone(),
                     env: service.env.clone(),
                     command: service.command.clone(),
+                    logging: service.logging.clone(),
                     healthcheck: service.healthcheck.clone(),
                     stop_grace_seconds: grace_seconds(service),
                 };

@@ -105,6 +105,7 @@ told! {
     values_of_a_wrong_kind_are_told: "types";
     values_that_were_forgotten_are_told: "null-values";
     ports_that_cannot_be_are_told: "ports";
+    logging_that_cannot_be_is_told: "logging";
     previews_that_cannot_be_are_told: "previews";
     names_of_nothing_are_told: "references";
     keys_that_are_there_twice_are_told: "duplicates";

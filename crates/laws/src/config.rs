@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use skipper_core::config::{
-    Build, Check, Config, Diagnostic, Group, ImageSource, PreviewHosts, Previews, Service, Span, load,
+    Build, Check, Config, Diagnostic, Group, ImageSource, Logging, PreviewHosts, Previews, Service, Span, load,
 };
 
 use crate::harmless;
@@ -104,7 +104,7 @@ fn previews(previews: &Previews) -> String {
 }
 
 fn service(service: &Service) -> String {
-    let Service { repository, source, scale, ports, env, command, healthcheck, stop_grace_period } = service;
+    let Service { repository, source, scale, ports, env, command, logging, healthcheck, stop_grace_period } = service;
     let mut repo = vec![("registry", text(repository.registry())), ("name", text(repository.path()))];
     let mut keys = vec![
         ("scale", scale.to_string()),
@@ -132,6 +132,10 @@ fn service(service: &Service) -> String {
             None => text(&port.container.to_string()),
         })),
     ));
+    if let Some(Logging { driver, options }) = logging {
+        let options = map(options.iter().map(|(option, value)| (option.as_str(), text(value))));
+        keys.push(("logging", map([("driver", text(driver)), ("options", options)])));
+    }
     keys.push(("command", list(command.iter().map(|word| text(word)))));
     let mut check = vec![
         ("interval", duration(healthcheck.interval)),

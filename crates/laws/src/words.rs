@@ -45,6 +45,7 @@ fn unit(words: &[&str]) {
             scale: 1,
             ports: Vec::new(),
             env: [("WORD".parse().unwrap(), words[0].to_owned())].into(),
+            logging: None,
             command: words.iter().map(|word| (*word).to_owned()).collect(),
             healthcheck: Healthcheck {
                 check: Check::Http { port: 80, path: words[0].to_owned() },

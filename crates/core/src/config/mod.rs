@@ -84,6 +84,8 @@ pub struct Service {
     pub env: BTreeMap<EnvName, String>,
     /// Arguments in place of the image's own.
     pub command: Vec<String>,
+    /// Where the engine sends what a replica prints; its own default when absent.
+    pub logging: Option<Logging>,
     /// How a replica shows that it serves.
     pub healthcheck: Healthcheck,
     /// Between SIGTERM and SIGKILL when a replica is stopped.
@@ -178,6 +180,15 @@ pub struct Group {
     pub ami: Option<String>,
     /// Size of the root volume in GiB; the image's own when absent.
     pub disk: Option<u32>,
+}
+
+/// Where the engine sends what a replica prints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Logging {
+    /// One of the engine's drivers.
+    pub driver: String,
+    /// What it is told.
+    pub options: BTreeMap<String, String>,
 }
 
 /// Which pull requests get an environment of their own, where, and for how long.

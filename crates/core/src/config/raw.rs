@@ -172,13 +172,14 @@ section! {
         healthcheck: Healthcheck<'static>,
         /// Between SIGTERM and SIGKILL when a replica is stopped, in whole seconds.
         stop_grace_period: schema::Duration = "10s",
+        /// Where the engine sends what a replica prints. It is in the host's journal in any case.
+        logging: Logging<'static>,
     }
     required { repo: "write `repo: {name: acme/web}`", }
     later {
         "secrets": "keep secrets where the service can fetch them itself; values of `env` can be read by all who read the hosts",
         "links": "use a fixed port of the host, and its address",
         "volumes": "keep data outside of the hosts",
-        "logging": "leave it out: the logs of a replica are in its host's journal",
     }
     foreign {
         "image": "write `repo: {name: redis, tag: \"7\"}`",
@@ -236,6 +237,19 @@ section! {
         "platforms": "leave it out: images are built for the machine that builds",
     }
     foreign {}
+}
+
+section! {
+    /// Where the engine sends what a replica prints: `docker run --log-driver … --log-opt …`.
+    Logging {
+        /// One of the engine's drivers, such as `awslogs` or `syslog`.
+        driver: schema::LogDriver,
+        /// Its options, as the driver takes them.
+        options: schema::LogOptions,
+    }
+    required { driver: "write `driver: awslogs`", }
+    later {}
+    foreign { "opts": "write `options`", "log_opt": "write `options`", }
 }
 
 section! {

@@ -82,6 +82,12 @@ forms! {
             { "type": "number", "minimum": 0 },
         ]},
     }
+    LogDriver { "type": "string", "pattern": "^[a-z0-9]([a-z0-9._/:-]*[a-z0-9])?$", "maxLength": 128 }
+    LogOptions {
+        "type": "object",
+        "propertyNames": { "pattern": "^[a-z0-9][a-z0-9_.-]*$", "maxLength": 64 },
+        "additionalProperties": { "type": ["string", "integer", "number", "boolean"] },
+    }
     Environments {
         "type": "object",
         "propertyNames": { "pattern": NAME, "maxLength": 32 },

@@ -153,6 +153,7 @@ pub(crate) fn spec(replica: &str, byte: &str) -> ReplicaSpec {
             ports: Vec::new(),
             env: BTreeMap::new(),
             command: Vec::new(),
+            logging: None,
             healthcheck: Healthcheck {
                 check: Check::Http { port: 5000, path: "/up".to_owned() },
                 interval: Duration::from_millis(20),

@@ -80,6 +80,7 @@ pub(crate) fn service(name: &str, port: Port) -> Service {
         ports: vec![port],
         env: BTreeMap::new(),
         command: Vec::new(),
+        logging: None,
         healthcheck: Healthcheck {
             check: Check::Tcp { port: port.container },
             interval: Duration::from_secs(2),

@@ -144,7 +144,7 @@ impl Reader {
         prices
     }
 
-    fn value(&mut self, entry: &Entry<'_>) -> Option<String> {
+    pub(super) fn value(&mut self, entry: &Entry<'_>) -> Option<String> {
         let Some(text) = entry.value.spelling() else {
             self.expected(entry, "a text, a number or a boolean");
             return None;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::*;
 use crate::{
-    config::{Build, Check, Healthcheck, ImageSource, Port, Service},
+    config::{Build, Check, Healthcheck, ImageSource, Logging, Port, Service},
     image::{DEFAULT_REGISTRY, ImageError, Repository, Tag},
     name::{EnvName, ServiceName},
 };
@@ -63,6 +63,7 @@ impl Reader {
         let healthcheck = self.healthcheck(section.healthcheck.as_ref(), ports.as_deref());
         let stop_grace_period =
             section.stop_grace_period.as_ref().map_or(Some(10 * SECOND), |grace| self.whole_seconds(grace));
+        let logging = section.logging.as_ref().map(|logging| self.logging(logging));
         if scale.is_some_and(|scale| scale > 1)
             && let Some((port, place)) = self.host_ports.get(name).and_then(|ports| ports.first()).copied()
         {
@@ -105,9 +106,42 @@ impl Reader {
             ports: ports?,
             env,
             command: command?,
+            logging: logging.map_or(Some(None), |logging| logging.map(Some))?,
             healthcheck: healthcheck?,
             stop_grace_period: stop_grace_period?,
         })
+    }
+
+    fn logging(&mut self, entry: &Entry<'_>) -> Option<Logging> {
+        let section: raw::Logging<'_> = self.section(entry)?;
+        let inner = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit();
+        let driver = section.driver.as_ref().and_then(|driver| {
+            let text = self.text(driver)?;
+            let is_one = text.len() <= 128
+                && text.starts_with(inner)
+                && text.ends_with(inner)
+                && text.chars().all(|char| inner(char) || matches!(char, '.' | '_' | '/' | ':' | '-'));
+            if !is_one {
+                self.expected(driver, "the name of a log driver, such as `awslogs`");
+            }
+            is_one.then(|| text.to_owned())
+        });
+        let mut options = BTreeMap::new();
+        for (key, value) in section.options.as_ref().and_then(|options| self.entries(options)).unwrap_or_default() {
+            let is_one = key.len() <= 64
+                && key.starts_with(inner)
+                && key.chars().all(|char| inner(char) || matches!(char, '.' | '_' | '-'));
+            if !is_one {
+                let message = format!("`{}` cannot be an option of a log driver", shown(key));
+                self.report(
+                    Diagnostic::error(value.key, message)
+                        .hint("write it as the driver's documentation does, such as `awslogs-group`"),
+                );
+                continue;
+            }
+            options.extend(self.value(&value).map(|text| (key.to_owned(), text)));
+        }
+        Some(Logging { driver: driver?, options })
     }
 
     fn repo(&mut self, entry: &Entry<'_>) -> Option<(Repository, Option<(Tag, Span)>)> {

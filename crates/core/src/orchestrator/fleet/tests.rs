@@ -1,12 +1,12 @@
 //! The unit as text, and both directions of every text that travels between the runner and a host.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use proptest::{collection::vec, prelude::*};
 
 use super::{report::*, *};
 use crate::{
-    config::{Check, Healthcheck},
+    config::{Check, Healthcheck, Logging},
     desired::{Binding, DesiredService},
     name::{HostName, ReplicaName},
     observed::{Health, ObservedReplica, OrchestratorState, ReplicaState, Stray},
@@ -33,6 +33,7 @@ fn spec() -> ReplicaSpec {
             ports: Vec::new(),
             env: [("GREETING".parse().unwrap(), "say \"hi\" for $5\n100%".to_owned())].into(),
             command: vec!["serve".to_owned(), "--all day".to_owned()],
+            logging: None,
             healthcheck: Healthcheck {
                 check: Check::Http { port: 5000, path: "/up?a=1%20b".to_owned() },
                 interval: Duration::from_secs(2),
@@ -60,11 +61,12 @@ fn the_name_changes_with_anything_the_replica_runs_and_with_nothing_else() {
         Fleet.handle(&scope(), &spec)
     };
     let same = handle(&|_| {});
-    let changes: [&dyn Fn(&mut ReplicaSpec); 7] = [
+    let changes: [&dyn Fn(&mut ReplicaSpec); 8] = [
         &|spec| spec.service.image = image("0b"),
         &|spec| spec.bindings[1].host = 20_418,
         &|spec| spec.service.env.clear(),
         &|spec| spec.service.command.push("-v".to_owned()),
+        &|spec| spec.service.logging = Some(Logging { driver: "syslog".to_owned(), options: BTreeMap::new() }),
         &|spec| spec.service.healthcheck.retries = 3,
         &|spec| spec.service.stop_grace_seconds = 30,
         &|spec| spec.host = "web_1".parse().unwrap(),
@@ -255,6 +257,17 @@ fn replicas() -> impl Strategy<Value = ObservedReplica> {
             since: known.then(|| "2026-08-21T10:11:12Z".to_owned()),
         },
     )
+}
+
+#[test]
+fn the_engine_is_told_where_to_send_what_a_replica_prints() {
+    let mut logged = spec();
+    let options = BTreeMap::from([("tag".to_owned(), "100% {{.Name}} $x".to_owned())]);
+    logged.service.logging = Some(Logging { driver: "awslogs".to_owned(), options });
+    let unit = Unit::new(&scope(), &logged);
+    let words = "  --log-driver \"awslogs\" \\\n  --log-opt \"tag=100%% {{.Name}} $$x\" \\\n";
+    assert!(unit.text.contains(words), "{}", unit.text);
+    assert_eq!(Unit::read(unit.handle.clone(), &unit.text), Some(unit));
 }
 
 proptest! {

@@ -2,6 +2,7 @@
 
 use super::quote::{systemd_unword, systemd_word};
 use crate::{
+    config::Logging,
     desired::{Binding, ReplicaSpec, Scope},
     image::{PinnedImage, hex_digest},
     name::{HostName, ReplicaName},
@@ -134,6 +135,12 @@ fn words(scope: &Scope, spec: &ReplicaSpec, probe: &Probe) -> String {
     }
     for (variable, value) in &service.env {
         word("--env ", &systemd_word(&format!("{variable}={value}")));
+    }
+    if let Some(Logging { driver, options }) = &service.logging {
+        word("--log-driver ", &systemd_word(driver));
+        for (option, value) in options {
+            word("--log-opt ", &systemd_word(&format!("{option}={value}")));
+        }
     }
     word("", &service.image.to_string());
     for argument in &service.command {
