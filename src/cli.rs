@@ -1,8 +1,9 @@
 //! The command line. Nothing ever prompts; a missing answer is an error that names the flag or variable.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+use skipper_core::config::parse_duration;
 
 /// Turns a commit into a deployed release on EC2 hosts.
 #[derive(Debug, Parser)]
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Deploy(Deploy),
     /// Remove one replica, until the next deployment brings it back
     Remove(Remove),
+    /// Show what replicas have printed, of all hosts in the order of time
+    Logs(Logs),
     /// Bring up the hosts, or show them
     Instances(Instances),
     /// Show what `ship` would do, and change nothing
@@ -152,6 +155,27 @@ pub(crate) struct Remove {
     /// Wait while another run holds the lease [default with no value: 1h]
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
     pub(crate) wait: Option<String>,
+}
+
+/// Arguments of `logs`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Logs {
+    /// The service or the replica [default: all of them]
+    #[arg(value_name = "SERVICE|UUID", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) name: Option<String>,
+    /// No older than this, such as `10m` [default: any]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) since: Option<Duration>,
+    /// The most lines of each replica, the newest
+    #[arg(long, value_name = "LINES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) tail: u32,
+    /// Go on with what comes, until it is interrupted
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "it is written as `90s`, `10m` or `2h`".to_owned())
 }
 
 /// What is done about hosts.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use skipper_core::secret::Secret;
 use skipper_core::{
     config::{Build, Config, ImageSource},
     exit::Exit,
@@ -23,9 +22,6 @@ use crate::{
     docker::Docker,
     settings::{Command, Settings},
 };
-
-/// Shorter values would be found in ordinary words.
-const SHORTEST_SECRET: usize = 6;
 
 /// An image that is to be made or pushed.
 struct Image {
@@ -51,8 +47,7 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
     {
         return super::end_early(&failure, settings.output_file(), printer);
     }
-    let secrets = settings.secrets();
-    let conceal = |line| concealed(line, &secrets);
+    let conceal = |line| settings.concealed(line);
     let work = join_all(images.iter().map(|image| one(settings.command, image, &docker, &conceal, log)));
     let cancelled = || vec![Err(Failure::new(Exit::Cancelled, "cancelled while images were under way"))];
     let done = cancel.within(Duration::ZERO, work).await.unwrap_or_else(cancelled);
@@ -70,7 +65,7 @@ pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, print
             }
             Err(failure) => {
                 let lines = failure_lines("error", &failure, printer.is_workflow());
-                printer.log(&lines.into_iter().map(|line| concealed(line, &secrets)).collect::<Vec<_>>());
+                printer.log(&lines.into_iter().map(&conceal).collect::<Vec<_>>());
                 exit = if exit == Exit::Serves { failure.exit } else { exit };
             }
         }
@@ -125,12 +120,6 @@ async fn all_built(images: &[Image], docker: &Docker) -> Result<(), Failure> {
         }
     }
     if is_missing { Err(missing) } else { Ok(()) }
-}
-
-/// What nobody may be shown is not in what a build prints.
-fn concealed(line: String, secrets: &[Secret]) -> String {
-    let long = secrets.iter().map(Secret::expose).filter(|secret| secret.len() >= SHORTEST_SECRET);
-    long.fold(line, |line, secret| line.replace(secret, "***"))
 }
 
 async fn one(

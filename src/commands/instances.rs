@@ -9,7 +9,6 @@ use skipper_core::{
     config::Config,
     desired::Scope,
     doctor::{HostFacts, checkup, read_facts},
-    event::EventKind,
     exit::Exit,
     failure::Failure,
     name::HostName,
@@ -65,11 +64,7 @@ async fn look(config: &Config, settings: &Settings, printer: Printer) -> Result<
     let scope = Scope { project: config.project.clone(), environment: settings.environment.clone() };
     let hosts_of = scope.hosts_of(config);
     let observed = eyes.observe_shared(&hosts_of, &scope).await?;
-    for gap in &observed.gaps {
-        let what = gap.host.as_ref().map_or_else(|| gap.what.clone(), |host| format!("host `{host}`: {}", gap.what));
-        let warning = Failure::new(Exit::Serves, what);
-        events.emit(EventKind::Warning { failure: gap.hint.iter().fold(warning, |warning, hint| warning.hint(hint)) });
-    }
+    run::tell_gaps(&observed, printer);
     let facts = match ask(&aws, &hosts_of, &observed).await {
         Ok(facts) => facts,
         Err(failure) => {

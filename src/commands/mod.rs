@@ -6,6 +6,7 @@ mod doctor;
 mod iam;
 mod images;
 mod instances;
+mod logs;
 mod output;
 mod past;
 mod post;
@@ -25,7 +26,7 @@ use skipper_core::{
 
 use self::output::Printer;
 use crate::{
-    cli::{About, Cli, Command, Common, Deploy, Iam, InstancesAction, Named, PreviewsAction, Remove, Ship},
+    cli::{About, Cli, Command, Common, Deploy, Iam, InstancesAction, Logs, Named, PreviewsAction, Remove, Ship},
     settings::{self, Flags, Settings, Verdict},
 };
 
@@ -70,6 +71,12 @@ fn dispatch(cli: Cli, printer: Printer) -> Exit {
         Some(Command::Iam(asked)) => asked.clone(),
         _ => Iam::default(),
     };
+    let asked_of_logs = match &cli.command {
+        Some(Command::Logs(Logs { since, tail, follow, .. })) => {
+            logs::Asked { since: *since, tail: *tail, follow: *follow }
+        }
+        _ => logs::Asked { since: None, tail: 100, follow: false },
+    };
     let settings = match Settings::read(flags(cli)) {
         Ok(settings) => settings,
         Err(error) => {
@@ -108,6 +115,7 @@ fn dispatch(cli: Cli, printer: Printer) -> Exit {
                 settings::Command::Tag | settings::Command::Push => {
                     images::run(&config, &settings, quiet, printer).await
                 }
+                settings::Command::Logs => logs::run(&config, &settings, asked_of_logs, printer).await,
                 settings::Command::InstancesPs => instances::ps(&config, &settings, printer).await,
                 settings::Command::Doctor => doctor::run(&config, &settings, printer).await,
                 settings::Command::Previews | settings::Command::Sweep => {
@@ -188,6 +196,7 @@ fn flags(cli: Cli) -> Flags {
         Some(Command::Remove(Remove { uuid, wait })) => {
             Flags { command: Some(settings::Command::Remove), uuid: Some(uuid), wait, ..flags }
         }
+        Some(Command::Logs(Logs { name, .. })) => Flags { command: Some(settings::Command::Logs), uuid: name, ..flags },
         Some(Command::Instances(instances)) => match instances.action {
             InstancesAction::Deploy { allow_terminate, wait } => {
                 Flags { command: Some(settings::Command::InstancesDeploy), allow_terminate, wait, ..flags }

@@ -61,7 +61,8 @@ impl Printer {
         self.workflow && !self.is_json()
     }
 
-    const fn is_json(self) -> bool {
+    /// Whether a document is asked for, and no text.
+    pub(crate) const fn is_json(self) -> bool {
         matches!(self.format, Format::Json)
     }
 
@@ -74,7 +75,7 @@ impl Printer {
         } else {
             lines
         };
-        if self.is_json() { write(io::stderr().lock(), lines) } else { write(io::stdout().lock(), lines) }
+        let _ = if self.is_json() { write(io::stderr().lock(), lines) } else { write(io::stdout().lock(), lines) };
     }
 
     /// Has the workflow's runner blot out a secret in everything that it logs from here on. Where the log of this run goes to
@@ -87,11 +88,9 @@ impl Printer {
         }
     }
 
-    /// Writes what was asked for, as text.
-    pub(crate) fn text(self, text: &str) {
-        if !self.is_json() {
-            write(io::stdout().lock(), &[text.to_owned()]);
-        }
+    /// Writes what was asked for, as text. Whether somebody reads it still is for those who would go on without end.
+    pub(crate) fn text(self, text: &str) -> bool {
+        self.is_json() || write(io::stdout().lock(), &[text.to_owned()])
     }
 
     /// Writes what was asked for, as JSON, when that is what was asked for.
@@ -125,12 +124,10 @@ impl io::Write for Diagnosis {
     }
 }
 
-/// Where a stream cannot be written nobody can be told.
-fn write(mut stream: impl io::Write, lines: &[String]) {
-    for line in lines {
-        let _ = writeln!(stream, "{line}");
-    }
-    let _ = stream.flush();
+/// Whether all of it was taken: where a stream cannot be written nobody can be told.
+fn write(mut stream: impl io::Write, lines: &[String]) -> bool {
+    let written = lines.iter().all(|line| writeln!(stream, "{line}").is_ok());
+    stream.flush().is_ok() && written
 }
 
 /// Writes the outputs and the job summary of a run; what goes wrong there is said and does not fail the run.

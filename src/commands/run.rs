@@ -20,6 +20,7 @@ use skipper_core::{
     event::{Event, RunStarted},
     exit::Exit,
     failure::Failure,
+    observed::Observed,
     orchestrator::fleet::Fleet,
     preview::{Cause, REMOVE},
     progress::Progress,
@@ -183,6 +184,7 @@ fn show(command: Command, progress: &Progress, quiet: bool, printer: Printer) {
         Command::Ship
         | Command::Deploy
         | Command::Remove
+        | Command::Logs
         | Command::InstancesDeploy
         | Command::InstancesPs
         | Command::Tag
@@ -202,6 +204,16 @@ fn show(command: Command, progress: &Progress, quiet: bool, printer: Printer) {
 fn asked_for(progress: &Progress, document: Option<impl Serialize>) -> serde_json::Value {
     let failure = || progress.finished.as_ref().and_then(|finished| finished.failure.as_ref());
     document.map_or_else(|| json!({ "failure": failure() }), |document| json!(document))
+}
+
+/// Warns of hosts that did not tell what they run.
+pub(super) fn tell_gaps(observed: &Observed, printer: Printer) {
+    for gap in &observed.gaps {
+        let what = gap.host.as_ref().map_or_else(|| gap.what.clone(), |host| format!("host `{host}`: {}", gap.what));
+        let warning = Failure::new(Exit::Serves, what);
+        let warning = gap.hint.iter().fold(warning, |warning, hint| warning.hint(hint.clone()));
+        printer.log(&failure_lines("warning", &warning, printer.is_workflow()));
+    }
 }
 
 /// Who is told what of this run.

@@ -20,6 +20,8 @@ pub enum Command {
     Deploy,
     /// Remove one replica.
     Remove,
+    /// Show what replicas have printed.
+    Logs,
     /// Bring up the hosts, and deploy nothing.
     InstancesDeploy,
     /// Show the hosts.
@@ -46,12 +48,13 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Ship,
         Self::Tag,
         Self::Push,
         Self::Deploy,
         Self::Remove,
+        Self::Logs,
         Self::InstancesDeploy,
         Self::InstancesPs,
         Self::Plan,
@@ -73,6 +76,7 @@ impl Command {
             Self::Push => "push",
             Self::Deploy => "deploy",
             Self::Remove => "remove",
+            Self::Logs => "logs",
             Self::InstancesDeploy => "instances deploy",
             Self::InstancesPs => "instances ps",
             Self::Plan => "plan",
@@ -114,6 +118,7 @@ impl Command {
             Self::Ship
                 | Self::Deploy
                 | Self::Remove
+                | Self::Logs
                 | Self::InstancesDeploy
                 | Self::InstancesPs
                 | Self::Plan
@@ -169,7 +174,7 @@ impl Input {
 
 const COMMAND: Input = Input::optional(
     "command",
-    "What to do: `ship`, `tag` (build and tag the images), `push` (push them), `deploy` (deploy what the registry has), `remove` (remove the replica `uuid`), `instances deploy` (bring up the hosts), `instances ps` (show them), `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease), `releases` (show what was rolled out), `previews` (show which previews there are), `previews sweep` (remove those that have outlived their pull requests), `iam` (print the roles and policies that this takes) or `doctor` (check everything that a deployment needs)",
+    "What to do: `ship`, `tag` (build and tag the images), `push` (push them), `deploy` (deploy what the registry has), `remove` (remove the replica `uuid`), `logs` (show what replicas have printed), `instances deploy` (bring up the hosts), `instances ps` (show them), `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease), `releases` (show what was rolled out), `previews` (show which previews there are), `previews sweep` (remove those that have outlived their pull requests), `iam` (print the roles and policies that this takes) or `doctor` (check everything that a deployment needs)",
 )
 .or("ship");
 const CONFIG: Input = Input::optional("config", "Where skipper.yml is, relative to the workspace").or("skipper.yml");
@@ -185,8 +190,10 @@ const SERVICES: Input = Input::optional(
     "services",
     "The services to act on, separated by blanks or commas; all when not given. The others stay as they are. `tag`, `push` and `deploy` take a tag with each, as in `web:1.2`; without one it is the commit",
 );
-const UUID: Input =
-    Input::optional("uuid", "The replica that `remove` removes, by its name in the table of `ps`, such as `web_1`");
+const UUID: Input = Input::optional(
+    "uuid",
+    "The replica that `remove` removes, by its name in the table of `ps`, such as `web_1`; for `logs` a replica or a service, all when not given",
+);
 const REBUILD: Input =
     Input::optional("rebuild", "Builds every image anew, even where the registry has it").or("false");
 const ALLOW_TERMINATE: Input = Input::optional(

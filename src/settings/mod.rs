@@ -54,6 +54,9 @@ use skipper_deploy::{
 use self::{inputs::Inputs, trigger::Asked};
 use crate::{aws::WebIdentity, github::Access};
 
+/// Characters of the shortest secret that is looked for in texts.
+const SHORTEST_SECRET: usize = 6;
+
 /// What the command line says; each stands above the input of the same name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
@@ -69,7 +72,7 @@ pub struct Flags {
     pub revision: Option<String>,
     /// The services to act on, each with its tag where one is named.
     pub services: Option<String>,
-    /// The replica to remove.
+    /// The replica to remove, or what logs are shown of.
     pub uuid: Option<String>,
     /// Terminates the hosts of groups that are gone.
     pub allow_terminate: bool,
@@ -121,7 +124,7 @@ pub struct Settings {
     pub region: Option<String>,
     /// The services to act on, each with the tag that is asked for; all when empty.
     pub services: BTreeMap<ServiceName, Option<Tag>>,
-    /// The replica to remove; there where that is the command.
+    /// The replica to remove, there where that is the command; else the replica or service that logs are shown of.
     pub uuid: Option<String>,
     /// Builds even what the registry has.
     pub rebuild: bool,
@@ -207,6 +210,14 @@ impl Settings {
         let token = self.code_host.iter().map(|access| access.token.clone());
         let token = token.chain(self.keys.iter().map(|keys| keys.secret.clone()));
         token.chain(self.registry_login.iter().map(|(_, password)| password.clone())).collect()
+    }
+
+    /// A text from elsewhere without anything that nobody may be shown.
+    pub fn concealed(&self, text: String) -> String {
+        let secrets = self.secrets();
+        // Shorter ones would be found in ordinary words.
+        let long = secrets.iter().map(Secret::expose).filter(|secret| secret.len() >= SHORTEST_SECRET);
+        long.fold(text, |text, secret| text.replace(secret, "***"))
     }
 
     /// The file that takes the step's outputs.

@@ -1,19 +1,20 @@
 //! The commands of 2014, each by itself: tag, push, deploy, ps, remove, and those about instances.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use serde_json::Value;
 
 use crate::{
     Trials, World,
     errors::Section,
-    shop::{Shop, Told, run},
+    shop::{Shop, Told, finish, run, start},
 };
 
 pub(crate) const TRIALS: Trials = &[
     ("the_three_steps_of_2014_deploy_a_tag", the_three_steps_of_2014_deploy_a_tag),
     ("hosts_are_brought_up_and_shown_without_a_service", hosts_are_brought_up_and_shown_without_a_service),
     ("a_replica_is_removed_until_the_next_deployment", a_replica_is_removed_until_the_next_deployment),
+    ("what_replicas_print_is_read_from_all_hosts", what_replicas_print_is_read_from_all_hosts),
     ("environments_of_one_file_have_hosts_of_their_own", environments_of_one_file_have_hosts_of_their_own),
     ("the_keys_of_2014_open_what_no_others_do", the_keys_of_2014_open_what_no_others_do),
 ];
@@ -128,6 +129,49 @@ fn a_replica_is_removed_until_the_next_deployment(world: &World) {
     skipper(&["ps"]).ends_with(0).says("missing").says("1 of 2 replicas serve");
     shop.ship_again(world).ends_with(0);
     assert_eq!((shop.answers(world).len(), shop.processes(world, "clock")), (1, clock));
+}
+
+fn what_replicas_print_is_read_from_all_hosts(world: &World) {
+    let shop = Shop::make(world, "printing");
+    let told = shop.ship(world, "the first commit").ends_with(0);
+    assert!(!told.events.is_empty());
+    let skipper = |arguments: &[&str]| shop.skipper(world, arguments);
+    let unknown = || skipper(&["logs", "redis"]);
+    let refused = world.refusal(&shop, Section::Run, "`logs` of what is neither a service nor a replica", unknown);
+    refused.ends_with(2).says("name one of `clock`, `clock_1`, `clock_2`, `web`, `web_1`, `web_2`");
+    // More than one answer holds.
+    let print = "docker ps -q --filter label=skipper.project=printing | xargs -I{} docker exec {} /bin/busybox sh -c \
+        'i=0; while [ $i -lt 600 ]; do echo \"::error::line $i $(/bin/busybox head -c 48 /dev/urandom | /bin/busybox base64)\" >/proc/1/fd/1; i=$((i+1)); done'";
+    for host in shop.hosts(world) {
+        host.exec(print).unwrap().success().unwrap();
+    }
+    let told = skipper(&["logs", "web", "--tail", "600", "--output", "json"]).ends_with(0);
+    let lines: Vec<Value> = serde_json::from_str(&told.outcome.stdout).unwrap();
+    for name in ["web_1", "web_2"] {
+        let numbers = lines.iter().filter(|line| line["replica"] == name);
+        let numbers: Vec<&str> =
+            numbers.map(|line| line["text"].as_str().unwrap().split(' ').nth(1).unwrap()).collect();
+        let expected: Vec<String> = (0..600).map(|number| number.to_string()).collect();
+        assert_eq!(numbers, expected, "{name}");
+    }
+    let times: Vec<u64> = lines.iter().map(|line| line["at"].as_u64().unwrap()).collect();
+    assert!(times.is_sorted() && lines.len() == 1200);
+    let told = skipper(&["logs", "clock_1", "--since", "1h", "--tail", "5"]).ends_with(0);
+    let shown: Vec<&str> = told.outcome.log.lines().filter(|line| line.contains(" | ")).collect();
+    assert_eq!(shown.len(), 5, "{}", told.outcome.log);
+    assert!(shown.iter().all(|line| line.starts_with("clock_1 | ") && !line.starts_with("::")), "{shown:?}");
+
+    // What comes is shown as it comes, until it is interrupted.
+    let sha = shop.git(&["rev-parse", "HEAD"]);
+    let mut following = start(&shop.job(world, &sha), &["logs", "clock", "--tail", "1", "--follow"]);
+    following.wait_for("clock_1 | ", Duration::from_secs(60)).unwrap();
+    let print = "docker ps -q --filter label=skipper.service=clock --filter label=skipper.project=printing \
+        | xargs -I{} docker exec {} /bin/busybox sh -c 'echo news >/proc/1/fd/1'";
+    shop.hosts(world)[0].exec(print).unwrap().success().unwrap();
+    following.wait_for(" | news", Duration::from_secs(60)).unwrap();
+    following.signal("INT").unwrap();
+    finish(following, 0).ends_with(0);
+    skipper(&["logs", "--follow", "--output", "json"]).ends_with(2);
 }
 
 fn environments_of_one_file_have_hosts_of_their_own(world: &World) {

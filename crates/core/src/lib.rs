@@ -15,6 +15,7 @@ pub mod failure;
 pub mod iam;
 pub mod image;
 pub mod lease;
+pub mod log;
 pub mod matrix;
 pub mod name;
 pub mod observed;

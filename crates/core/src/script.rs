@@ -119,12 +119,17 @@ pub fn pack(text: &str) -> String {
 
 /// The opposite of [`pack`]; white space within the word (as `base64` folds lines) is ignored.
 pub fn unpack(word: &str) -> Option<String> {
+    unpack_within(word, DECODED_LIMIT)
+}
+
+/// The same for a text of at most so many bytes.
+pub fn unpack_within(word: &str, limit: u64) -> Option<String> {
     let word: String = word.chars().filter(|char| !char.is_ascii_whitespace()).collect();
     let bytes = STANDARD.decode(word).ok()?;
     let mut text = Vec::new();
     // Reading one byte more tells a text that fits from the beginning of one that does not.
-    let length = GzDecoder::new(&bytes[..]).take(DECODED_LIMIT + 1).read_to_end(&mut text).ok()?;
-    (length as u64 <= DECODED_LIMIT).then(|| String::from_utf8_lossy(&text).into_owned())
+    let length = GzDecoder::new(&bytes[..]).take(limit + 1).read_to_end(&mut text).ok()?;
+    (length as u64 <= limit).then(|| String::from_utf8_lossy(&text).into_owned())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod events;
 pub mod execute;
 pub mod images;
 pub mod lease;
+pub mod logs;
 pub mod observe;
 pub mod ports;
 pub mod previews;

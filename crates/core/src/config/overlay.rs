@@ -13,6 +13,9 @@ use crate::{
 
 /// The key that holds them.
 const KEY: &str = "environments";
+/// A key whose map is replaced as a whole.
+const WHOLE: &str = "logging";
+
 /// The most of them: the whole file is read for each.
 const MOST: usize = 50;
 
@@ -110,7 +113,8 @@ fn merged(base: Node, above: &Node) -> Node {
                     Some(index) => {
                         let (_, below) = base.remove(index);
                         let value = match (&below.value, &value.value) {
-                            (Value::Map(_), Value::Map(_)) => merged(below, value),
+                            // Options of one log driver are none of another.
+                            (Value::Map(_), Value::Map(_)) if key.spelling() != Some(WHOLE) => merged(below, value),
                             _ => value.clone(),
                         };
                         base.insert(index, (key.clone(), value));

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     desired::{ReplicaSpec, Scope},
     image::PinnedImage,
+    log::{LogOf, LogPart},
     name::{HostName, ReplicaName},
     observed::{Handle, HostReport, InstanceId},
     script::{ResultError, Script},
@@ -163,6 +164,16 @@ pub trait Orchestrator {
 
     /// Stops and forgets replicas, by the host that does it, and waits until they are gone.
     fn remove(&self, scope: &Scope, handles: &BTreeMap<InstanceId, Vec<Handle>>) -> Script;
+
+    /// Asks what replicas have printed, by host: the newest lines of each, at most so many. `asked` is the name of the question, under
+    /// which a host keeps what it has collected until all parts of it are fetched.
+    fn logs(&self, scope: &Scope, lines: u32, asked: &str, hosts: &BTreeMap<InstanceId, LogOf>) -> Script;
+
+    /// Reads one host's answer to [`Orchestrator::logs`].
+    ///
+    /// # Errors
+    /// When the host reports a failure or the answer cannot be read.
+    fn read_logs(&self, output: &str) -> Result<LogPart, HostError>;
 
     /// Reads one host's answer to a script that reports nothing but success.
     ///

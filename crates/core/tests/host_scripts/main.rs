@@ -8,6 +8,7 @@ mod configure;
 mod damage;
 mod fence;
 mod host;
+mod logs;
 mod observe;
 mod remove_and_pull;
 mod sharing;

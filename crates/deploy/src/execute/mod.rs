@@ -24,6 +24,7 @@ use skipper_core::{
     plan::{Action, Plan, Step, StepId},
 };
 
+pub(crate) use self::scripts::host_failure;
 use self::{known::Known, left::left_by};
 use crate::{
     cancel::{self, Cancel},

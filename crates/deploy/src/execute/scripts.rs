@@ -99,7 +99,7 @@ pub(super) fn first(failures: Vec<Failure>) -> StepResult {
 }
 
 /// What a host said went wrong, with the remedy where there is one.
-pub(super) fn host_failure(error: &HostError) -> Failure {
+pub(crate) fn host_failure(error: &HostError) -> Failure {
     let failure = Failure::new(Exit::Blocked, error.to_string());
     let failure = std::error::Error::source(error).map_or(failure.clone(), |source| failure.because_of(source));
     let HostError::Said { kind, .. } = error else { return failure };

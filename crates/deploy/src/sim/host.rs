@@ -9,13 +9,16 @@ use std::{
 use skipper_core::{
     desired::Scope,
     image::PinnedImage,
+    log::{LogLine, LogOf, LogPart, write_lines},
     name::HostName,
     observed::{Handle, Health, HostReport, InstanceId, ObservedReplica, OrchestratorState, ReplicaState, Stray},
     orchestrator::{
         HostErrorKind, Orchestrator as _, StartOutcome, Started,
-        fleet::{Fleet, Task, Unit, UnitStart, encode_done, encode_error, encode_report, encode_started},
+        fleet::{
+            Fleet, Task, Unit, UnitStart, encode_done, encode_error, encode_log_part, encode_report, encode_started,
+        },
     },
-    script::Script,
+    script::{Script, pack},
 };
 use tokio::{
     sync::{Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock},
@@ -27,6 +30,9 @@ use crate::ports::Invocation;
 
 /// A replica from its start to its first answer.
 const SETTLE: Duration = Duration::from_secs(2);
+
+/// Characters of a collected log that get through in one answer.
+const PART: usize = 100;
 
 /// An instance with what is on it.
 #[derive(Clone, Debug)]
@@ -61,6 +67,8 @@ pub struct SimHost {
     pub images: BTreeSet<PinnedImage>,
     /// The units registered for it.
     pub units: BTreeMap<Handle, SimUnit>,
+    /// What its replicas have printed.
+    pub printed: Vec<LogLine>,
     /// Held by the script that changes what a scope has on it, one at a time, and for writing by one that changes the host itself.
     busy: Arc<RwLock<()>>,
     busy_for: BTreeMap<Scope, Arc<Mutex<()>>>,
@@ -104,6 +112,7 @@ impl SimHost {
             fences: BTreeMap::new(),
             images: BTreeSet::new(),
             units: BTreeMap::new(),
+            printed: Vec::new(),
             busy: Arc::default(),
             busy_for: BTreeMap::new(),
         }
@@ -112,6 +121,23 @@ impl SimHost {
     /// Whether it is described at all.
     pub fn alive(&self) -> bool {
         !self.terminated
+    }
+
+    /// A part of the newest of what replicas have printed.
+    fn log(&self, most: u32, of_host: &LogOf) -> LogPart {
+        let mut lines: Vec<LogLine> = Vec::new();
+        for (replica, _) in &of_host.replicas {
+            let is_asked_for =
+                |line: &&LogLine| line.replica == *replica && of_host.since.is_none_or(|since| line.at >= since);
+            let own: Vec<&LogLine> = self.printed.iter().filter(is_asked_for).collect();
+            let newest = own.len().saturating_sub(most as usize);
+            lines.extend(own[newest..].iter().map(|line| (*line).clone()));
+        }
+        lines.sort_by_key(|line| line.at);
+        let whole = pack(&write_lines(&lines));
+        let offset = usize::try_from(of_host.offset).unwrap_or(usize::MAX).min(whole.len());
+        let end = (offset + PART).min(whole.len());
+        LogPart { offset: of_host.offset, total: whole.len() as u64, text: whole[offset..end].to_owned() }
     }
 
     /// Whether another unit that runs has one of these host ports.
@@ -182,6 +208,7 @@ impl SimWorld {
         };
         let _turn = match &task {
             Task::Pull { .. } => None,
+            Task::Logs { .. } => None,
             Task::Observe { .. } if script.fence().is_none() => None,
             task => self.turn(instance, &scope, matches!(task, Task::Configure { .. })).await,
         };
@@ -213,6 +240,11 @@ impl SimWorld {
             }
             Task::Start { starts, scope } => {
                 self.start_on(instance, &scope, starts.get(instance).map(Vec::as_slice).unwrap_or_default()).await
+            }
+            Task::Logs { lines, hosts, .. } => {
+                let state = self.look();
+                let asked = state.hosts.get(instance).zip(hosts.get(instance));
+                asked.map_or_else(String::new, |(host, of_host)| encode_log_part(&host.log(lines, of_host)))
             }
             Task::Remove { handles, .. } => {
                 self.pass_stop_time().await;

@@ -9,6 +9,7 @@ mod golden;
 mod images;
 mod laws;
 mod lease;
+mod logs;
 mod shop;
 mod stories;
 mod subnets;

@@ -15,7 +15,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use report::{encode_done, encode_error, encode_report, encode_started};
+pub use report::{encode_done, encode_error, encode_log_part, encode_report, encode_started};
 pub use task::{Task, UnitStart};
 pub use unit::Unit;
 
@@ -23,6 +23,7 @@ use super::{Cluster, HostError, Orchestrator, Start, Started};
 use crate::{
     desired::{ReplicaSpec, Scope},
     image::PinnedImage,
+    log::{LogOf, LogPart},
     observed::{Handle, HostReport, InstanceId},
     script::Script,
 };
@@ -83,6 +84,14 @@ impl Orchestrator for Fleet {
 
     fn remove(&self, scope: &Scope, handles: &BTreeMap<InstanceId, Vec<Handle>>) -> Script {
         Task::Remove { scope: scope.clone(), handles: handles.clone() }.script()
+    }
+
+    fn logs(&self, scope: &Scope, lines: u32, asked: &str, hosts: &BTreeMap<InstanceId, LogOf>) -> Script {
+        Task::Logs { scope: scope.clone(), lines, asked: asked.to_owned(), hosts: hosts.clone() }.script()
+    }
+
+    fn read_logs(&self, output: &str) -> Result<LogPart, HostError> {
+        report::read_logs(output)
     }
 
     fn read_done(&self, output: &str) -> Result<(), HostError> {

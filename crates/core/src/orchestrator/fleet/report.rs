@@ -9,6 +9,7 @@ use std::{
 
 use super::unit::{read_binding, read_probe};
 use crate::{
+    log::LogPart,
     name::ReplicaName,
     observed::{Handle, Health, HostReport, ObservedReplica, OrchestratorState, ReplicaState, Stray},
     orchestrator::{HostError, HostErrorKind, StartOutcome, Started, fleet::quote::systemd_word},
@@ -88,6 +89,20 @@ pub(super) fn read_started(output: &str) -> Result<Vec<Started>, HostError> {
         }
     }
     Ok(started)
+}
+
+/// Reads the answer to `logs`.
+pub(super) fn read_logs(output: &str) -> Result<LogPart, HostError> {
+    let lines = lines(output)?;
+    let line = lines.first().filter(|_| lines.len() == 1).ok_or_else(|| not_understood(&lines.concat()))?;
+    let fields: Vec<&str> = line.iter().map(String::as_str).collect();
+    let number = |word: &str| word.parse::<u64>().map_err(|_| not_understood(line));
+    match fields[..] {
+        ["part", offset, total, text] => {
+            Ok(LogPart { offset: number(offset)?, total: number(total)?, text: text.to_owned() })
+        }
+        _ => Err(not_understood(line)),
+    }
 }
 
 /// One unit of the host, as far as the lines have told.
@@ -286,6 +301,11 @@ pub fn encode_started(started: &[Started]) -> String {
         };
     }
     encode_result(&text)
+}
+
+/// What `logs` says where this is the part.
+pub fn encode_log_part(part: &LogPart) -> String {
+    encode_result(&format!("part\t{}\t{}\t{}\n", part.offset, part.total, part.text))
 }
 
 /// What a script says that has done its work and has nothing to report.

@@ -9,6 +9,7 @@ use super::unit::Unit;
 use crate::{
     desired::Scope,
     image::{PinnedImage, hex_digest},
+    log::LogOf,
     name::ReplicaName,
     observed::{Handle, InstanceId},
     orchestrator::{Cluster, ClusterHost, Probe},
@@ -26,6 +27,7 @@ const OBSERVE: &str = body!("observe");
 const CONFIGURE: &str = body!("configure");
 const PULL: &str = body!("pull");
 const START: &str = body!("start");
+const LOGS: &str = body!("logs");
 const REMOVE: &str = body!("remove");
 
 /// Installed on hosts by `configure`: keeps containers away from etcd, through reboots and restarts of Docker.
@@ -59,6 +61,17 @@ pub enum Task {
         scope: Scope,
         /// By host.
         starts: BTreeMap<InstanceId, Vec<UnitStart>>,
+    },
+    /// Tell what replicas have printed.
+    Logs {
+        /// Whose replicas they are.
+        scope: Scope,
+        /// The most lines of each.
+        lines: u32,
+        /// The name of the question.
+        asked: String,
+        /// Of which replicas, by host.
+        hosts: BTreeMap<InstanceId, LogOf>,
     },
     /// Stop and forget units.
     Remove {
@@ -130,6 +143,27 @@ impl Task {
                     kept_as: None,
                 }
             }
+            Self::Logs { scope, lines, asked, hosts } => {
+                let rows = hosts.iter().flat_map(|(instance, LogOf { offset, since, replicas })| {
+                    let since = since.map_or_else(|| "-".to_owned(), seconds);
+                    let row = move |(replica, handle): &(ReplicaName, Handle)| {
+                        let words = [offset.to_string(), replica.to_string(), handle.0.clone(), since.clone()];
+                        std::iter::once(instance.0.clone()).chain(words).collect()
+                    };
+                    replicas.iter().map(row)
+                });
+                Script {
+                    name: "logs",
+                    header: vec![
+                        (SCOPE, scope.to_string()),
+                        ("TABLE", write_table(rows)),
+                        ("LINES", lines.to_string()),
+                        ("ASKED", asked.clone()),
+                    ],
+                    body: LOGS,
+                    kept_as: None,
+                }
+            }
             Self::Remove { scope, handles } => {
                 let rows = by_host(handles).map(|(instance, handle)| vec![instance.0.clone(), handle.0.clone()]);
                 Script {
@@ -168,6 +202,12 @@ impl Task {
             }
             "pull" => Self::Pull { scope: scope()?, images: read_by_host(&rows()?, |row| row.get(1)?.parse().ok())? },
             "start" => Self::Start { scope: scope()?, starts: read_starts(&rows()?)? },
+            "logs" => Self::Logs {
+                scope: scope()?,
+                lines: script.value("LINES")?.parse().ok()?,
+                asked: script.value("ASKED")?.to_owned(),
+                hosts: read_log_of(&rows()?)?,
+            },
             "remove" => Self::Remove {
                 scope: scope()?,
                 handles: read_by_host(&rows()?, |row| Some(Handle(row.get(1)?.clone())))?,
@@ -257,8 +297,35 @@ fn read_by_host<T>(
     Some(work)
 }
 
+fn read_log_of(rows: &[Vec<String>]) -> Option<BTreeMap<InstanceId, LogOf>> {
+    let mut hosts: BTreeMap<InstanceId, LogOf> = BTreeMap::new();
+    for row in rows {
+        let offset = row.get(1)?.parse().ok()?;
+        let since = read_seconds(row.get(4)?)?;
+        let of_host = hosts.entry(instance(row)?).or_insert_with(|| LogOf { offset, since, replicas: Vec::new() });
+        of_host.replicas.push((row.get(2)?.parse().ok()?, Handle(row.get(3)?.clone())));
+    }
+    Some(hosts)
+}
+
 fn instance(row: &[String]) -> Option<InstanceId> {
     row.first().cloned().map(InstanceId)
+}
+
+/// Microseconds as seconds with their fraction, as the journal takes a moment.
+fn seconds(micros: u64) -> String {
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+/// The opposite; no moment is a dash.
+#[expect(clippy::option_option, reason = "no moment is one reading, and a text that is none is another")]
+fn read_seconds(text: &str) -> Option<Option<u64>> {
+    if text == "-" {
+        return Some(None);
+    }
+    let (seconds, micros) = text.split_once('.')?;
+    let whole = seconds.parse::<u64>().ok()?.checked_mul(1_000_000)?;
+    whole.checked_add(micros.parse().ok()?).map(Some)
 }
 
 fn write_table(rows: impl Iterator<Item = Vec<String>>) -> String {

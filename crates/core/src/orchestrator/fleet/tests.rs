@@ -8,10 +8,11 @@ use super::{report::*, *};
 use crate::{
     config::{Check, Healthcheck, Logging},
     desired::{Binding, DesiredService},
+    log::{LogLine, read_lines, write_lines},
     name::{HostName, ReplicaName},
     observed::{Health, ObservedReplica, OrchestratorState, ReplicaState, Stray},
     orchestrator::{ClusterHost, HostErrorKind, Probe, StartOutcome},
-    script::{RESULT_LIMIT, encode_result},
+    script::{RESULT_LIMIT, encode_result, pack},
 };
 
 fn scope() -> Scope {
@@ -305,6 +306,7 @@ proptest! {
             Task::Observe { scope: scope() },
             Task::Configure { cluster: Cluster { scope: scope(), hosts: cluster_hosts.clone(), members, archive: ("https://x/y z'".to_owned(), sha256) } },
             Task::Pull { scope: scope(), images: hosts.keys().map(|instance| (instance.clone(), vec![image("0a"), image("ff")])).collect() },
+            Task::Logs { scope: scope(), lines: 7, asked: "a1b2".to_owned(), hosts: hosts.keys().enumerate().map(|(index, instance)| (instance.clone(), LogOf { offset: 7, since: (index > 0).then_some(1_764_000_000_000_001), replicas: vec![("web_1".parse().unwrap(), Handle("a.service".to_owned()))] })).collect() },
             Task::Remove { scope: scope(), handles: hosts.keys().map(|instance| (instance.clone(), vec![Handle("a.service".to_owned())])).collect() },
         ];
         for task in tasks {
@@ -329,6 +331,20 @@ proptest! {
         let orchestrator = silent.map_or(OrchestratorState::Ready, OrchestratorState::Silent);
         let report = HostReport { configured, member, fence, orchestrator, replicas, host, stray, held_ports };
         prop_assert_eq!(read_observation(&encode_report(&report)), Ok(report));
+    }
+
+    #[test]
+    fn a_part_of_a_log_reads_back(offset in any::<u64>(), total in any::<u64>(), text in "[A-Za-z0-9+/=]{0,40}") {
+        let part = LogPart { offset, total, text };
+        prop_assert_eq!(read_logs(&encode_log_part(&part)), Ok(part));
+    }
+
+    #[test]
+    fn lines_of_a_log_read_back(lines in vec((any::<u64>(), names(), words()), 0..5)) {
+        let lines: Vec<LogLine> = lines.into_iter().map(|(at, replica, text)| LogLine { at, replica, text }).collect();
+        let replicas = lines.iter().map(|line| (line.replica.clone(), Handle(String::new()))).collect();
+        let of_host = LogOf { offset: 0, since: None, replicas };
+        prop_assert_eq!(read_lines(&pack(&write_lines(&lines)), &of_host), Some((lines, false)));
     }
 
     #[test]
