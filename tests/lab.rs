@@ -22,6 +22,8 @@ mod previews;
 mod pull_requests;
 #[path = "lab/refusals/mod.rs"]
 mod refusals;
+#[path = "lab/secrets.rs"]
+mod secrets;
 #[path = "lab/shop.rs"]
 mod shop;
 #[path = "lab/stories.rs"]
@@ -71,7 +73,15 @@ fn main() -> ExitCode {
     let groups = [
         &[stories::TRIALS, action::TRIALS, pull_requests::TRIALS],
         refusals::TRIALS,
-        &[commands::TRIALS, leases::TRIALS, previews::TRIALS, trust::TRIALS, traps::TRIALS, sweep::TRIALS],
+        &[
+            commands::TRIALS,
+            secrets::TRIALS,
+            leases::TRIALS,
+            previews::TRIALS,
+            trust::TRIALS,
+            traps::TRIALS,
+            sweep::TRIALS,
+        ],
     ];
     let trials = groups.into_iter().flatten().copied().flatten().map(|(name, trial)| {
         let shared = Arc::clone(&shared);

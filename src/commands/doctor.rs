@@ -17,11 +17,8 @@ use skipper_core::{
     orchestrator::{Orchestrator as _, fleet::Fleet},
     plan::LaunchSpec,
 };
-use skipper_deploy::{
-    observe::scope_path,
-    ports::{
-        Compute as _, FoundInstance, Images as _, Invocation, Launch, LaunchQuery, PortError, Remote as _, Store as _,
-    },
+use skipper_deploy::ports::{
+    Compute as _, FoundInstance, Images as _, Invocation, Launch, LaunchQuery, PortError, Remote as _, Store as _,
 };
 
 use super::{
@@ -121,10 +118,8 @@ async fn aws(config: &Config, settings: &Settings, printer: Printer) -> Vec<Find
         Ok(account) => vec![credentials(account, config)],
     };
     let (instances, groups) = futures::join!(compute.instances(&hosts_of), compute.security_groups(&hosts_of));
-    findings.push(told(
-        "records",
-        aws.store().read(&format!("{}/lease", scope_path(&scope))).await.map(|_| "they can be read"),
-    ));
+    findings
+        .push(told("records", aws.store().read(&format!("{}/lease", scope.path())).await.map(|_| "they can be read")));
     let (facts, launches) = launches(config, &compute).await;
     findings.extend(launches);
     let group_ids = match &groups {

@@ -28,10 +28,11 @@ use skipper_core::{
         log::{Log, Places, Style, failure_lines, plan_lines},
         table,
     },
+    secret::Secret,
 };
 use skipper_deploy::{
     cancel::Cancel,
-    events::{Events, Listener},
+    events::{Events, Listener, SHORTEST_SECRET},
     images::ImageOptions,
     lease::Terms,
     ports::CodeHost,
@@ -45,7 +46,7 @@ use crate::{
     aws::Aws,
     docker::{self, Docker},
     github::GitHub,
-    settings::{Command, EventsFile, Settings, Trigger, Verdict},
+    settings::{self, Command, EventsFile, Settings, Trigger, Verdict},
 };
 
 /// The end of an environment: of a preview, or of the hosts that previews share.
@@ -73,9 +74,10 @@ pub(crate) async fn run(
     install_tls();
     let connected = async {
         let kept = keep_events(settings, *printer)?;
-        Ok((kept, connect_docker(config, settings)?, connect_aws(config, settings, *printer).await?))
+        let secrets = settings::given_secrets(config).map_err(|error| error.failure())?;
+        Ok((kept, secrets, connect_docker(config, settings)?, connect_aws(config, settings, *printer).await?))
     };
-    let (kept, docker, aws) = match connected.await {
+    let (kept, secrets, docker, aws) = match connected.await {
         Ok(ready) => ready,
         Err(failure) => return super::end_early(&failure, settings.output_file(), *printer),
     };
@@ -97,7 +99,12 @@ pub(crate) async fn run(
     let log = log_to(*printer, quiet || asked_for_text, places);
     let mut listeners = vec![fold, log];
     listeners.extend(kept);
-    let events = Events::new(listeners).concealing(&settings.secrets());
+    // Shorter ones would hide ordinary words from whoever reads the log.
+    for secret in secrets.values().filter(|secret| secret.expose().len() >= SHORTEST_SECRET) {
+        printer.conceal(secret.expose());
+    }
+    let concealed: Vec<Secret> = settings.secrets().into_iter().chain(secrets.values().cloned()).collect();
+    let events = Events::new(listeners).concealing(&concealed);
     let cancel = Cancel::default();
     listen_for_signals(&cancel);
 
@@ -112,6 +119,7 @@ pub(crate) async fn run(
             rebuild: settings.rebuild,
             tags_are_asked_for: settings.command == Command::Deploy,
         },
+        secrets: &secrets,
         bounds: Bounds {
             services: settings.services.keys().cloned().collect(),
             hosts_only: settings.command == Command::InstancesDeploy,

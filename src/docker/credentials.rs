@@ -13,16 +13,9 @@ use skipper_core::{
     image::{DEFAULT_REGISTRY, Repository},
     secret::Secret,
 };
-use skipper_deploy::ports::{PortErrorKind, PortResult};
+use skipper_deploy::ports::{Login, PortErrorKind, PortResult};
 
 use super::trouble::failed;
-
-/// A user name and password, or a token in the password's place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Login {
-    pub username: String,
-    pub password: Secret,
-}
 
 /// Every login there is, by registry.
 #[derive(Debug, Default)]
@@ -115,7 +108,7 @@ impl Credentials {
 
     /// The login for a push, as the engine takes it.
     pub(super) fn for_engine(&self, repository: &Repository) -> Option<DockerCredentials> {
-        self.of(repository).map(Login::for_engine)
+        self.of(repository).map(for_engine)
     }
 
     /// Every login, under the names that BuildKit asks by.
@@ -123,17 +116,15 @@ impl Credentials {
         let name = |registry: &str| {
             if registry == DEFAULT_REGISTRY { "registry-1.docker.io".to_owned() } else { registry.to_owned() }
         };
-        self.logins.iter().map(|(registry, login)| (name(registry), login.for_engine())).collect()
+        self.logins.iter().map(|(registry, login)| (name(registry), for_engine(login))).collect()
     }
 }
 
-impl Login {
-    fn for_engine(&self) -> DockerCredentials {
-        DockerCredentials {
-            username: Some(self.username.clone()),
-            password: Some(self.password.expose().to_owned()),
-            ..DockerCredentials::default()
-        }
+fn for_engine(login: &Login) -> DockerCredentials {
+    DockerCredentials {
+        username: Some(login.username.clone()),
+        password: Some(login.password.expose().to_owned()),
+        ..DockerCredentials::default()
     }
 }
 

@@ -25,7 +25,7 @@ use skipper_core::{
     image::{Digest, PinnedImage, Repository, Tag},
     secret::Secret,
 };
-use skipper_deploy::ports::{BuildRequest, Images, PortError, PortErrorKind, PortResult, Resolved};
+use skipper_deploy::ports::{BuildRequest, Images, Login, PortError, PortErrorKind, PortResult, Resolved};
 
 use self::{
     credentials::Credentials,
@@ -152,6 +152,10 @@ impl Images for Docker {
 
     async fn resolve(&self, repository: &Repository, tag: &Tag) -> PortResult<Option<Resolved>> {
         self.registry.resolve(repository, tag).await
+    }
+
+    async fn login(&self, repository: &Repository) -> PortResult<Option<Login>> {
+        Ok(self.credentials.of(repository).cloned())
     }
 
     async fn copy(&self, image: &PinnedImage, tag: &Tag) -> PortResult<()> {

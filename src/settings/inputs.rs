@@ -223,7 +223,7 @@ const AWS_ROLE: Input = Input::optional(
 );
 const REGISTRY_USERNAME: Input = Input::optional(
     "registry-username",
-    "The user name for the registries that skipper.yml pushes to; Docker's own configuration is used when this is not given",
+    "The user name for the registries that skipper.yml pushes to, and hosts pull from; Docker's own configuration is used when this is not given",
 );
 const REGISTRY_PASSWORD: Input =
     Input::optional("registry-password", "The password or token that belongs to it, from a secret");

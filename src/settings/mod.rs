@@ -13,6 +13,7 @@ mod identity;
 mod inputs;
 mod keys;
 mod left;
+mod secrets;
 mod trigger;
 mod workflow;
 
@@ -43,19 +44,18 @@ pub use self::{
     inputs::{Command, INPUTS, Input, Verdict},
     keys::Keys,
     left::Left,
+    secrets::given as given_secrets,
     trigger::{EventKind, PullRequest, Trigger},
     workflow::Workflow,
 };
 use skipper_deploy::{
+    events::SHORTEST_SECRET,
     report::{Comments, Deployments},
     runner::ExpectedPlan,
 };
 
 use self::{inputs::Inputs, trigger::Asked};
 use crate::{aws::WebIdentity, github::Access};
-
-/// Characters of the shortest secret that is looked for in texts.
-const SHORTEST_SECRET: usize = 6;
 
 /// What the command line says; each stands above the input of the same name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

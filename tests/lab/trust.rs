@@ -20,6 +20,8 @@ pub(crate) const TRIALS: Trials = &[
 /// A project on one host whose roles exist, deployed by the role for that.
 fn trusted(world: &World, name: &str) -> Shop {
     let shop = Shop::make(world, name).on_one_host();
+    // A host asks for it with its own role.
+    shop.replace("skipper.yml", "build: clock\n", "build: clock\n    secrets: [TOKEN]\n");
     shop.commit("the first commit");
     make_stack(world, &template(world, &shop));
     concealed(&ship(world, &shop, "by its role").ends_with(0));
@@ -33,8 +35,8 @@ fn concealed(told: &Told) {
     let events = serde_json::to_string(&told.events).unwrap();
     let elsewhere =
         [rest.join("\n"), events, told.outcome.summary.clone(), format!("{:?}", told.outcome.outputs)].concat();
-    // The token, and the three parts of the keys.
-    assert_eq!(masks.len(), 4, "{}", told.outcome.log);
+    // The job's token, the three parts of the keys, and the secret.
+    assert_eq!(masks.len(), 5, "{}", told.outcome.log);
     for secret in masks.iter().filter_map(|line| line.strip_prefix("::add-mask::")) {
         assert!(!elsewhere.contains(secret), "{elsewhere}");
     }
@@ -67,7 +69,7 @@ fn job(world: &World, shop: &Shop, role: &str, environment: Option<&str>) -> Job
 
 fn ship(world: &World, shop: &Shop, subject: &str) -> Told {
     shop.merge(world, subject);
-    run(&job(world, shop, "deploy", Some("production")), &["ship"], 0)
+    run(&job(world, shop, "deploy", Some("production")).variable("TOKEN", "canary-of-a-service"), &["ship"], 0)
 }
 
 fn a_job_takes_the_role_of_its_environment_by_its_token(world: &World) {

@@ -105,7 +105,7 @@ fn desired(config: &Config, release: u8) -> Desired {
         (name.clone(), PinnedImage { repository: service.repository.clone(), digest })
     });
     let revision: Revision = hex_digest(&[release])[..40].parse().expect("a commit");
-    let release = Release { revision, images: images.collect() };
+    let release = Release { revision, images: images.collect(), secrets: BTreeMap::new() };
     Desired::new(config, "production".parse().expect("a name"), &release)
 }
 

@@ -9,10 +9,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{Config, FleetSource, Group, Healthcheck, Logging, Port, PreviewHosts, Service},
+    config::{Config, FleetSource, Group, Healthcheck, Logging, Port, PreviewHosts, SecretTarget, SecretUse, Service},
     image::PinnedImage,
     name::{EnvName, EnvironmentName, GroupName, HostName, NameError, ProjectName, ReplicaName, ServiceName},
-    release::Release,
+    release::{Release, SecretVersions},
 };
 
 /// Whose things these are: every name, tag and unit of a project's environment carries both.
@@ -24,7 +24,17 @@ pub struct Scope {
     pub environment: EnvironmentName,
 }
 
+/// The folder below an environment's path that holds its secrets.
+pub const SECRETS: &str = "secrets";
+/// The folder below it that holds the logins to registries, while hosts pull.
+pub const LOGINS: &str = "logins";
+
 impl Scope {
+    /// Where the store keeps what it remembers of the environment: a path without a slash at its end.
+    pub fn path(&self) -> String {
+        format!("/skipper/{}/{}", self.project, self.environment)
+    }
+
     /// `<project>-<environment>`, the stem of names in AWS and of units.
     pub fn stem(&self) -> String {
         format!("{}-{}", self.project, self.environment)
@@ -116,6 +126,8 @@ pub struct DesiredService {
     pub ports: Vec<Port>,
     /// Environment variables of the container.
     pub env: BTreeMap<EnvName, String>,
+    /// The secrets that its replicas are given.
+    pub secrets: Vec<PinnedSecret>,
     /// Arguments in place of the image's own.
     pub command: Vec<String>,
     /// Where the engine sends what it prints; its own default when absent.
@@ -126,19 +138,56 @@ pub struct DesiredService {
     pub stop_grace_seconds: u32,
 }
 
+/// One version of a secret, and how it arrives in a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedSecret {
+    /// Which.
+    pub secret: SecretVersion,
+    /// How it arrives.
+    pub target: SecretTarget,
+}
+
+/// One version of a secret: `DATABASE_URL:3`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SecretVersion {
+    /// Its name.
+    pub name: EnvName,
+    /// Which version of it, as the store counts them from 1.
+    pub version: u64,
+}
+
+impl fmt::Display for SecretVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name, self.version)
+    }
+}
+
+impl FromStr for SecretVersion {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let wrong = || NameError("a secret's version is its name, a colon and a number".to_owned());
+        let (name, version) = text.split_once(':').ok_or_else(wrong)?;
+        Ok(Self { name: name.parse()?, version: version.parse().map_err(|_| wrong())? })
+    }
+}
+
 impl Desired {
-    /// Joins the checked configuration with the images of a release. Services the release has no image for are left alone.
+    /// Joins the checked configuration with the images of a release. Services that the release has no image for, or not every secret,
+    /// are left alone.
     pub fn new(config: &Config, environment: EnvironmentName, release: &Release) -> Self {
         let services: BTreeMap<_, _> = config
             .services
             .iter()
             .filter_map(|(name, service)| {
                 let image = release.images.get(name)?.clone();
+                let secrets = pinned_secrets(&service.secrets, release.secrets.get(name))?;
                 let service = DesiredService {
                     image,
                     scale: service.scale,
                     ports: service.ports.clone(),
                     env: service.env.clone(),
+                    secrets,
                     command: service.command.clone(),
                     logging: service.logging.clone(),
                     healthcheck: service.healthcheck.clone(),
@@ -162,6 +211,12 @@ impl Desired {
             longest_grace_seconds: longest_grace_seconds(config),
             most_previews,
         }
+    }
+
+    /// The secrets that replicas of these images are given.
+    pub fn secrets_beside(&self, images: &[PinnedImage]) -> BTreeSet<SecretVersion> {
+        let services = self.services.values().filter(|service| images.contains(&service.image));
+        services.flat_map(|service| &service.secrets).map(|pinned| pinned.secret.clone()).collect()
     }
 
     /// Nothing at all, as there is of a preview that has ended.
@@ -196,6 +251,15 @@ impl Desired {
     pub fn group_of(&self, host: &HostName) -> Option<&Group> {
         self.groups.get(&host.group)
     }
+}
+
+/// The secrets of a service in the versions that a release has of them; nothing where it lacks one.
+fn pinned_secrets(secrets: &[SecretUse], versions: Option<&SecretVersions>) -> Option<Vec<PinnedSecret>> {
+    let pinned = |SecretUse { name, target }: &SecretUse| {
+        let secret = SecretVersion { name: name.clone(), version: *versions?.get(name)? };
+        Some(PinnedSecret { secret, target: target.clone() })
+    };
+    secrets.iter().map(pinned).collect()
 }
 
 /// The longest that a replica of any service may take to stop, in seconds.

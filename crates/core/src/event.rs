@@ -20,7 +20,7 @@ use crate::{
     failure::Failure,
     image::{PinnedImage, Revision},
     lease::Holder,
-    name::{HostName, ServiceName},
+    name::{EnvName, HostName, ServiceName},
     observed::{Agent, Health, ObservedReplica},
     orchestrator::Started,
     plan::{Plan, StepId},
@@ -85,6 +85,15 @@ pub enum EventKind {
         service: ServiceName,
         /// Why.
         failure: Failure,
+    },
+    /// The version of a secret that replicas are given was found out; its value is told nobody.
+    SecretReady {
+        /// The secret.
+        name: EnvName,
+        /// Which version of it.
+        version: u64,
+        /// Where it came from.
+        origin: SecretOrigin,
     },
     /// The world was observed.
     Observed {
@@ -182,6 +191,22 @@ pub enum EventKind {
     },
     /// Always last, whatever happened.
     RunFinished(RunFinished),
+}
+
+/// Where a version of a secret came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretOrigin {
+    /// The run was given no value: the one that the environment has is used.
+    Stored,
+    /// The run was given the value that the environment has.
+    Unchanged,
+    /// The run was given another value than the environment had.
+    Changed,
+    /// The environment had none of that name.
+    New,
+    /// A plan foresees it: the environment has none of that name yet.
+    Foreseen,
 }
 
 /// What the run is about.

@@ -123,7 +123,10 @@ impl Progress {
             EventKind::ReplicaStarted { host, started, .. } => self.started.push((host.clone(), started.clone())),
             EventKind::Commented { pull_request, url } => drop(self.comments.insert(*pull_request, url.clone())),
             EventKind::RunFinished(finished) => self.finished = Some(finished.clone()),
-            EventKind::ImageOutput { .. } | EventKind::StepOutput { .. } | EventKind::StepRetrying { .. } => {}
+            EventKind::ImageOutput { .. }
+            | EventKind::SecretReady { .. }
+            | EventKind::StepOutput { .. }
+            | EventKind::StepRetrying { .. } => {}
         }
     }
 

@@ -106,6 +106,7 @@ told! {
     values_that_were_forgotten_are_told: "null-values";
     ports_that_cannot_be_are_told: "ports";
     logging_that_cannot_be_is_told: "logging";
+    secrets_that_cannot_be_are_told: "secrets";
     previews_that_cannot_be_are_told: "previews";
     names_of_nothing_are_told: "references";
     keys_that_are_there_twice_are_told: "duplicates";

@@ -23,8 +23,8 @@ pub struct Events {
     secrets: Vec<String>,
 }
 
-/// Shorter values would be found in ordinary words.
-const SHORTEST_SECRET: usize = 6;
+/// Characters of the shortest secret that is looked for in texts: shorter ones would be found in ordinary words.
+pub const SHORTEST_SECRET: usize = 6;
 
 impl Events {
     /// A stream that begins now.

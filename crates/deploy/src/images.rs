@@ -65,7 +65,8 @@ pub async fn release(
     let mut commits = made.iter().map(|(_, _, made_from)| made_from.as_ref());
     let first = commits.next().flatten().filter(|first| commits.all(|other| other == Some(*first)));
     let revision = first.filter(|_| options.tags_are_asked_for).unwrap_or(revision).clone();
-    Ok(Release { revision, images: made.into_iter().map(|(name, image, _)| (name, image)).collect() })
+    let images = made.into_iter().map(|(name, image, _)| (name, image)).collect();
+    Ok(Release { revision, images, secrets: Default::default() })
 }
 
 /// Resolves the images that the registry has for a commit, building nothing.
@@ -107,7 +108,7 @@ pub async fn resolve(
         };
         Ok::<_, PortError>((name.clone(), pinned(config, name, service, found)?, false))
     });
-    let mut release = Release { revision: revision.clone(), images: Default::default() };
+    let mut release = Release { revision: revision.clone(), images: Default::default(), secrets: Default::default() };
     let mut to_build = BTreeSet::new();
     for resolved in join_all(work).await {
         let (name, image, is_to_build) = resolved.map_err(|error| error.failure)?;

@@ -17,5 +17,6 @@ pub mod records;
 pub mod report;
 pub mod retry;
 pub mod runner;
+pub mod secrets;
 #[cfg(feature = "sim")]
 pub mod sim;

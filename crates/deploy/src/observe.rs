@@ -258,12 +258,7 @@ fn missing(config: &Config, found: &BTreeMap<HostName, ObservedHost>) -> BTreeMa
 
 /// Where the launches of an environment's hosts are recorded.
 pub fn launches_path(scope: &Scope) -> String {
-    format!("{}/launches", scope_path(scope))
-}
-
-/// Below which everything of an environment is recorded.
-pub fn scope_path(scope: &Scope) -> String {
-    format!("{}/{}", project_path(&scope.project), scope.environment)
+    format!("{}/launches", scope.path())
 }
 
 /// Below which everything of a project is recorded, by environment.

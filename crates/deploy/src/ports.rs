@@ -18,6 +18,7 @@ use skipper_core::{
     preview::{Owned, PullRequest},
     render::DeploymentStatus,
     script::Script,
+    secret::Secret,
 };
 
 /// Why a call to the world failed, in the few kinds that something depends on.
@@ -227,6 +228,15 @@ pub struct Resolved {
     pub revision: Option<Revision>,
 }
 
+/// A user name and password for a registry, or a token in the password's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The user name.
+    pub username: String,
+    /// The password or token.
+    pub password: Secret,
+}
+
 /// Images, from their sources to the registry.
 #[async_trait(?Send)]
 pub trait Images {
@@ -234,6 +244,8 @@ pub trait Images {
     async fn inputs(&self, build: &BuildRequest) -> PortResult<String>;
     /// What a tag points to; absent when the registry does not have it, [`PortErrorKind::Missing`] when it lacks what that is made of.
     async fn resolve(&self, repository: &Repository, tag: &Tag) -> PortResult<Option<Resolved>>;
+    /// The login that this run has for a repository's registry, if it has one.
+    async fn login(&self, repository: &Repository) -> PortResult<Option<Login>>;
     /// Gives an image another tag in its registry, by copying its manifest; [`PortErrorKind::Missing`] when the registry lacks
     /// the image or what it is made of.
     async fn copy(&self, image: &PinnedImage, tag: &Tag) -> PortResult<()>;
@@ -301,6 +313,15 @@ pub trait CodeHost {
     async fn set_deployment_status(&self, id: u64, status: &DeploymentStatus) -> PortResult<()>;
 }
 
+/// A value that is kept encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSecret {
+    /// Which version it is, counted from 1.
+    pub version: u64,
+    /// The value, where it was asked for.
+    pub value: Option<Secret>,
+}
+
 /// What must outlive a run and is not shown by the world itself.
 #[async_trait(?Send)]
 pub trait Store {
@@ -310,6 +331,11 @@ pub trait Store {
     async fn write(&self, path: &str, value: &str) -> PortResult<()>;
     /// Writes one value where nothing is, the only atomic write there is; false when something is there.
     async fn create(&self, path: &str, value: &str) -> PortResult<bool>;
+    /// The newest version of every secret right below a path, all pages; with its value where they are to be revealed, which takes the
+    /// permission to decrypt.
+    async fn secrets(&self, path: &str, reveal: bool) -> PortResult<BTreeMap<String, StoredSecret>>;
+    /// Keeps one secret, encrypted, as the next version of what was there. Returns the version.
+    async fn write_secret(&self, path: &str, value: &Secret) -> PortResult<u64>;
     /// Removes values; those that are not there are no error.
     async fn remove(&self, paths: &[String]) -> PortResult<()>;
 }

@@ -11,7 +11,6 @@ use skipper_core::{
 
 use crate::{
     lease::read_chain,
-    observe::scope_path,
     ports::{PortResult, Store},
 };
 
@@ -81,5 +80,5 @@ pub async fn write_record(
 }
 
 fn records_path(scope: &Scope) -> String {
-    format!("{}/releases", scope_path(scope))
+    format!("{}/releases", scope.path())
 }

@@ -132,6 +132,12 @@ impl Topology {
         format!("{}:5000", self.loopback())
     }
 
+    /// The name of the registry of private images, which asks for a login.
+    #[must_use]
+    pub fn private_registry(&self) -> String {
+        format!("{}:5001", self.loopback())
+    }
+
     /// The AWS endpoint.
     #[must_use]
     pub fn cloud_url(&self) -> String {

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use skipper_core::config::{
-    Build, Check, Config, Diagnostic, Group, ImageSource, Logging, PreviewHosts, Previews, Service, Span, load,
+    Build, Check, Config, Diagnostic, Group, ImageSource, Logging, PreviewHosts, Previews, SecretTarget, SecretUse,
+    Service, Span, load,
 };
 
 use crate::harmless;
@@ -103,8 +104,17 @@ fn previews(previews: &Previews) -> String {
     map(keys)
 }
 
+fn secret(secret: &SecretUse) -> String {
+    let (key, arrives) = match &secret.target {
+        SecretTarget::Env(variable) => ("env", text(variable.as_ref())),
+        SecretTarget::File(path) => ("file", text(path)),
+    };
+    map([("name", text(secret.name.as_ref())), (key, arrives)])
+}
+
 fn service(service: &Service) -> String {
-    let Service { repository, source, scale, ports, env, command, logging, healthcheck, stop_grace_period } = service;
+    let Service { repository, source, scale, ports, env, secrets, command, logging, healthcheck, stop_grace_period } =
+        service;
     let mut repo = vec![("registry", text(repository.registry())), ("name", text(repository.path()))];
     let mut keys = vec![
         ("scale", scale.to_string()),
@@ -125,6 +135,7 @@ fn service(service: &Service) -> String {
         }
     }
     keys.push(("repo", map(repo)));
+    keys.push(("secrets", list(secrets.iter().map(secret))));
     keys.push((
         "ports",
         list(ports.iter().map(|port| match port.host {

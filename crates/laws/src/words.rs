@@ -46,6 +46,7 @@ fn unit(words: &[&str]) {
             ports: Vec::new(),
             env: [("WORD".parse().unwrap(), words[0].to_owned())].into(),
             logging: None,
+            secrets: Vec::new(),
             command: words.iter().map(|word| (*word).to_owned()).collect(),
             healthcheck: Healthcheck {
                 check: Check::Http { port: 80, path: words[0].to_owned() },

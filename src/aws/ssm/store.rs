@@ -1,4 +1,4 @@
-//! Records in Parameter Store.
+//! Records and secrets in Parameter Store.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,8 @@ use aws_sdk_ssm::{
     operation::put_parameter::builders::PutParameterFluentBuilder,
     types::{ParameterTier, ParameterType},
 };
-use skipper_deploy::ports::{PortResult, Store};
+use skipper_core::secret::Secret;
+use skipper_deploy::ports::{PortResult, Store, StoredSecret};
 
 use crate::aws::error::Asked;
 
@@ -54,6 +55,30 @@ impl Store for ParameterStore {
             }
             Err(error) => Err(asked.failed(&error)),
         }
+    }
+
+    async fn secrets(&self, path: &str, reveal: bool) -> PortResult<BTreeMap<String, StoredSecret>> {
+        let asked = Asked::reads(&self.region, "ssm:GetParametersByPath", format!("`{path}`"));
+        let request = self.ssm.get_parameters_by_path().path(path).with_decryption(reveal);
+        let mut pages = request.into_paginator().page_size(PAGE).send();
+        let mut secrets = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            for parameter in page.map_err(|error| asked.failed(&error))?.parameters() {
+                let Some(name) = parameter.name() else { continue };
+                let key = name.rsplit('/').next().unwrap_or(name).to_owned();
+                let value = parameter.value().filter(|_| reveal).map(Secret::new);
+                let version = u64::try_from(parameter.version()).unwrap_or_default();
+                secrets.insert(key, StoredSecret { version, value });
+            }
+        }
+        Ok(secrets)
+    }
+
+    async fn write_secret(&self, path: &str, value: &Secret) -> PortResult<u64> {
+        let asked = Asked::changes(&self.region, "ssm:PutParameter", format!("`{path}`"));
+        let put = self.put(path, value.expose()).r#type(ParameterType::SecureString).overwrite(true).send().await;
+        let version = put.map_err(|error| asked.failed(&error))?.version();
+        Ok(u64::try_from(version).unwrap_or_default())
     }
 
     async fn remove(&self, paths: &[String]) -> PortResult<()> {

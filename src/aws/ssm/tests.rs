@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use skipper_core::{
     observed::{Agent, InstanceId},
     script::{Script, decode_result, encode_result},
+    secret::Secret,
 };
-use skipper_deploy::ports::{Invocation, PortErrorKind, Remote as _, Store as _};
+use skipper_deploy::ports::{Invocation, PortErrorKind, Remote as _, Store as _, StoredSecret};
 use tokio::time::Instant;
 
 use crate::aws::wire::{aws, scope, ssm_error};
@@ -310,6 +311,30 @@ async fn a_record_is_created_only_where_none_is() {
     assert_eq!(aws.store().create(path, "{}").await.unwrap_err().kind, PortErrorKind::Denied);
     assert_eq!(wire.json(0)["Overwrite"], false);
     assert_eq!(wire.json(0)["Name"], path);
+}
+
+#[tokio::test]
+async fn a_secret_is_kept_encrypted_and_becomes_a_version() {
+    let (aws, wire) = aws([ok(&json!({ "Version": 4, "Tier": "Standard" }))]).await;
+    let path = "/skipper/demo/production/secrets/TOKEN";
+    assert_eq!(aws.store().write_secret(path, &Secret::new("canary")).await.unwrap(), 4);
+    assert_eq!(
+        wire.json(0),
+        json!({ "Name": path, "Value": "canary", "Type": "SecureString", "Overwrite": true, "Tier": "Intelligent-Tiering" })
+    );
+}
+
+#[tokio::test]
+async fn secrets_are_decrypted_only_where_they_are_to_be_revealed() {
+    let path = "/skipper/demo/production/secrets";
+    let parameter = |name: &str, version: u64| json!({ "Name": format!("{path}/{name}"), "Value": "canary", "Type": "SecureString", "Version": version });
+    let page = || ok(&json!({ "Parameters": [parameter("TOKEN", 4)] }));
+    let (aws, wire) = aws([page(), page()]).await;
+    let revealed = aws.store().secrets(path, true).await.unwrap();
+    assert_eq!(revealed["TOKEN"], StoredSecret { version: 4, value: Some(Secret::new("canary")) });
+    assert_eq!(aws.store().secrets(path, false).await.unwrap()["TOKEN"], StoredSecret { version: 4, value: None });
+    assert_eq!(wire.json(0), json!({ "Path": path, "WithDecryption": true, "MaxResults": 10 }));
+    assert_eq!(wire.json(1)["WithDecryption"], false);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, StatusCode, header};
 use reqwest::{Client, RequestBuilder, Response, Url};
 use skipper_core::{image::Repository, secret::Secret};
-use skipper_deploy::ports::{PortError, PortErrorKind, PortResult};
+use skipper_deploy::ports::{Login, PortError, PortErrorKind, PortResult};
 
 use super::{
     authorization::{Challenge, TokenReply},
@@ -22,7 +22,7 @@ use super::{
     refusal::{Detail, TransportError},
 };
 use crate::docker::{
-    credentials::{Credentials, Login},
+    credentials::Credentials,
     trouble::{described, failed},
 };
 

@@ -82,6 +82,8 @@ pub struct Service {
     pub ports: Vec<Port>,
     /// Its environment variables; those for all services are merged in, the more special wins.
     pub env: BTreeMap<EnvName, String>,
+    /// The secrets that it is given.
+    pub secrets: Vec<SecretUse>,
     /// Arguments in place of the image's own.
     pub command: Vec<String>,
     /// Where the engine sends what a replica prints; its own default when absent.
@@ -124,6 +126,25 @@ pub struct Port {
     pub host: Option<u16>,
     /// The port in the container.
     pub container: u16,
+}
+
+/// A secret of a service: which one, and how it arrives. Its value is nowhere in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SecretUse {
+    /// Its name, by which the run is given its value and the environment keeps it.
+    pub name: EnvName,
+    /// How it arrives in the container.
+    pub target: SecretTarget,
+}
+
+/// How a secret arrives in a container.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretTarget {
+    /// As the value of this variable.
+    Env(EnvName),
+    /// As the contents of a file at this path.
+    File(String),
 }
 
 /// How a replica shows that it serves.

@@ -166,6 +166,8 @@ section! {
         ports: schema::Ports,
         /// Environment variables; they win over those of every service. Numbers and booleans arrive as they are written, nothing as an empty text.
         env: schema::Env,
+        /// Secrets, by the names of the variables in which the run is given their values. They arrive as variables of the same names, or as `env` or `file` say.
+        secrets: Vec<schema::Either<schema::SecretName, SecretUse<'static>>>,
         /// Arguments in place of the image's own; one text is split as a shell would.
         command: schema::Either<schema::Text, Vec<schema::Text>>,
         /// How a replica shows that it serves. Without it: by TCP on its first port or, when it has none, by running.
@@ -177,7 +179,6 @@ section! {
     }
     required { repo: "write `repo: {name: acme/web}`", }
     later {
-        "secrets": "keep secrets where the service can fetch them itself; values of `env` can be read by all who read the hosts",
         "links": "use a fixed port of the host, and its address",
         "volumes": "keep data outside of the hosts",
     }
@@ -237,6 +238,25 @@ section! {
         "platforms": "leave it out: images are built for the machine that builds",
     }
     foreign {}
+}
+
+section! {
+    /// A secret of a service, and how it arrives in its containers.
+    SecretUse {
+        /// Its name: that of the variable in which the run is given its value.
+        name: schema::SecretName,
+        /// The variable that it arrives as; one of its own name without it.
+        env: schema::EnvName,
+        /// The file that it arrives as, in place of a variable.
+        file: schema::FilePath,
+    }
+    required { name: "write `name: DATABASE_URL`", }
+    later {}
+    foreign {
+        "source": "write `name`",
+        "target": "write `env` or `file`",
+        "value": "leave it out: values come from variables of the run, and stand in no file",
+    }
 }
 
 section! {

@@ -71,9 +71,12 @@ forms! {
     }
     Env {
         "type": "object",
-        "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
+        "propertyNames": { "pattern": VARIABLE },
         "additionalProperties": { "type": ["string", "integer", "number", "boolean", "null"] },
     }
+    EnvName { "type": "string", "pattern": VARIABLE }
+    SecretName { "type": "string", "pattern": VARIABLE, "maxLength": super::check::LONGEST_SECRET_NAME }
+    FilePath { "type": "string", "pattern": "^/[A-Za-z0-9._/-]*[A-Za-z0-9._-]$" }
     Prices {
         "type": "object",
         "propertyNames": { "pattern": "^[a-z][a-z0-9-]*[0-9][a-z0-9-]*\\.[a-z0-9-]+$" },
@@ -105,6 +108,7 @@ forms! {
     Sha256 { "type": "string", "pattern": "^[0-9a-f]{64}$" }
 }
 
+const VARIABLE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 const NAME: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
 
 /// A map from names to sections.

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use crate::desired::{LOGINS, SECRETS};
+
 use super::{
     AUDIENCE, FLATCAR_OWNER, ISSUER, Subject,
     policy::{Policy, Statement},
@@ -24,7 +26,7 @@ pub(super) struct Role {
 pub(super) fn plan(subject: &Subject<'_>) -> Role {
     let look = [
         looking(subject),
-        reading(subject, &["ssm:GetParametersByPath"], &["launches", "lease", "releases"]),
+        reading(subject, &["ssm:GetParametersByPath"], &["launches", "lease", "releases", SECRETS]),
         observing(subject),
         instances_observed(subject),
         // The key of AWS's own that parameters are encrypted with lets everybody decrypt who may read them.
@@ -72,7 +74,7 @@ pub(super) fn hosts(subject: &Subject<'_>) -> Vec<Role> {
             ("skipper-agent".to_owned(), agent()),
             (
                 format!("skipper-{}", subject.scope.stem()),
-                Policy(vec![reading(subject, &["ssm:GetParameter", "ssm:GetParameters"], &[])]),
+                Policy(vec![reading(subject, &["ssm:GetParameters"], &[SECRETS, LOGINS])]),
             ),
         ],
     };

@@ -99,9 +99,13 @@ fn who_may_only_plan_has_hosts_observed_and_sends_decrypts_and_changes_nothing()
         };
         assert!(actions.iter().all(|action| reads(action) || *action == "ssm:SendCommand"), "{actions:?}");
     }
-    // Secrets would be below the same root, beside what it reads.
+    // Of secrets it learns the names and versions, since it decrypts nothing.
     let records = list(&allowing(plan, "ssm:GetParametersByPath")[0]["Resource"]);
-    assert!(records.iter().all(|path| ["/launches", "/lease", "/releases"].iter().any(|folder| path.contains(folder))));
+    assert!(
+        records
+            .iter()
+            .all(|path| ["/launches", "/lease", "/releases", "/secrets"].iter().any(|folder| path.contains(folder)))
+    );
 }
 
 #[test]
@@ -172,12 +176,15 @@ fn the_file_s_images_subnets_and_profiles_are_the_only_ones() {
 }
 
 #[test]
-fn a_host_reads_its_environment_s_parameters_and_no_others() {
+fn a_host_reads_its_environment_s_secrets_and_nothing_else_of_it() {
     let printed = printed(HELLO, "production", None, json);
-    let read = allowing(&printed["hosts"][0], "ssm:GetParameter");
+    let read = allowing(&printed["hosts"][0], "ssm:GetParameters");
     let records = "arn:aws:ssm:eu-west-1:123456789012:parameter/skipper/hello/production";
     assert_eq!(read.len(), 1);
-    assert_eq!(read[0]["Resource"], json!([records, format!("{records}/*")]));
+    assert_eq!(
+        read[0]["Resource"],
+        json!(["/secrets", "/secrets/*", "/logins", "/logins/*"].map(|below| format!("{records}{below}")))
+    );
 }
 
 #[test]

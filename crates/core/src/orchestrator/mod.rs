@@ -6,13 +6,13 @@ pub mod fleet;
 mod probe;
 pub mod userdata;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use probe::{Probe, ProbeCheck, ProbeError};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    desired::{ReplicaSpec, Scope},
+    desired::{ReplicaSpec, Scope, SecretVersion},
     image::PinnedImage,
     log::{LogOf, LogPart},
     name::{HostName, ReplicaName},
@@ -42,6 +42,24 @@ pub struct Cluster {
     pub members: Vec<HostName>,
     /// Where the orchestrator's archive comes from, and its SHA-256 when known.
     pub archive: (String, Option<String>),
+}
+
+/// What a host fetches before replicas are started on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Supplies {
+    /// The images.
+    pub images: Vec<PinnedImage>,
+    /// The secrets.
+    pub secrets: BTreeSet<SecretVersion>,
+}
+
+/// Where a host finds the login that a registry asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptLogin {
+    /// The registry, as Docker's configuration names it.
+    pub registry: String,
+    /// The parameter that holds it.
+    pub parameter: SecretVersion,
 }
 
 /// One replica to be started on a host.
@@ -117,6 +135,8 @@ pub enum HostErrorKind {
     DiskFull,
     /// The image does not exist for the host's architecture.
     Platform,
+    /// The host was not given a secret that it asked for.
+    Secret,
     /// An image could not be pulled.
     Pull,
     /// The host has seen a script of a later lease.
@@ -150,8 +170,8 @@ pub trait Orchestrator {
     /// Brings hosts to the cluster's configuration.
     fn configure(&self, cluster: &Cluster) -> Script;
 
-    /// Fetches images, by host.
-    fn pull(&self, scope: &Scope, images: &BTreeMap<InstanceId, Vec<PinnedImage>>) -> Script;
+    /// Fetches images and secrets, by host; with these logins where registries ask for one.
+    fn pull(&self, scope: &Scope, supplies: &BTreeMap<InstanceId, Supplies>, logins: &[KeptLogin]) -> Script;
 
     /// Starts replicas, by host, and waits until each is healthy or its deadline has passed.
     fn start(&self, scope: &Scope, starts: &BTreeMap<InstanceId, Vec<Start>>) -> Script;

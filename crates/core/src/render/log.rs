@@ -115,6 +115,10 @@ impl Log {
                 out.say(&title);
                 out.lines.extend(self.mark(&format!("services.{service}.build"), &title, &chain(failure)));
             }
+            EventKind::SecretReady { name, version, origin } => {
+                self.group("images", &mut out);
+                out.say(format!("secret `{name}`: version {version}, {}", words::secret_origin(*origin)));
+            }
             EventKind::Observed { state, moment } => {
                 if *moment == Moment::After || !state.replicas.is_empty() {
                     self.group(if *moment == Moment::After { "what runs now" } else { "what runs before" }, &mut out);

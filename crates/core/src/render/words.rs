@@ -2,7 +2,7 @@
 
 use crate::{
     cost::Estimate,
-    event::ImageOrigin,
+    event::{ImageOrigin, SecretOrigin},
     name::HostName,
     observed::IngressRule,
     plan::{Action, Step},
@@ -60,6 +60,17 @@ pub fn action(action: &Action) -> String {
 /// A step in one line: what it does, and why.
 pub fn step(step: &Step) -> String {
     format!("{}: {}", action(&step.action), step.reason)
+}
+
+/// Where a version of a secret came from.
+pub const fn secret_origin(origin: SecretOrigin) -> &'static str {
+    match origin {
+        SecretOrigin::Stored => "which the environment has; the run was given no value",
+        SecretOrigin::Unchanged => "unchanged",
+        SecretOrigin::Changed => "new, as its value has changed",
+        SecretOrigin::New => "the first",
+        SecretOrigin::Foreseen => "which the run that ships has to bring",
+    }
 }
 
 /// Where an image came from.

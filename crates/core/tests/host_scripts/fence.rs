@@ -18,11 +18,11 @@ fn a_host_that_has_seen_a_later_lease_refuses_the_scripts_of_an_earlier_one() {
 
     let refused = "this host has seen lease 9, and lease 8 may not change it any more".to_owned();
     let handles = on_this_host(vec![replica.handle.clone()]);
-    let images = on_this_host(vec![image("0c")]);
+    let images = supplies(vec![image("0c")]);
     let before = (host.calls("fleetctl"), host.calls("docker"));
     for script in [
         Fleet.remove(&scope(), &handles),
-        Fleet.pull(&scope(), &images),
+        Fleet.pull(&scope(), &images, &[]),
         Fleet.configure(&cluster(None)),
         Fleet.start(&scope(), &on_this_host(vec![replica.clone()])),
     ] {

@@ -14,7 +14,8 @@ use skipper_core::{
     image::{PinnedImage, hex_digest},
     observed::{Handle, HostReport, InstanceId},
     orchestrator::{
-        Cluster, ClusterHost, HostError, HostErrorKind, Orchestrator as _, Start, StartOutcome, Started,
+        Cluster, ClusterHost, HostError, HostErrorKind, KeptLogin, Orchestrator as _, Start, StartOutcome, Started,
+        Supplies,
         fleet::{Fleet, Unit},
     },
     script::{RESULT_LIMIT, Script},
@@ -95,7 +96,18 @@ impl Host {
     }
 
     pub(crate) fn pull(&self, images: &[PinnedImage]) -> Result<(), HostError> {
-        Fleet.read_done(&self.run(&Fleet.pull(&scope(), &on_this_host(images.to_vec()))))
+        self.supply(Supplies { images: images.to_vec(), ..Supplies::default() }, &[])
+    }
+
+    pub(crate) fn supply(&self, supplies: Supplies, logins: &[KeptLogin]) -> Result<(), HostError> {
+        let supplies = [(InstanceId("i-1".to_owned()), supplies)].into();
+        Fleet.read_done(&self.run(&Fleet.pull(&scope(), &supplies, logins)))
+    }
+
+    /// Keeps a value in Parameter Store, as a version of a parameter below the environment's path.
+    pub(crate) fn keep(&self, parameter: &str, version: u64, value: &str) {
+        self.write("world/role", "skipper-host");
+        self.write(&format!("world/parameters/skipper/demo/production/{parameter}:{version}"), value);
     }
 
     pub(crate) fn configure(&self, cluster: &Cluster) -> Result<(), HostError> {
@@ -134,6 +146,10 @@ pub(crate) fn on_this_host<T>(items: Vec<T>) -> BTreeMap<InstanceId, Vec<T>> {
     [(InstanceId("i-1".to_owned()), items)].into()
 }
 
+pub(crate) fn supplies(images: Vec<PinnedImage>) -> BTreeMap<InstanceId, Supplies> {
+    [(InstanceId("i-1".to_owned()), Supplies { images, ..Supplies::default() })].into()
+}
+
 pub(crate) fn scope() -> Scope {
     Scope { project: "demo".parse().unwrap(), environment: "production".parse().unwrap() }
 }
@@ -152,6 +168,7 @@ pub(crate) fn spec(replica: &str, byte: &str) -> ReplicaSpec {
             scale: 1,
             ports: Vec::new(),
             env: BTreeMap::new(),
+            secrets: Vec::new(),
             command: Vec::new(),
             logging: None,
             healthcheck: Healthcheck {

@@ -11,5 +11,6 @@ mod host;
 mod logs;
 mod observe;
 mod remove_and_pull;
+mod secrets;
 mod sharing;
 mod start;

@@ -87,7 +87,7 @@ fn a_name_that_would_be_another_file_is_not_looked_for() {
 #[test]
 fn a_script_that_breaks_off_still_answers() {
     let host = Host::configured();
-    let mut script = Fleet.pull(&scope(), &on_this_host(vec![image("0a")]));
+    let mut script = Fleet.pull(&scope(), &supplies(vec![image("0a")]), &[]);
     script.header.retain(|(name, _)| *name != "TABLE");
     script.header.push(("TABLE", "###".to_owned()));
     let (_, what) = said(Fleet.read_done(&host.run(&script)));

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::{Run, StepFailure, StepResult, scripts::host_failure};
 use crate::{
-    observe::{OBSERVE_DEADLINE, launches_path, scope_path},
+    observe::{OBSERVE_DEADLINE, launches_path},
     ports::{Launch, PortErrorKind},
 };
 
@@ -219,7 +219,7 @@ impl Run<'_> {
 /// two launches in one account with the same token are one launch.
 fn client_token(scope: &Scope, host: &HostName, generation: u32, subnet: Option<&str>) -> String {
     let subnet = subnet.map(|subnet| format!("/{subnet}")).unwrap_or_default();
-    let launch = format!("{}/{host}/{generation}{subnet}", scope_path(scope));
+    let launch = format!("{}/{host}/{generation}{subnet}", scope.path());
     format!("skipper-{}", &hex_digest(launch.as_bytes())[..40])
 }
 

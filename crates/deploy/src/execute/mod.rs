@@ -3,6 +3,7 @@
 mod hosts;
 mod known;
 mod left;
+mod logins;
 mod network;
 mod records;
 mod replicas;
@@ -29,7 +30,7 @@ use self::{known::Known, left::left_by};
 use crate::{
     cancel::{self, Cancel},
     events::Events,
-    ports::{Compute, PortResult, Remote, Store},
+    ports::{Compute, Images, PortResult, Remote, Store},
     retry::retry,
 };
 
@@ -40,6 +41,8 @@ pub struct Hands<'a> {
     pub compute: &'a dyn Compute,
     /// Scripts on hosts.
     pub remote: &'a dyn Remote,
+    /// The logins to registries.
+    pub images: &'a dyn Images,
     /// Records.
     pub store: &'a dyn Store,
     /// What runs replicas.

@@ -16,7 +16,7 @@ use skipper_core::{
     image::PinnedImage,
     name::HostName,
     observed::{Handle, InstanceId},
-    orchestrator::{Probe, Start, StartOutcome, Started},
+    orchestrator::{Probe, Start, StartOutcome, Started, Supplies},
     plan::{Fresh, Order, Placement, Removal, Replacement},
 };
 
@@ -35,9 +35,15 @@ const START_MARGIN: Duration = Duration::from_secs(120);
 impl Run<'_> {
     pub(super) async fn pull(&self, images: &BTreeMap<HostName, Vec<PinnedImage>>) -> StepResult {
         let hosts: Vec<HostName> = images.keys().cloned().collect();
-        let by_instance = self.by_instance(images.iter().map(|(host, images)| (host, images.clone())))?;
-        let script = self.hands.orchestrator.pull(&self.known.desired.scope, &by_instance);
-        self.run_done(&hosts, &script, PULL_DEADLINE, "fetch images to").await
+        let desired = self.known.desired;
+        let supplies =
+            |images: &Vec<PinnedImage>| Supplies { images: images.clone(), secrets: desired.secrets_beside(images) };
+        let by_instance = self.by_instance(images.iter().map(|(host, images)| (host, supplies(images))))?;
+        let logins = self.keep_logins(images.values().flatten()).await?;
+        let script = self.hands.orchestrator.pull(&desired.scope, &by_instance, &logins);
+        let pulled = self.run_done(&hosts, &script, PULL_DEADLINE, "fetch images to").await;
+        self.forget_logins(&logins).await;
+        pulled
     }
 
     pub(super) async fn remove(&self, removals: &BTreeMap<HostName, Vec<Removal>>) -> StepResult {

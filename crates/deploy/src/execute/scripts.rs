@@ -108,7 +108,8 @@ pub(crate) fn host_failure(error: &HostError) -> Failure {
         HostErrorKind::ArchiveHash => failure.hint("if the archive is the one you want, put its SHA-256 into `fleet.sha256`; if not, it was changed on its way or at its source"),
         HostErrorKind::DiskFull => failure.hint("give the group a larger `disk`, or remove images on the host with `docker image prune`"),
         HostErrorKind::Platform => failure.hint("the image is not for the hosts' architecture: name one that is, or choose a `size` of the image's architecture"),
-        HostErrorKind::Pull => failure.hint("the hosts pull by themselves and without credentials: the image must be public, and its registry must be reachable from the hosts"),
+        HostErrorKind::Pull => failure.hint("the hosts pull by themselves, with the login that this run has for the registry: a private image needs one (`registry-username` and `registry-password`, or Docker's configuration), and the registry must be reachable from the hosts"),
+        HostErrorKind::Secret => failure.hint("hosts fetch secrets with the role of their instance profile, which needs `ssm:GetParameters` on them: `skipper iam` prints its policy"),
         HostErrorKind::Fenced => Failure { exit: Exit::Held, ..failure }.hint("another run has taken over: see `skipper lease`; where nobody has, and the leases in Parameter Store were deleted, run again, and if it stays so remove `/var/lib/skipper/fences` on the hosts"),
         HostErrorKind::Other => failure,
     }

@@ -17,14 +17,13 @@ use skipper_core::{
     observed::{Agent, IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
     preview::Owned,
     script::Script,
+    secret::Secret,
 };
 
 use super::Lease;
-use crate::{
-    observe::scope_path,
-    ports::{
-        Compute, FoundInstance, Invocation, Launch, LaunchQuery, PortError, PortErrorKind, PortResult, Remote, Store,
-    },
+use crate::ports::{
+    Compute, FoundInstance, Invocation, Launch, LaunchQuery, PortError, PortErrorKind, PortResult, Remote, Store,
+    StoredSecret,
 };
 
 /// Ports behind a lease.
@@ -66,7 +65,7 @@ impl<'a> Guarded<'a> {
 
     /// The lease of what is recorded at a path.
     fn at(&self, path: &str) -> PortResult<&'a Lease<'a>> {
-        let below = format!("{}/", scope_path(self.lease.scope()));
+        let below = format!("{}/", self.lease.scope().path());
         if path.starts_with(&below) { Ok(self.lease) } else { self.of_hosts() }
     }
 }
@@ -162,6 +161,14 @@ impl Store for Guarded<'_> {
 
     async fn create(&self, path: &str, value: &str) -> PortResult<bool> {
         self.at(path)?.change(self.store.create(path, value)).await
+    }
+
+    async fn secrets(&self, path: &str, reveal: bool) -> PortResult<BTreeMap<String, StoredSecret>> {
+        self.store.secrets(path, reveal).await
+    }
+
+    async fn write_secret(&self, path: &str, value: &Secret) -> PortResult<u64> {
+        self.at(path)?.change(self.store.write_secret(path, value)).await
     }
 
     async fn remove(&self, paths: &[String]) -> PortResult<()> {

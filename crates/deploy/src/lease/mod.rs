@@ -15,10 +15,7 @@ use skipper_core::{
 use tokio::time::timeout;
 
 pub use self::{acquire::Acquiring, guard::Guarded, hold::Lease};
-use crate::{
-    observe::scope_path,
-    ports::{PortError, PortErrorKind, PortResult, Store},
-};
+use crate::ports::{PortError, PortErrorKind, PortResult, Store};
 
 /// What a run brings along to get the lease.
 #[derive(Clone, Debug)]
@@ -35,7 +32,7 @@ pub struct Terms {
 
 /// Where the leases of an environment stand.
 pub fn lease_path(scope: &Scope) -> String {
-    format!("{}/lease", scope_path(scope))
+    format!("{}/lease", scope.path())
 }
 
 /// Reads the chain of leases.

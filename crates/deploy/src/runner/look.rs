@@ -15,7 +15,7 @@ use super::{
     ending::{Ending, blocked},
     known,
 };
-use crate::{images, records::Past};
+use crate::{images, records::Past, secrets};
 
 impl Runner<'_> {
     /// Shows what [`Runner::ship`] would do, and changes nothing. Images that are to be built are planned for as if they were there.
@@ -37,9 +37,11 @@ impl Runner<'_> {
         let eyes = self.eyes();
         let config = self.in_bounds();
         let resolved = images::resolve(&config, revision, &self.options, self.world.images);
-        let (resolved, observed, past) =
-            futures::join!(resolved, eyes.observe(self.config, self.scope()), self.past_if_known());
-        let ((release, to_build), observed) = (resolved?, observed?);
+        let secrets = secrets::foresee(&config, self.scope(), &eyes);
+        let (resolved, secrets, observed, past) =
+            futures::join!(resolved, secrets, eyes.observe(self.config, self.scope()), self.past_if_known());
+        let ((release, to_build), secrets, observed) = (resolved?, secrets?, observed?);
+        let release = Release { secrets, ..release };
         for (service, image) in &release.images {
             let image = (!to_build.contains(service)).then(|| image.clone());
             self.events.emit(EventKind::ImageForeseen { service: service.clone(), image });

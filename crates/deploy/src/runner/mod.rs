@@ -42,6 +42,7 @@ use crate::{
     ports::{CodeHost, Compute, Images, Remote, Store},
     records::{Past, read_past},
     report::Reporter,
+    secrets::GivenSecrets,
 };
 
 /// The world, as a run needs it.
@@ -95,6 +96,8 @@ pub struct Runner<'a> {
     pub about: RunStarted,
     /// How images are made.
     pub options: ImageOptions,
+    /// The values of secrets that it was given.
+    pub secrets: &'a GivenSecrets,
     /// What it may touch.
     pub bounds: Bounds,
     /// The world.

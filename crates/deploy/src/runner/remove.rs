@@ -23,7 +23,7 @@ use crate::{
     cancel,
     execute::{Execution, execute},
     lease::{Guarded, Lease},
-    observe::{Eyes, project_path, scope_path},
+    observe::{Eyes, project_path},
 };
 
 /// What there is of an environment, and the leases: its own, and those of the hosts that it shares.
@@ -106,7 +106,7 @@ impl Runner<'_> {
     /// leases is read before the world is: whoever takes the lease in between is seen to have taken it.
     async fn remains(&self, eyes: Eyes<'_>) -> Result<Looked, Failure> {
         let World { compute, store, .. } = self.world;
-        let path = scope_path(self.scope());
+        let path = self.scope().path();
         let records = eyes.ask("read what is recorded of the environment", async || store.read(&path).await).await?;
         let project = &self.scope().project;
         let mut owned = eyes.ask("find out what the project owns", async || compute.owned(project).await).await?;

@@ -28,6 +28,7 @@ use crate::{
     lease::{Acquiring, Guarded, Lease},
     observe::Eyes,
     records::{Past, write_record},
+    secrets,
 };
 
 /// What is to be rolled out, and from where.
@@ -92,12 +93,14 @@ impl Runner<'_> {
         if !self.bounds.hosts_only {
             self.refuse_if_superseded(revision, &past).await?;
         }
-        let config = self.in_bounds();
+        let (config, eyes) = (self.in_bounds(), self.eyes());
+        // Before anything is built: a build takes long, and without its secrets it would be for nothing.
+        let secrets = secrets::keep(&config, self.scope(), self.secrets, &eyes).await?;
         let release = images::release(&config, revision, &self.options, self.world.images, self.events);
-        let eyes = self.eyes();
         // The chain of leases has been read before the world is: whoever takes the lease in between is seen to have taken it.
         let (release, observed) = futures::join!(release, eyes.observe(self.config, self.scope()));
         let (release, observed) = (release?, observed?);
+        let release = Release { secrets, ..release };
         let past = past.above(observed.fence());
         Ok((release, observed, past))
     }
@@ -233,6 +236,7 @@ impl Runner<'_> {
         Hands {
             compute: guarded,
             remote: guarded,
+            images: self.world.images,
             store: guarded,
             orchestrator: self.world.orchestrator,
             events: self.events,
@@ -245,6 +249,7 @@ impl Runner<'_> {
     fn completed(&self, release: Release, desired: &Desired, past: &Past) -> Release {
         let mut release = release;
         release.images.retain(|service, _| !desired.left_alone.contains(service));
+        release.secrets.retain(|service, _| !desired.left_alone.contains(service));
         match past.records.served().next().filter(|_| !self.bounds.hosts_only) {
             Some(earlier) => release.completed_from(earlier, &desired.left_alone),
             None => release,

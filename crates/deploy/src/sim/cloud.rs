@@ -11,11 +11,14 @@ use skipper_core::{
     name::{GroupName, ProjectName},
     observed::{IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
     preview::{Owned, Thing},
+    secret::Secret,
 };
 use tokio::time::Instant;
 
 use super::{SimHost, SimWorld};
-use crate::ports::{Compute, FoundInstance, Launch, LaunchQuery, PortError, PortErrorKind, PortResult, Store};
+use crate::ports::{
+    Compute, FoundInstance, Launch, LaunchQuery, PortError, PortErrorKind, PortResult, Store, StoredSecret,
+};
 
 /// From launch to running.
 const BOOT: Duration = Duration::from_secs(10);
@@ -227,10 +230,10 @@ impl Store for SimWorld {
         self.call("store.read", async || {
             let below = format!("{path}/");
             let state = self.look();
-            let found = state
-                .parameters
-                .iter()
-                .filter_map(|(key, value)| Some((key.strip_prefix(&below)?.to_owned(), value.clone())));
+            // Who reads everything finds secrets, too, encrypted.
+            let encrypted = state.secrets.keys().map(|key| (key, "AQICAHh…".to_owned()));
+            let found = state.parameters.iter().map(|(key, value)| (key, value.clone())).chain(encrypted);
+            let found = found.filter_map(|(key, value)| Some((key.strip_prefix(&below)?.to_owned(), value)));
             Ok(found.collect())
         })
         .await
@@ -258,9 +261,39 @@ impl Store for SimWorld {
         .await
     }
 
+    async fn secrets(&self, path: &str, reveal: bool) -> PortResult<BTreeMap<String, StoredSecret>> {
+        self.call("store.secrets", async || {
+            let below = format!("{path}/");
+            let state = self.look();
+            let newest = |versions: &Vec<Secret>| StoredSecret {
+                version: versions.len() as u64,
+                value: versions.last().filter(|_| reveal).cloned(),
+            };
+            let found = state
+                .secrets
+                .iter()
+                .filter_map(|(key, versions)| Some((key.strip_prefix(&below)?.to_owned(), newest(versions))));
+            Ok(found.collect())
+        })
+        .await
+    }
+
+    async fn write_secret(&self, path: &str, value: &Secret) -> PortResult<u64> {
+        self.call("store.write_secret", async || {
+            let mut state = self.change();
+            state.earlier.secrets = state.secrets.clone();
+            let versions = state.secrets.entry(path.to_owned()).or_default();
+            versions.push(value.clone());
+            Ok(versions.len() as u64)
+        })
+        .await
+    }
+
     async fn remove(&self, paths: &[String]) -> PortResult<()> {
         self.call("store.remove", async || {
-            self.change().parameters.retain(|path, _| !paths.contains(path));
+            let mut state = self.change();
+            state.parameters.retain(|path, _| !paths.contains(path));
+            state.secrets.retain(|path, _| !paths.contains(path));
             Ok(())
         })
         .await

@@ -82,7 +82,7 @@ impl FaultKind {
 }
 
 /// Calls that answer with what they find. Watching a script is none: its result stands under the command's own id.
-const READS: [&str; 12] = [
+const READS: [&str; 13] = [
     "compute.account",
     "compute.instances",
     "compute.security_groups",
@@ -95,6 +95,7 @@ const READS: [&str; 12] = [
     "code_host.is_behind",
     "code_host.pull_request",
     "store.read",
+    "store.secrets",
 ];
 
 fn changes(call: &str) -> bool {
@@ -214,6 +215,7 @@ impl State {
         std::mem::swap(&mut self.hosts, &mut earlier.hosts);
         std::mem::swap(&mut self.security_groups, &mut earlier.security_groups);
         std::mem::swap(&mut self.parameters, &mut earlier.parameters);
+        std::mem::swap(&mut self.secrets, &mut earlier.secrets);
         std::mem::swap(&mut self.registry.tags, &mut earlier.tags);
     }
 }

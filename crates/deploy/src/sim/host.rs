@@ -6,19 +6,21 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use skipper_core::{
-    desired::Scope,
+    desired::{LOGINS, SECRETS, Scope, SecretVersion},
     image::PinnedImage,
     log::{LogLine, LogOf, LogPart, write_lines},
     name::HostName,
     observed::{Handle, Health, HostReport, InstanceId, ObservedReplica, OrchestratorState, ReplicaState, Stray},
     orchestrator::{
-        HostErrorKind, Orchestrator as _, StartOutcome, Started,
+        HostErrorKind, KeptLogin, Orchestrator as _, StartOutcome, Started, Supplies,
         fleet::{
             Fleet, Task, Unit, UnitStart, encode_done, encode_error, encode_log_part, encode_report, encode_started,
         },
     },
     script::{Script, pack},
+    secret::Secret,
 };
 use tokio::{
     sync::{Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock},
@@ -65,6 +67,8 @@ pub struct SimHost {
     pub fences: BTreeMap<Scope, u64>,
     /// The images it has.
     pub images: BTreeSet<PinnedImage>,
+    /// The values of secrets that it has fetched, by version.
+    pub secrets: BTreeMap<String, Secret>,
     /// The units registered for it.
     pub units: BTreeMap<Handle, SimUnit>,
     /// What its replicas have printed.
@@ -111,6 +115,7 @@ impl SimHost {
             member: false,
             fences: BTreeMap::new(),
             images: BTreeSet::new(),
+            secrets: BTreeMap::new(),
             units: BTreeMap::new(),
             printed: Vec::new(),
             busy: Arc::default(),
@@ -235,8 +240,9 @@ impl SimWorld {
                 });
                 encode_done()
             }
-            Task::Pull { images, .. } => {
-                self.pull_on(instance, images.get(instance).map(Vec::as_slice).unwrap_or_default()).await
+            Task::Pull { scope, supplies, logins } => {
+                let supplies = supplies.get(instance).cloned().unwrap_or_default();
+                self.pull_on(instance, &scope, &supplies, &logins).await
             }
             Task::Start { starts, scope } => {
                 self.start_on(instance, &scope, starts.get(instance).map(Vec::as_slice).unwrap_or_default()).await
@@ -299,9 +305,17 @@ impl SimWorld {
         state.hosts.get(instance).map_or_else(String::new, report)
     }
 
-    async fn pull_on(&self, instance: &InstanceId, images: &[PinnedImage]) -> String {
+    async fn pull_on(&self, instance: &InstanceId, scope: &Scope, supplies: &Supplies, logins: &[KeptLogin]) -> String {
         tokio::time::sleep(Duration::from_secs(3)).await;
-        for image in images {
+        for secret in &supplies.secrets {
+            if let Err(why) = self.fetch(instance, scope, secret) {
+                return encode_error(HostErrorKind::Secret, &why);
+            }
+        }
+        if let Err(why) = self.log_in(scope, logins) {
+            return encode_error(HostErrorKind::Pull, &why);
+        }
+        for image in &supplies.images {
             if !self.look().registry.has(image) {
                 return encode_error(HostErrorKind::Pull, &format!("pull {image}: manifest unknown"));
             }
@@ -310,6 +324,35 @@ impl SimWorld {
             });
         }
         encode_done()
+    }
+
+    /// A version of a secret is what was kept as that.
+    fn fetch(&self, instance: &InstanceId, scope: &Scope, secret: &SecretVersion) -> Result<(), String> {
+        let value = self.kept(scope, SECRETS, secret)?;
+        self.on(instance, |host| drop(host.secrets.insert(secret.to_string(), value)));
+        Ok(())
+    }
+
+    /// A registry of private images lets in whoever has its login.
+    fn log_in(&self, scope: &Scope, logins: &[KeptLogin]) -> Result<(), String> {
+        let Some(login) = self.look().login.clone() else { return Ok(()) };
+        let asked = STANDARD.encode(format!("{}:{}", login.username, login.password.expose()));
+        let shown =
+            logins.iter().map(|kept| self.kept(scope, LOGINS, &kept.parameter)).collect::<Result<Vec<_>, _>>()?;
+        if shown.iter().any(|shown| shown.expose() == asked) {
+            Ok(())
+        } else {
+            Err("no basic auth credentials".to_owned())
+        }
+    }
+
+    fn kept(&self, scope: &Scope, folder: &str, secret: &SecretVersion) -> Result<Secret, String> {
+        let path = format!("{}/{folder}/{}", scope.path(), secret.name);
+        let state = self.look();
+        let versions = state.secrets.get(&path);
+        let index = usize::try_from(secret.version).unwrap_or(0).checked_sub(1);
+        let value = versions.zip(index).and_then(|(versions, index)| versions.get(index));
+        value.cloned().ok_or_else(|| format!("Parameter Store has no {path}:{}", secret.version))
     }
 
     async fn start_on(&self, instance: &InstanceId, scope: &Scope, starts: &[UnitStart]) -> String {
@@ -366,6 +409,9 @@ impl SimWorld {
                     None => Some("it is not registered".to_owned()),
                     Some(unit) if !host.images.contains(&unit.image) => {
                         Some("its image was not pulled before".to_owned())
+                    }
+                    Some(unit) if !unit.secrets.iter().all(|secret| host.secrets.contains_key(&secret.to_string())) => {
+                        Some("its secrets were not fetched before".to_owned())
                     }
                     Some(unit) if host.port_taken(&unit) => Some("port is already allocated".to_owned()),
                     Some(unit) if broken_images.contains(&unit.image) => Some("connection refused".to_owned()),

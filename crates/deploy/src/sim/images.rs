@@ -12,7 +12,7 @@ use skipper_core::{
 };
 
 use super::SimWorld;
-use crate::ports::{BuildRequest, Images, PortError, PortErrorKind, PortResult, Resolved};
+use crate::ports::{BuildRequest, Images, Login, PortError, PortErrorKind, PortResult, Resolved};
 
 /// The registry's content, and the sources that are built.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +58,10 @@ impl Images for SimWorld {
             Ok(digest.map(|digest| Resolved { digest, age: Some(state.registry.age), platforms, revision: None }))
         })
         .await
+    }
+
+    async fn login(&self, _repository: &Repository) -> PortResult<Option<Login>> {
+        Ok(self.look().login.clone())
     }
 
     async fn copy(&self, image: &PinnedImage, tag: &Tag) -> PortResult<()> {

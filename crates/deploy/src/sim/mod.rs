@@ -25,8 +25,11 @@ use skipper_core::{
     observed::{InstanceId, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
     preview::PullRequest,
     render::DeploymentStatus,
+    secret::Secret,
 };
 use tokio::sync::Notify;
+
+use crate::ports::Login;
 
 pub use self::{
     faults::{Fault, FaultKind},
@@ -50,6 +53,10 @@ pub struct State {
     pub launch_facts: BTreeMap<String, LaunchFacts>,
     /// The parameters, by path.
     pub parameters: BTreeMap<String, String>,
+    /// The versions of every secret that is kept, by path, the oldest first.
+    pub secrets: BTreeMap<String, Vec<Secret>>,
+    /// The login that registries of private images ask for.
+    pub login: Option<Login>,
     /// The registry.
     pub registry: SimRegistry,
     /// Images whose replicas never answer.
@@ -89,6 +96,7 @@ struct Earlier {
     hosts: BTreeMap<InstanceId, SimHost>,
     security_groups: BTreeMap<(Scope, SecurityGroup), ObservedSecurityGroup>,
     parameters: BTreeMap<String, String>,
+    secrets: BTreeMap<String, Vec<Secret>>,
     tags: BTreeMap<(Repository, Tag), Digest>,
 }
 
@@ -100,6 +108,8 @@ impl Default for SimWorld {
             security_groups: BTreeMap::new(),
             launch_facts: BTreeMap::new(),
             parameters: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            login: None,
             registry: SimRegistry::default(),
             broken_images: BTreeSet::new(),
             never_online: false,

@@ -70,7 +70,7 @@ fn plan_of(world: &SimWorld, config: &Config, observed: &Observed) -> Plan {
             Some((name.clone(), skipper_core::image::PinnedImage { repository: service.repository.clone(), digest }))
         })
         .collect();
-    let release = skipper_core::release::Release { revision: commit(2), images };
+    let release = skipper_core::release::Release { revision: commit(2), images, secrets: Default::default() };
     skipper_core::plan::plan(&Desired::new(config, scope(config).environment, &release), observed, &Fleet)
 }
 

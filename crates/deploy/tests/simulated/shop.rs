@@ -27,6 +27,7 @@ use skipper_deploy::{
     lease::Terms,
     report::{Publicity, Reporter},
     runner::{Bounds, Runner, World},
+    secrets::GivenSecrets,
     sim::SimWorld,
 };
 use tokio::{
@@ -79,6 +80,7 @@ pub(crate) fn service(name: &str, port: Port) -> Service {
         scale: 1,
         ports: vec![port],
         env: BTreeMap::new(),
+        secrets: Vec::new(),
         command: Vec::new(),
         logging: None,
         healthcheck: Healthcheck {
@@ -329,6 +331,7 @@ async fn running(
             run: Some((1, 1)),
         },
         options: ImageOptions { root: PathBuf::new(), rebuild: false, tags_are_asked_for: false },
+        secrets: &GivenSecrets::new(),
         bounds: Bounds::default(),
         world: World {
             compute: world,

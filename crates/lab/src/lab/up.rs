@@ -86,8 +86,8 @@ impl Lab {
     }
 
     fn start_registry(&self, images: &Images) -> Result<()> {
-        let publish = format!("{}:5000:5000", self.topology.loopback());
-        let mut arguments = vec!["run", "--detach", "--publish", &publish];
+        let [open, private] = [5000, 5001].map(|port| format!("{}:{port}:{port}", self.topology.loopback()));
+        let mut arguments = vec!["run", "--detach", "--publish", &open, "--publish", &private];
         let place = self.place(Part::Registry);
         arguments.extend(place.iter().map(String::as_str));
         arguments.push(&images.registry);

@@ -3,6 +3,7 @@
 mod group;
 mod previews;
 mod scalar;
+mod secrets;
 mod service;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
 };
 
 pub use self::scalar::{parse_duration, show_duration};
+pub(super) use self::secrets::LONGEST_SECRET_NAME;
 use super::{
     Config, FleetSource, Previews,
     diagnostic::{Diagnostic, Severity, Span, without_mark},

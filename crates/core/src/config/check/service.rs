@@ -59,6 +59,7 @@ impl Reader {
         let ports = section.ports.as_ref().map_or(Some(Vec::new()), |ports| self.ports(name, ports));
         let mut env = common_env.clone();
         env.extend(section.env.as_ref().map(|env| self.env(env)).unwrap_or_default());
+        let secrets = section.secrets.as_ref().map_or(Some(Vec::new()), |secrets| self.secrets(secrets, &env));
         let command = section.command.as_ref().map_or(Some(Vec::new()), |command| self.command(command));
         let healthcheck = self.healthcheck(section.healthcheck.as_ref(), ports.as_deref());
         let stop_grace_period =
@@ -105,6 +106,7 @@ impl Reader {
             scale: scale?,
             ports: ports?,
             env,
+            secrets: secrets?,
             command: command?,
             logging: logging.map_or(Some(None), |logging| logging.map(Some))?,
             healthcheck: healthcheck?,

@@ -19,10 +19,9 @@ pub use report::{encode_done, encode_error, encode_log_part, encode_report, enco
 pub use task::{Task, UnitStart};
 pub use unit::Unit;
 
-use super::{Cluster, HostError, Orchestrator, Start, Started};
+use super::{Cluster, HostError, KeptLogin, Orchestrator, Start, Started, Supplies};
 use crate::{
     desired::{ReplicaSpec, Scope},
-    image::PinnedImage,
     log::{LogOf, LogPart},
     observed::{Handle, HostReport, InstanceId},
     script::Script,
@@ -59,8 +58,8 @@ impl Orchestrator for Fleet {
         Task::Configure { cluster: cluster.clone() }.script()
     }
 
-    fn pull(&self, scope: &Scope, images: &BTreeMap<InstanceId, Vec<PinnedImage>>) -> Script {
-        Task::Pull { scope: scope.clone(), images: images.clone() }.script()
+    fn pull(&self, scope: &Scope, supplies: &BTreeMap<InstanceId, Supplies>, logins: &[KeptLogin]) -> Script {
+        Task::Pull { scope: scope.clone(), supplies: supplies.clone(), logins: logins.to_vec() }.script()
     }
 
     fn start(&self, scope: &Scope, starts: &BTreeMap<InstanceId, Vec<Start>>) -> Script {

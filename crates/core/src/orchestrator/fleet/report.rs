@@ -32,11 +32,12 @@ fn lines(output: &str) -> Result<Vec<Vec<String>>, HostError> {
     error.map_or(Ok(lines), Err)
 }
 
-const KINDS: [(HostErrorKind, &str); 7] = [
+const KINDS: [(HostErrorKind, &str); 8] = [
     (HostErrorKind::ArchiveMissing, "archive-missing"),
     (HostErrorKind::ArchiveHash, "archive-hash"),
     (HostErrorKind::DiskFull, "disk-full"),
     (HostErrorKind::Platform, "platform"),
+    (HostErrorKind::Secret, "secret"),
     (HostErrorKind::Pull, "pull"),
     (HostErrorKind::Fenced, "fenced"),
     (HostErrorKind::Other, "other"),

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use super::unit::Unit;
 use crate::{
     desired::Scope,
-    image::{PinnedImage, hex_digest},
+    image::hex_digest,
     log::LogOf,
     name::ReplicaName,
     observed::{Handle, InstanceId},
-    orchestrator::{Cluster, ClusterHost, Probe},
+    orchestrator::{Cluster, ClusterHost, KeptLogin, Probe, Supplies},
     script::{SCOPE, Script, pack, unpack},
 };
 
@@ -34,6 +34,8 @@ const REMOVE: &str = body!("remove");
 const FIREWALL: &str = include_str!("../scripts/firewall.sh");
 /// Installed on hosts without an etcd member: leads one connection to a member that is up.
 const ETCD_CONNECT: &str = include_str!("../scripts/etcd-connect.sh");
+/// Installed on hosts by `configure`, and run by `pull`: fetches secrets, and runs a command with them.
+const WITH_SECRETS: &str = include_str!("../scripts/with-secrets.sh");
 
 /// What hosts are asked to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,12 +50,14 @@ pub enum Task {
         /// The cluster.
         cluster: Cluster,
     },
-    /// Fetch images.
+    /// Fetch images and secrets.
     Pull {
         /// Whose replicas they are for.
         scope: Scope,
         /// By host.
-        images: BTreeMap<InstanceId, Vec<PinnedImage>>,
+        supplies: BTreeMap<InstanceId, Supplies>,
+        /// What registries ask for.
+        logins: Vec<KeptLogin>,
     },
     /// Start replicas and wait for them.
     Start {
@@ -122,14 +126,19 @@ impl Task {
                     ("ARCHIVE_KEY", short_hash(&format!("{url}\n{sha256}"))),
                     ("FIREWALL", FIREWALL.to_owned()),
                     ("ETCD_CONNECT", ETCD_CONNECT.to_owned()),
+                    ("WITH_SECRETS", WITH_SECRETS.to_owned()),
                 ];
                 Script { name: "configure", header, body: CONFIGURE, kept_as: None }
             }
-            Self::Pull { scope, images } => {
-                let rows = by_host(images).map(|(instance, image)| vec![instance.0.clone(), image.to_string()]);
+            Self::Pull { scope, supplies, logins } => {
+                let rows = supplies.iter().flat_map(|(instance, supplies)| supply_rows(instance, supplies, logins));
                 Script {
                     name: "pull",
-                    header: vec![(SCOPE, scope.to_string()), ("TABLE", write_table(rows))],
+                    header: vec![
+                        (SCOPE, scope.to_string()),
+                        ("TABLE", write_table(rows)),
+                        ("WITH_SECRETS", WITH_SECRETS.to_owned()),
+                    ],
                     body: PULL,
                     kept_as: None,
                 }
@@ -200,7 +209,10 @@ impl Task {
                     (script.value("ARCHIVE_URL")?.to_owned(), (!sha256.is_empty()).then(|| sha256.to_owned()));
                 Self::Configure { cluster: Cluster { scope: scope()?, hosts, members, archive } }
             }
-            "pull" => Self::Pull { scope: scope()?, images: read_by_host(&rows()?, |row| row.get(1)?.parse().ok())? },
+            "pull" => {
+                let (supplies, logins) = read_supplies(&rows()?)?;
+                Self::Pull { scope: scope()?, supplies, logins }
+            }
             "start" => Self::Start { scope: scope()?, starts: read_starts(&rows()?)? },
             "logs" => Self::Logs {
                 scope: scope()?,
@@ -226,7 +238,8 @@ pub(super) fn configuration(cluster: &Cluster) -> String {
     let (url, sha256) = &cluster.archive;
     let sha256 = sha256.as_deref().unwrap_or_default();
     short_hash(
-        &[&cluster.scope.to_string(), members.as_str(), url, sha256, FIREWALL, ETCD_CONNECT, CONFIGURE].join("\n"),
+        &[&cluster.scope.to_string(), members.as_str(), url, sha256, FIREWALL, ETCD_CONNECT, WITH_SECRETS, CONFIGURE]
+            .join("\n"),
     )
 }
 
@@ -239,6 +252,38 @@ fn cluster_rows(cluster: &Cluster) -> impl Iterator<Item = Vec<String>> {
         let role = if cluster.members.contains(&host.host) { "member" } else { "-" };
         vec![host.instance.0.clone(), host.host.to_string(), host.private_address.clone(), role.to_owned()]
     })
+}
+
+/// What a host fetches, each by its kind: `image`, `secret`, and the logins that all hosts have in common.
+fn supply_rows(instance: &InstanceId, supplies: &Supplies, logins: &[KeptLogin]) -> Vec<Vec<String>> {
+    let row = |kind: &str, words: Vec<String>| {
+        [instance.0.clone(), kind.to_owned()].into_iter().chain(words).collect::<Vec<String>>()
+    };
+    let images = supplies.images.iter().map(|image| row("image", vec![image.to_string()]));
+    let secrets = supplies.secrets.iter().map(|secret| row("secret", vec![secret.to_string()]));
+    let logins = logins.iter().map(|login| row("login", vec![login.parameter.to_string(), login.registry.clone()]));
+    images.chain(secrets).chain(logins).collect()
+}
+
+fn read_supplies(rows: &[Vec<String>]) -> Option<(BTreeMap<InstanceId, Supplies>, Vec<KeptLogin>)> {
+    let mut supplies: BTreeMap<InstanceId, Supplies> = BTreeMap::new();
+    let mut logins: Vec<KeptLogin> = Vec::new();
+    for row in rows {
+        let of_host = supplies.entry(instance(row)?).or_default();
+        let words: Vec<&str> = row.iter().skip(1).map(String::as_str).collect();
+        match words[..] {
+            ["image", image] => of_host.images.push(image.parse().ok()?),
+            ["secret", secret] => drop(of_host.secrets.insert(secret.parse().ok()?)),
+            ["login", parameter, registry] => {
+                let login = KeptLogin { registry: registry.to_owned(), parameter: parameter.parse().ok()? };
+                if !logins.contains(&login) {
+                    logins.push(login);
+                }
+            }
+            _ => return None,
+        }
+    }
+    Some((supplies, logins))
 }
 
 /// `start`, then the unit file line by line: repeated lines compress to next to nothing.

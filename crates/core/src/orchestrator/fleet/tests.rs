@@ -6,12 +6,13 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{report::*, *};
 use crate::{
-    config::{Check, Healthcheck, Logging},
-    desired::{Binding, DesiredService},
+    config::{Check, Healthcheck, Logging, SecretTarget},
+    desired::{Binding, DesiredService, PinnedSecret, SecretVersion},
+    image::PinnedImage,
     log::{LogLine, read_lines, write_lines},
     name::{HostName, ReplicaName},
     observed::{Health, ObservedReplica, OrchestratorState, ReplicaState, Stray},
-    orchestrator::{ClusterHost, HostErrorKind, Probe, StartOutcome},
+    orchestrator::{ClusterHost, HostErrorKind, KeptLogin, Probe, StartOutcome, Supplies},
     script::{RESULT_LIMIT, encode_result, pack},
 };
 
@@ -33,6 +34,7 @@ fn spec() -> ReplicaSpec {
             scale: 1,
             ports: Vec::new(),
             env: [("GREETING".parse().unwrap(), "say \"hi\" for $5\n100%".to_owned())].into(),
+            secrets: Vec::new(),
             command: vec!["serve".to_owned(), "--all day".to_owned()],
             logging: None,
             healthcheck: Healthcheck {
@@ -52,6 +54,32 @@ fn a_replica_becomes_a_global_unit_for_its_host() {
     let unit = Unit::new(&scope(), &spec());
     assert_eq!(Fleet.handle(&scope(), &spec()), unit.handle);
     insta::assert_snapshot!(format!("{}\n\n{}", unit.handle, unit.text));
+}
+
+#[test]
+fn a_unit_names_secrets_and_holds_none() {
+    let mut spec = spec();
+    let secret = |name: &str, version| SecretVersion { name: name.parse().unwrap(), version };
+    spec.service.secrets = vec![
+        PinnedSecret { secret: secret("DATABASE_URL", 3), target: SecretTarget::Env("DB".parse().unwrap()) },
+        PinnedSecret { secret: secret("TLS_KEY", 1), target: SecretTarget::File("/run/secrets/key".to_owned()) },
+    ];
+    let unit = Unit::new(&scope(), &spec);
+    let lines: Vec<&str> = unit.text.lines().map(str::trim).collect();
+    for line in [
+        "ExecStart=/opt/skipper/with-secrets /skipper/demo/production/secrets \\",
+        "--secret DB=DATABASE_URL:3 \\",
+        "--secret TLS_KEY:1 \\",
+        "--env DB \\",
+        "--mount type=bind,source=/run/skipper/secrets/skipper/demo/production/secrets/TLS_KEY.1,target=/run/secrets/key,readonly \\",
+    ] {
+        assert!(lines.contains(&line), "{line}\n{}", unit.text);
+    }
+    assert_eq!(Unit::read(unit.handle.clone(), &unit.text), Some(unit));
+    // Another version is another unit.
+    let before = Fleet.handle(&scope(), &spec);
+    spec.service.secrets[0].secret.version = 4;
+    assert_ne!(Fleet.handle(&scope(), &spec), before);
 }
 
 #[test]
@@ -305,7 +333,11 @@ proptest! {
         let tasks = [
             Task::Observe { scope: scope() },
             Task::Configure { cluster: Cluster { scope: scope(), hosts: cluster_hosts.clone(), members, archive: ("https://x/y z'".to_owned(), sha256) } },
-            Task::Pull { scope: scope(), images: hosts.keys().map(|instance| (instance.clone(), vec![image("0a"), image("ff")])).collect() },
+            Task::Pull {
+                scope: scope(),
+                supplies: hosts.keys().map(|instance| (instance.clone(), Supplies { images: vec![image("0a"), image("ff")], secrets: ["TOKEN:3".parse().unwrap()].into() })).collect(),
+                logins: vec![KeptLogin { registry: "https://index.docker.io/v1/".to_owned(), parameter: "REGISTRY_1:2".parse().unwrap() }],
+            },
             Task::Logs { scope: scope(), lines: 7, asked: "a1b2".to_owned(), hosts: hosts.keys().enumerate().map(|(index, instance)| (instance.clone(), LogOf { offset: 7, since: (index > 0).then_some(1_764_000_000_000_001), replicas: vec![("web_1".parse().unwrap(), Handle("a.service".to_owned()))] })).collect() },
             Task::Remove { scope: scope(), handles: hosts.keys().map(|instance| (instance.clone(), vec![Handle("a.service".to_owned())])).collect() },
         ];

@@ -1,9 +1,11 @@
 //! A replica as a fleet unit: immutable, global, and named by its contents.
 
+use std::collections::BTreeSet;
+
 use super::quote::{systemd_unword, systemd_word};
 use crate::{
-    config::Logging,
-    desired::{Binding, ReplicaSpec, Scope},
+    config::{Logging, SecretTarget},
+    desired::{Binding, PinnedSecret, ReplicaSpec, SECRETS, Scope, SecretVersion},
     image::{PinnedImage, hex_digest},
     name::{HostName, ReplicaName},
     observed::Handle,
@@ -32,6 +34,8 @@ pub struct Unit {
     pub image: PinnedImage,
     /// Its published ports, in the order of the file.
     pub bindings: Vec<Binding>,
+    /// The secrets that it is given.
+    pub secrets: BTreeSet<SecretVersion>,
     /// How it is probed.
     pub probe: Probe,
     /// The unit file.
@@ -52,6 +56,7 @@ impl Unit {
             host: spec.host.clone(),
             image: spec.service.image.clone(),
             bindings: spec.bindings.clone(),
+            secrets: spec.service.secrets.iter().map(|pinned| pinned.secret.clone()).collect(),
             probe,
         }
     }
@@ -71,13 +76,18 @@ impl Unit {
         let bindings =
             words().filter_map(|word| word.strip_prefix("--publish ")).map(read_binding).collect::<Option<_>>()?;
         let probe = words().filter_map(|word| word.strip_prefix("--label ")).find_map(read_probe)?;
-        let image = words().find(|word| !word.starts_with('-') && !word.starts_with('"'))?;
+        let secrets = words()
+            .filter_map(|word| word.strip_prefix("--secret "))
+            .map(|word| word.rsplit('=').next().unwrap_or(word).parse().ok())
+            .collect::<Option<_>>()?;
+        let image = words().find(|word| !word.starts_with(['-', '"', '/']))?;
         Some(Self {
             handle,
             replica: replica.parse().ok()?,
             host: host.parse().ok()?,
             image: image.parse().ok()?,
             bindings,
+            secrets,
             probe: probe.parse().ok()?,
             text: text.to_owned(),
         })
@@ -136,6 +146,17 @@ fn words(scope: &Scope, spec: &ReplicaSpec, probe: &Probe) -> String {
     for (variable, value) in &service.env {
         word("--env ", &systemd_word(&format!("{variable}={value}")));
     }
+    for PinnedSecret { secret, target } in &service.secrets {
+        match target {
+            // Without a value: the engine's client takes it from its own environment, where no list of processes shows it.
+            SecretTarget::Env(variable) => word("--env ", variable.as_ref()),
+            SecretTarget::File(path) => {
+                let source =
+                    format!("/run/skipper/secrets{}/{}.{}", secrets_folder(scope), secret.name, secret.version);
+                word("--mount ", &format!("type=bind,source={source},target={path},readonly"));
+            }
+        }
+    }
     if let Some(Logging { driver, options }) = &service.logging {
         word("--log-driver ", &systemd_word(driver));
         for (option, value) in options {
@@ -149,8 +170,31 @@ fn words(scope: &Scope, spec: &ReplicaSpec, probe: &Probe) -> String {
     words
 }
 
+/// Where the parameters of an environment's secrets are, which is where a host keeps them below a folder of its own.
+fn secrets_folder(scope: &Scope) -> String {
+    format!("{}/{SECRETS}", scope.path())
+}
+
+/// What stands before the engine's client where a replica has secrets: the names and versions, never a value.
+fn with_secrets(scope: &Scope, secrets: &[PinnedSecret]) -> String {
+    if secrets.is_empty() {
+        return String::new();
+    }
+    let mut words = format!("/opt/skipper/with-secrets {}", secrets_folder(scope));
+    for PinnedSecret { secret, target } in secrets {
+        words.push_str(" \\\n  --secret ");
+        if let SecretTarget::Env(variable) = target {
+            words.push_str(&format!("{variable}="));
+        }
+        words.push_str(&secret.to_string());
+    }
+    words.push_str(" \\\n  ");
+    words
+}
+
 fn render(scope: &Scope, spec: &ReplicaSpec, words: &str, name: &str) -> String {
     let ReplicaSpec { replica, host, service, .. } = spec;
+    let with_secrets = with_secrets(scope, &service.secrets);
     let grace = service.stop_grace_seconds;
     let stop_seconds = grace.saturating_add(STOP_MARGIN_SECONDS);
     // A restarted Docker must not take the unit with it for good, so docker.service is wanted, never required.
@@ -171,7 +215,7 @@ SuccessExitStatus=143
 TimeoutStartSec=60
 TimeoutStopSec={stop_seconds}
 ExecStartPre=-/usr/bin/docker rm -f {name}
-ExecStart=/usr/bin/docker run --rm --name {name}{words}
+ExecStart={with_secrets}/usr/bin/docker run --rm --name {name}{words}
 ExecStop=-/usr/bin/docker stop -t {grace} {name}
 
 [X-Fleet]

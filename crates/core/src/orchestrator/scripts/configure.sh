@@ -84,6 +84,7 @@ done
 
 # --- What systemd is told, and the files behind it. ---
 
+printf '%s' "$WITH_SECRETS" | put "$ROOT/opt/skipper/with-secrets" 755
 printf '%s' "$FIREWALL" | put "$ROOT/opt/skipper/firewall" 755
 put "$SYSTEMD/skipper-firewall.service" <<'UNIT'
 [Unit]

@@ -1,9 +1,47 @@
 # shellcheck shell=sh
-# Fetches this host's images, side by side; what is there already is left alone. Waits for no lock and holds none: it may run
-# beside the configuration, and a download that hangs keeps nothing else from the host.
+# Fetches this host's secrets and images, images side by side; what is there already is left alone. Waits for no lock and holds
+# none: it may run beside the configuration, and a download that hangs keeps nothing else from the host.
 read_table
 # Nothing is raised: the host is being configured meanwhile.
 [ -z "${FENCE:-}" ] || behind_fence
+
+# of KIND: this host's lines of one kind, without it.
+of() {
+  awk -F '\t' -v kind="$1" '$1 == kind { sub(/^[^\t]*\t/, ""); print }' "$WORK/own" | sort -u
+}
+
+# with_secrets FOLDER: fetches the versions that come on standard input from a folder of the environment.
+with_secrets() {
+  folder=/skipper/$SCOPE/$1
+  set --
+  while read -r secret; do
+    set -- "$@" --secret "$secret"
+  done
+  [ $# -gt 0 ] || return 0
+  sh "$WORK/with-secrets" "$folder" "$@" 2>"$WORK/with-secrets.err" ||
+    fail secret "$(last_words "$WORK/with-secrets.err" | sed 's/^skipper: //')"
+}
+
+printf '%s' "$WITH_SECRETS" >"$WORK/with-secrets"
+of secret >"$WORK/secrets"
+with_secrets secrets <"$WORK/secrets"
+
+# Docker is logged in for as long as this takes, by a configuration that nobody else reads.
+of login >"$WORK/logins"
+if [ -s "$WORK/logins" ]; then
+  cut -f 1 "$WORK/logins" >"$WORK/login-names"
+  with_secrets logins <"$WORK/login-names"
+  DOCKER_CONFIG=$WORK/docker
+  export DOCKER_CONFIG
+  mkdir -m 700 "$DOCKER_CONFIG"
+  echo '{}' >"$DOCKER_CONFIG/config.json"
+  while IFS=$TAB read -r login registry; do
+    kept=$ROOT/run/skipper/secrets/skipper/$SCOPE/logins/${login%:*}.${login##*:}
+    jq --rawfile auth "$kept" --arg registry "$registry" '.auths[$registry] = { auth: $auth }' "$DOCKER_CONFIG/config.json" >"$DOCKER_CONFIG/new" &&
+      mv -f "$DOCKER_CONFIG/new" "$DOCKER_CONFIG/config.json"
+    rm -f "$kept"
+  done <"$WORK/logins"
+fi
 
 # pull IMAGE FILE: its last words are in FILE where it fails.
 pull() {
@@ -13,7 +51,7 @@ pull() {
     printf '%s\n' "$1" >"$2.failed"
 }
 
-sort -u "$WORK/own" >"$WORK/images"
+of image >"$WORK/images"
 number=0
 while read -r image; do
   number=$((number + 1))

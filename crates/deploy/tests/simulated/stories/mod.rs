@@ -7,4 +7,5 @@ mod hosts;
 mod previews;
 mod releases;
 mod replicas;
+mod secrets;
 mod shared_hosts;

@@ -67,7 +67,9 @@ def _of_ssm(action: str, region: str, given: dict[str, Any], known: Context) -> 
         return [Demand(f"ssm:{action}", document(given.get("Name", "")), known)]
     if action in OF_PARAMETERS:
         names = given.get("Names") or [given.get("Name") or given.get("Path") or ""]
-        return [Demand(f"ssm:{action}", f"{arn}:parameter{name.rstrip('/')}", known) for name in names]
+        # One version of a parameter is no thing of its own.
+        paths = [name.rstrip("/").split(":")[0] for name in names]
+        return [Demand(f"ssm:{action}", f"{arn}:parameter{path}", known) for path in paths]
     return [Demand(f"ssm:{action}", "*", known)]
 
 

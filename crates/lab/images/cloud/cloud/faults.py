@@ -168,8 +168,6 @@ def _denial(call: Call, permission: str) -> tuple[str, str, int]:
 
 def _lacking(call: Call, body: bytes) -> tuple[str, str, int] | None:
     """The same where it is the policies of the caller's role that lack it."""
-    if trust.session(call.key) is None:
-        return None
     refused = trust.refused(call.key, demands.of(call.service, call.action, call.region, body))
     if refused is None:
         return None

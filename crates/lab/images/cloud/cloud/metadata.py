@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from . import agents, instances
+from . import agents, instances, trust
 from .instances import LabInstance
 from .settings import ACCOUNT, METADATA_PORT
 
@@ -61,7 +61,7 @@ def values(instance: LabInstance) -> dict[str, str]:
                 "Type": "AWS-HMAC",
                 "LastUpdated": f"{now:%Y-%m-%dT%H:%M:%SZ}",
                 "Expiration": f"{now + timedelta(hours=6):%Y-%m-%dT%H:%M:%SZ}",
-                "AccessKeyId": "ASIALABLABLABLABLAB1",
+                "AccessKeyId": trust.host_key(instance),
                 "SecretAccessKey": "lab/" + instance.id,
                 "Token": "lab//token==",
             }

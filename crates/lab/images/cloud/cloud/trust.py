@@ -14,9 +14,10 @@ from moto.sts.exceptions import STSClientError
 from moto.sts.models import sts_backends
 from moto.sts.responses import TokenResponse
 
-from . import policies
+from . import instances, policies
+from .instances import LabInstance
 from .policies import Demand
-from .settings import ACCOUNT
+from .settings import ACCOUNT, ROLE
 
 # What the lab's GitHub signs with; `crates/lab/src/github/identity.rs` has the same word.
 KEY = "the lab's GitHub"
@@ -83,17 +84,41 @@ def session(key: str) -> Any:
     return sts_backends[ACCOUNT]["aws"].get_assumed_role_from_access_key(key)
 
 
+def host_key(instance: LabInstance) -> str:
+    """The access key of a host's role, by which the host is known."""
+    return "ASIA" + hashlib.sha256(instance.id.encode()).hexdigest()[:16].upper()
+
+
+def _host(key: str) -> LabInstance | None:
+    return next((instance for instance in instances.every_instance() if host_key(instance) == key), None)
+
+
+def _granted(key: str) -> tuple[str, list[Any]] | None:
+    """Who a key belongs to, and its policies; None where it may do everything.
+
+    All hosts of the lab share a role, so one is held to its policies only where they have one for its environment.
+    """
+    if (taken := session(key)) is not None:
+        return taken.arn, list(_iam().get_role(taken.role_arn.split("/")[-1]).policies.values())
+    if (host := _host(key)) is not None:
+        tags = {tag["key"]: tag["value"] for tag in host.get_tags()}
+        given = _iam().get_role(ROLE).policies
+        if f"skipper-{tags.get('skipper:project')}-{tags.get('skipper:environment')}" in given:
+            return f"arn:aws:sts::{ACCOUNT}:assumed-role/{ROLE}/{host.id}", list(given.values())
+    return None
+
+
 def refused(key: str, demands: list[Demand]) -> tuple[Demand, str, str] | None:
     """The first permission that a role's key lacks, why, and who asks; keys of nobody may do everything."""
-    taken = session(key)
-    if taken is None:
+    held = _granted(key)
+    if held is None:
         return None
-    role = _iam().get_role(taken.role_arn.split("/")[-1])
-    granted = [json.loads(text) if isinstance(text, str) else text for text in role.policies.values()]
+    who, texts = held
+    granted = [json.loads(text) if isinstance(text, str) else text for text in texts]
     for demand in demands:
         verdict = policies.verdict(granted, demand)
         if verdict == "Deny":
-            return demand, "with an explicit deny in an identity-based policy", taken.arn
+            return demand, "with an explicit deny in an identity-based policy", who
         if verdict != "Allow":
-            return demand, f"because no identity-based policy allows the {demand.action} action", taken.arn
+            return demand, f"because no identity-based policy allows the {demand.action} action", who
     return None

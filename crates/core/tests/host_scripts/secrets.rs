@@ -1,0 +1,117 @@
+//! Secrets come from Parameter Store to a command, and logins to Docker, and nothing of them is seen on the way.
+
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, process::Command};
+
+use proptest::prelude::*;
+use skipper_core::{
+    desired::SecretVersion,
+    orchestrator::{HostErrorKind, KeptLogin, Supplies},
+};
+
+use crate::host::*;
+
+const WITH_SECRETS: &str = include_str!("../../src/orchestrator/scripts/with-secrets.sh");
+const FOLDER: &str = "/skipper/demo/production/secrets";
+
+fn secrets(versions: &[&str]) -> Supplies {
+    let secrets: BTreeSet<SecretVersion> = versions.iter().map(|version| version.parse().unwrap()).collect();
+    Supplies { images: vec![image("0a")], secrets }
+}
+
+/// What a unit starts: a command with these secrets. Its output, or what it says in place of it.
+fn with_secrets(host: &Host, secrets: &[&str], command: &[&str]) -> Result<Vec<u8>, String> {
+    let output = Command::new("sh")
+        .args(["-c", WITH_SECRETS, "with-secrets", FOLDER])
+        .args(secrets.iter().flat_map(|secret| ["--secret", secret]))
+        .args(command)
+        .env("SKIPPER_ROOT", host.root.path())
+        .env("PATH", format!("{}:/usr/bin:/bin", host.path("opt/bin").display()))
+        .output()
+        .unwrap();
+    if output.status.success() { Ok(output.stdout) } else { Err(String::from_utf8(output.stderr).unwrap()) }
+}
+
+#[test]
+fn secrets_are_there_before_anything_stops_and_are_fetched_once() {
+    let host = Host::configured();
+    host.keep("secrets/DATABASE_URL", 3, "postgres://canary");
+    assert_eq!(host.supply(secrets(&["DATABASE_URL:3"]), &[]), Ok(()));
+    assert_eq!(host.supply(secrets(&["DATABASE_URL:3"]), &[]), Ok(()));
+    assert_eq!(host.calls("curl https://ssm"), 1);
+    let kept = host.path("run/skipper/secrets/skipper/demo/production/secrets");
+    assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o700, "root alone looks into it");
+    let shown = with_secrets(&host, &["URL=DATABASE_URL:3"], &["sh", "-c", "printf %s \"$URL\""]);
+    assert_eq!(shown, Ok(b"postgres://canary".to_vec()));
+    assert_eq!(host.calls("curl https://ssm"), 1);
+    // Its role's keys went by standard input, where no list of processes has them.
+    assert!(host.read("world/credentials").contains("user = \"ASIA:key\""));
+}
+
+#[test]
+fn more_secrets_than_one_call_takes_are_asked_for_in_tens() {
+    let host = Host::configured();
+    let names: Vec<String> = (1..=23).map(|number| format!("S{number}:{number}")).collect();
+    (1..=23).for_each(|number| host.keep(&format!("secrets/S{number}"), number, &format!("value {number}")));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    assert_eq!(host.supply(secrets(&names), &[]), Ok(()));
+    assert_eq!(host.calls("curl https://ssm"), 3);
+    let shown = with_secrets(&host, &["A=S7:7", "B=S23:23"], &["sh", "-c", "printf '%s, %s' \"$A\" \"$B\""]);
+    assert_eq!(shown, Ok(b"value 7, value 23".to_vec()));
+}
+
+#[test]
+fn a_secret_that_is_not_given_is_told_by_its_name() {
+    let host = Host::configured();
+    let (kind, what) = said(host.supply(secrets(&["TOKEN:2"]), &[]));
+    assert_eq!(kind, HostErrorKind::Secret);
+    assert!(what.contains("gives this instance no credentials"), "{what}");
+    host.keep("secrets/TOKEN", 1, "canary");
+    let (_, what) = said(host.supply(secrets(&["TOKEN:1", "TOKEN:2"]), &[]));
+    assert_eq!(what, "Parameter Store has no /skipper/demo/production/secrets/TOKEN:2");
+    host.write("world/ssm-says", r#"{"__type": "AccessDeniedException", "Message": "not authorized"}"#);
+    let refused = with_secrets(&host, &["TOKEN=TOKEN:2"], &["true"]);
+    assert_eq!(
+        refused,
+        Err("skipper: Systems Manager gives no secrets: AccessDeniedException: not authorized\n".to_owned())
+    );
+}
+
+#[test]
+fn docker_is_logged_in_while_it_pulls_and_not_longer() {
+    let host = Host::configured();
+    host.keep("logins/REGISTRY_1", 5, "bWU6Y2FuYXJ5");
+    let login = KeptLogin { registry: "ghcr.io".to_owned(), parameter: "REGISTRY_1:5".parse().unwrap() };
+    assert_eq!(host.supply(secrets(&[]), &[login]), Ok(()));
+    let shown: serde_json::Value = serde_json::from_str(&host.read("world/logged-in")).unwrap();
+    assert_eq!(shown, serde_json::json!({"auths": {"ghcr.io": {"auth": "bWU6Y2FuYXJ5"}}}));
+    let left = Command::new("grep").arg("-r").arg("bWU6Y2FuYXJ5").arg(host.path("run")).arg(host.path("etc")).output();
+    assert_eq!(String::from_utf8(left.unwrap().stdout).unwrap(), "");
+}
+
+#[test]
+fn with_the_last_replica_of_an_environment_its_secrets_go() {
+    let host = Host::configured();
+    host.keep("secrets/TOKEN", 1, "canary");
+    assert_eq!(host.supply(secrets(&["TOKEN:1"]), &[]), Ok(()));
+    let (first, second) = (start(&spec("web_1", "0a")), start(&spec("web_2", "0a")));
+    host.start(vec![first.clone(), second.clone()]);
+    let kept = host.path("run/skipper/secrets/skipper/demo/production");
+    assert_eq!((host.remove(&[&first.handle]), kept.exists()), (Ok(()), true));
+    assert_eq!((host.remove(&[&second.handle]), kept.exists()), (Ok(()), false));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_value_arrives_byte_for_byte(
+        value in prop_oneof!["[^\0]{1,60}", "[-'\"\\\\$`%!~#&|;<>(){}*?\\[\\] \n\r\ta=é€]{1,40}", "[ab]{0,3}\n{1,3}"],
+    ) {
+        let host = Host::configured();
+        host.keep("secrets/VALUE", 1, &value);
+        let variable = with_secrets(&host, &["VALUE=VALUE:1"], &["printenv", "-0", "VALUE"]);
+        prop_assert_eq!(variable, Ok([value.as_bytes(), b"\0"].concat()));
+        let file = host.read("run/skipper/secrets/skipper/demo/production/secrets/VALUE.1");
+        prop_assert_eq!(file, value);
+    }
+}
