@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Deploy(Deploy),
     /// Remove one replica, until the next deployment brings it back
     Remove(Remove),
+    /// Remove older images of the services, on this machine and with `--hosts` on the hosts, too
+    Clean(Clean),
     /// Show what replicas have printed, of all hosts in the order of time
     Logs(Logs),
     /// Bring up the hosts, or show them
@@ -152,6 +154,23 @@ pub(crate) struct Deploy {
 pub(crate) struct Remove {
     /// The replica, by its uuid in the table of `ps`, such as `web_1`
     pub(crate) uuid: String,
+    /// Wait while another run holds the lease [default with no value: 1h]
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+    pub(crate) wait: Option<String>,
+}
+
+/// Arguments of `clean`.
+#[derive(Debug, Args)]
+pub(crate) struct Clean {
+    /// The services [default: all of them]
+    #[arg(value_name = "SERVICE", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) services: Vec<String>,
+    /// How many images of each service stay, the newest [default: 10]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) cutoff: Option<u32>,
+    /// Remove them on the hosts, too
+    #[arg(long)]
+    pub(crate) hosts: bool,
     /// Wait while another run holds the lease [default with no value: 1h]
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
     pub(crate) wait: Option<String>,

@@ -26,7 +26,9 @@ use skipper_core::{
 
 use self::output::Printer;
 use crate::{
-    cli::{About, Cli, Command, Common, Deploy, Iam, InstancesAction, Logs, Named, PreviewsAction, Remove, Ship},
+    cli::{
+        About, Clean, Cli, Command, Common, Deploy, Iam, InstancesAction, Logs, Named, PreviewsAction, Remove, Ship,
+    },
     settings::{self, Flags, Settings, Verdict},
 };
 
@@ -195,6 +197,10 @@ fn flags(cli: Cli) -> Flags {
         }
         Some(Command::Remove(Remove { uuid, wait })) => {
             Flags { command: Some(settings::Command::Remove), uuid: Some(uuid), wait, ..flags }
+        }
+        Some(Command::Clean(Clean { services, cutoff, hosts, wait })) => {
+            let services = named(services);
+            Flags { command: Some(settings::Command::Clean), services, cutoff, clean_hosts: hosts, wait, ..flags }
         }
         Some(Command::Logs(Logs { name, .. })) => Flags { command: Some(settings::Command::Logs), uuid: name, ..flags },
         Some(Command::Instances(instances)) => match instances.action {

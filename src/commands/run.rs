@@ -25,6 +25,7 @@ use skipper_core::{
     preview::{Cause, REMOVE},
     progress::Progress,
     render::{
+        cleaned,
         log::{Log, Places, Style, failure_lines, plan_lines},
         table,
     },
@@ -37,7 +38,7 @@ use skipper_deploy::{
     lease::Terms,
     ports::CodeHost,
     report::{Publicity, Reporter},
-    runner::{Bounds, Runner, World},
+    runner::{Bounds, Runner, Wanted, World},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -108,8 +109,11 @@ pub(crate) async fn run(
     let cancel = Cancel::default();
     listen_for_signals(&cancel);
 
+    // Images are a host's: where previews share hosts, they are of all of them.
+    let scope = Scope { project: config.project.clone(), environment: settings.environment.clone() };
+    let scope = if settings.command == Command::Clean { scope.hosts_of(config) } else { scope };
     let terms = Terms { who: settings.who.clone(), nonce: nonce(), timing: settings.lease, wait: settings.wait };
-    let about = about(config, settings, removal);
+    let about = about(config, settings, scope, removal);
     output::begin_state(settings, &about.started_at, *printer);
     let runner = Runner {
         config,
@@ -152,6 +156,7 @@ pub(crate) async fn run(
             (_, _, Some(cause)) => runner.remove(cause).await,
             (Command::Plan, Some(revision), None) => runner.plan(revision).await,
             (Command::Remove, ..) => runner.remove_replica(settings.uuid.as_deref().unwrap_or_default()).await,
+            (Command::Clean, ..) => runner.clean(Wanted { cutoff: settings.cutoff, hosts: settings.clean_hosts }).await,
             (Command::InstancesDeploy, ..) => runner.bring_up().await,
             (Command::Ship | Command::Deploy, Some(revision), None) => runner.ship(revision).await,
             _ => runner.ps().await,
@@ -185,6 +190,12 @@ fn show(command: Command, progress: &Progress, quiet: bool, printer: Printer) {
             printer.json(&asked_for(progress, progress.plan.as_ref()));
             if let (Some(plan), true) = (&progress.plan, quiet) {
                 printer.text(&plan_lines(plan).join("\n"));
+            }
+        }
+        Command::Clean => {
+            printer.json(&asked_for(progress, progress.cleaned.as_ref()));
+            if let (Some(cleaned), true) = (&progress.cleaned, quiet) {
+                printer.text(&cleaned::table(cleaned));
             }
         }
         // A sweep is told as a whole.
@@ -240,7 +251,7 @@ pub(super) fn is_told(settings: &Settings) -> bool {
     settings.command.rolls_out() || names_one && matches!(settings.command, Command::Plan | Command::Sweep)
 }
 
-fn about(config: &Config, settings: &Settings, removal: Option<&Removal>) -> RunStarted {
+fn about(config: &Config, settings: &Settings, scope: Scope, removal: Option<&Removal>) -> RunStarted {
     let revision = settings.trigger.as_ref().map(|trigger| trigger.revision.clone());
     let workflow = settings.workflow.as_ref();
     RunStarted {
@@ -249,7 +260,7 @@ fn about(config: &Config, settings: &Settings, removal: Option<&Removal>) -> Run
             (_, Some(_)) => REMOVE.to_owned(),
         },
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        scope: Scope { project: config.project.clone(), environment: settings.environment.clone() },
+        scope,
         region: config.region.clone(),
         started_at: time(),
         run_url: workflow.map(|workflow| workflow.run_url()),

@@ -4,7 +4,7 @@ use std::{fs, io, os::unix::fs::FileTypeExt, path::Path, time::Duration};
 
 use bollard::{API_DEFAULT_VERSION, ClientVersion, errors::Error};
 use http::HeaderValue;
-use skipper_core::failure::Failure;
+use skipper_core::{exit::Exit, failure::Failure};
 use skipper_deploy::ports::{PortError, PortErrorKind, PortResult};
 use tokio::sync::OnceCell;
 
@@ -22,6 +22,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(600);
 const GONE_HINT: &str =
     "see that the Docker engine still runs, then run again: what is built already is not built twice";
 const NO_ENGINE_HINT: &str = "building needs a Docker engine: run on a runner that has one, mount its socket at `/var/run/docker.sock`, or set `DOCKER_HOST`";
+const NO_ENGINE_TO_CLEAN_HINT: &str =
+    "start the Docker engine, mount its socket at `/var/run/docker.sock`, or set `DOCKER_HOST`";
+const GONE_TO_CLEAN_HINT: &str = "see that the Docker engine still runs, then run again";
 
 /// An engine that is connected to when it is first needed.
 #[derive(Debug)]
@@ -127,6 +130,21 @@ pub(super) fn engine_error(operation: String, error: &Error) -> PortError {
     }
 }
 
+/// The same where images are removed: no build has failed, and what there is to do is not about building.
+pub(super) fn needed_to_clean(mut error: PortError) -> PortError {
+    if error.failure.exit == Exit::BuildFailed {
+        error.failure.exit = Exit::Blocked;
+    }
+    for hint in &mut error.failure.hints {
+        if hint == NO_ENGINE_HINT {
+            NO_ENGINE_TO_CLEAN_HINT.clone_into(hint);
+        } else if hint == GONE_HINT {
+            GONE_TO_CLEAN_HINT.clone_into(hint);
+        }
+    }
+    error
+}
+
 /// Whether the machine refuses the connection to who skipper runs as.
 fn refuses_us(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut causes = chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
@@ -135,8 +153,6 @@ fn refuses_us(error: &(dyn std::error::Error + 'static)) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use skipper_core::exit::Exit;
-
     use super::*;
 
     async fn refusal(host: String) -> (String, Vec<String>) {

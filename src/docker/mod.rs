@@ -4,6 +4,7 @@
 
 mod archive;
 mod build;
+mod clean;
 mod context;
 mod credentials;
 mod dockerignore;
@@ -18,10 +19,15 @@ mod testing;
 mod tests;
 mod trouble;
 
-use std::{collections::BTreeMap, path::PathBuf, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    rc::Rc,
+};
 
 use async_trait::async_trait;
 use skipper_core::{
+    clean::Stocked,
     image::{Digest, PinnedImage, Repository, Tag},
     secret::Secret,
 };
@@ -181,5 +187,13 @@ impl Images for Docker {
             self.registry.copy(&image, tag).await?;
         }
         Ok(image.digest)
+    }
+
+    async fn stock(&self, repositories: &BTreeSet<Repository>) -> PortResult<Vec<Stocked>> {
+        clean::stock(self.engine.client().await.map_err(engine::needed_to_clean)?, repositories).await
+    }
+
+    async fn clean(&self, image: &Stocked) -> PortResult<bool> {
+        clean::clean(self.engine.client().await.map_err(engine::needed_to_clean)?, image).await
     }
 }

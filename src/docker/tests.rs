@@ -269,3 +269,67 @@ async fn a_context_that_cannot_be_read_is_the_reason_shown() {
         )
     );
 }
+
+#[tokio::test]
+async fn an_image_is_taken_out_by_its_names_in_one_repository_and_never_while_a_container_uses_it() {
+    use std::collections::BTreeSet;
+
+    use bollard::{
+        models::ContainerCreateBody,
+        query_parameters::{RemoveContainerOptionsBuilder, TagImageOptionsBuilder},
+    };
+    use skipper_core::clean::Stocked;
+
+    let docker = real(&[]);
+    let here = format!("skipper-clean-{}", std::process::id());
+    let [ours, theirs] =
+        ["ours", "theirs"].map(|name| Repository::new("localhost", &format!("{here}/{name}")).unwrap());
+    let (v1, v2): (Tag, Tag) = ("v1".parse().unwrap(), "v2".parse().unwrap());
+    let folder = folder_of(&[("Dockerfile", "FROM scratch\nCOPY . /\n"), ("which", &here)]);
+    docker.build(&build_of(&folder), &ours, &v1, &mut |_| {}).await.unwrap();
+    let engine = docker.engine.client().await.unwrap();
+    for (repository, tag) in [(&ours, &v2), (&theirs, &v1)] {
+        let name = TagImageOptionsBuilder::new().repo(&repository.to_string()).tag(tag.as_ref()).build();
+        engine.tag_image(&format!("{ours}:v1"), Some(name)).await.unwrap();
+    }
+    let body = ContainerCreateBody {
+        image: Some(format!("{theirs}:v1")),
+        cmd: Some(vec!["/none".to_owned()]),
+        ..ContainerCreateBody::default()
+    };
+    let container =
+        engine.create_container(None::<bollard::query_parameters::CreateContainerOptions>, body).await.unwrap();
+    let stock = async || docker.stock(&BTreeSet::from([ours.clone()])).await.unwrap();
+
+    let used = stock().await;
+    assert_eq!((used.len(), used[0].used), (1, true));
+    assert_eq!(used[0].names(), [format!("{ours}:v1"), format!("{ours}:v2")]);
+    // One that has come since is seen by the engine itself, when the last name goes.
+    let only = |repository: &Repository, tag: &Tag| Stocked {
+        repository: repository.clone(),
+        tags: BTreeSet::from([tag.clone()]),
+        ..used[0].clone()
+    };
+    assert!(!docker.clean(&only(&ours, &v2)).await.unwrap(), "it has other names");
+    assert!(!docker.clean(&only(&ours, &v1)).await.unwrap(), "it has a name elsewhere");
+    let refused = docker.clean(&only(&theirs, &v1)).await.unwrap_err();
+    assert_eq!((refused.kind, refused.failure.exit), (PortErrorKind::InUse, Exit::Blocked), "{refused:?}");
+    let force = RemoveContainerOptionsBuilder::new().force(true).build();
+    engine.remove_container(&container.id, Some(force)).await.unwrap();
+    assert!(stock().await.is_empty());
+    assert!(docker.clean(&only(&theirs, &v1)).await.unwrap(), "nothing is left of it");
+    assert!(docker.clean(&only(&theirs, &v1)).await.unwrap(), "what is gone is no error");
+}
+
+#[tokio::test]
+async fn where_there_is_no_engine_nothing_is_said_about_building() {
+    let docker =
+        Docker::connect(Settings { host: Some("unix:///nowhere/docker.sock".to_owned()), ..Settings::default() })
+            .unwrap();
+    let error = docker.stock(&[].into()).await.unwrap_err();
+    assert_eq!(error.failure.exit, Exit::Blocked);
+    assert_eq!(
+        error.failure.hints,
+        ["start the Docker engine, mount its socket at `/var/run/docker.sock`, or set `DOCKER_HOST`"]
+    );
+}

@@ -53,12 +53,12 @@ pub enum SettingsError {
         source: NameError,
     },
     /// A service has a tag where the command names none.
-    #[error("`{word}` has a tag, and `{command}` takes none: what it deploys is the commit")]
+    #[error("`{word}` has a tag, and `{}` takes none{}", command.as_str(), if command.is_about_a_commit() { ": what it deploys is the commit" } else { "" })]
     NoTags {
         /// The service as it was named.
         word: String,
         /// The command.
-        command: &'static str,
+        command: Command,
     },
     /// The tag of a service is none.
     #[error("`{word}` names no tag")]
@@ -92,6 +92,9 @@ pub enum SettingsError {
     /// The number of the pull request is none.
     #[error("`{0}` is not the number of a pull request")]
     PullRequest(String),
+    /// How many images stay is no number.
+    #[error("`{0}` is not a number of images")]
+    Cutoff(String),
     /// The time to wait for the lease is none, or too long.
     #[error("`{0}` is not a time to wait")]
     Wait(String),
@@ -206,8 +209,10 @@ impl SettingsError {
             Self::Choice { input, choices, .. } => format!("write `{input}:` with {} below `with:`", words(choices)),
             Self::Service { .. } => "correct `services`: names of services of skipper.yml, separated by blanks or commas".to_owned(),
             Self::NoUuid => "name it as `ps` does: `skipper remove web_1` (input `uuid`)".to_owned(),
+            Self::Cutoff(_) => "write `cutoff` (or `--cutoff`) as a number, such as `10`; `0` leaves only what is used or may be rolled back to".to_owned(),
             Self::KeysShown => "make it yours alone: `chmod 600 .skippercfg`; and keep it out of the repository".to_owned(),
             Self::KeysUnread(_) | Self::KeysShape(_) | Self::HalfTheKeys => "write `{\"AWS\": {\"ACCESS_KEY\": \"…\", \"SECRET_KEY\": \"…\"}}`, or remove it and set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`".to_owned(),
+            Self::NoTags { command: Command::Clean, .. } => "leave the tag out: which images are older is told by when they were made".to_owned(),
             Self::NoTags { .. } => "leave the tag out, or use `skipper deploy`, which deploys what the registry has by a tag".to_owned(),
             Self::Tag { .. } => "write it as `web:1.2`, or leave the tag out, which is then the commit".to_owned(),
             Self::ServiceTwice(_) => "name each service once".to_owned(),

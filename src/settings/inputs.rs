@@ -20,6 +20,8 @@ pub enum Command {
     Deploy,
     /// Remove one replica.
     Remove,
+    /// Remove older images.
+    Clean,
     /// Show what replicas have printed.
     Logs,
     /// Bring up the hosts, and deploy nothing.
@@ -48,12 +50,13 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Ship,
         Self::Tag,
         Self::Push,
         Self::Deploy,
         Self::Remove,
+        Self::Clean,
         Self::Logs,
         Self::InstancesDeploy,
         Self::InstancesPs,
@@ -76,6 +79,7 @@ impl Command {
             Self::Push => "push",
             Self::Deploy => "deploy",
             Self::Remove => "remove",
+            Self::Clean => "clean",
             Self::Logs => "logs",
             Self::InstancesDeploy => "instances deploy",
             Self::InstancesPs => "instances ps",
@@ -118,6 +122,7 @@ impl Command {
             Self::Ship
                 | Self::Deploy
                 | Self::Remove
+                | Self::Clean
                 | Self::Logs
                 | Self::InstancesDeploy
                 | Self::InstancesPs
@@ -174,7 +179,7 @@ impl Input {
 
 const COMMAND: Input = Input::optional(
     "command",
-    "What to do: `ship`, `tag` (build and tag the images), `push` (push them), `deploy` (deploy what the registry has), `remove` (remove the replica `uuid`), `logs` (show what replicas have printed), `instances deploy` (bring up the hosts), `instances ps` (show them), `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease), `releases` (show what was rolled out), `previews` (show which previews there are), `previews sweep` (remove those that have outlived their pull requests), `iam` (print the roles and policies that this takes) or `doctor` (check everything that a deployment needs)",
+    "What to do: `ship`, `tag` (build and tag the images), `push` (push them), `deploy` (deploy what the registry has), `remove` (remove the replica `uuid`), `clean` (remove older images), `logs` (show what replicas have printed), `instances deploy` (bring up the hosts), `instances ps` (show them), `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease), `releases` (show what was rolled out), `previews` (show which previews there are), `previews sweep` (remove those that have outlived their pull requests), `iam` (print the roles and policies that this takes) or `doctor` (check everything that a deployment needs)",
 )
 .or("ship");
 const CONFIG: Input = Input::optional("config", "Where skipper.yml is, relative to the workspace").or("skipper.yml");
@@ -199,6 +204,12 @@ const REBUILD: Input =
 const ALLOW_TERMINATE: Input = Input::optional(
     "allow-terminate",
     "Terminates the hosts of groups that skipper.yml does not name any more; otherwise they are kept and shown",
+)
+.or("false");
+const CUTOFF: Input = Input::optional("cutoff", "How many images of a service `clean` leaves, the newest").or("10");
+const CLEAN_HOSTS: Input = Input::optional(
+    "clean-hosts",
+    "Whether `clean` removes older images on the hosts, too, and not only on the machine that runs it",
 )
 .or("false");
 const EXPECT_PLAN: Input = Input::optional(
@@ -257,7 +268,7 @@ const EVENTS: Input = Input::optional(
 );
 
 /// Every input there is, in the order of `action.yml`.
-pub const INPUTS: [Input; 22] = [
+pub const INPUTS: [Input; 24] = [
     COMMAND,
     CONFIG,
     ENVIRONMENT,
@@ -267,6 +278,8 @@ pub const INPUTS: [Input; 22] = [
     UUID,
     REBUILD,
     ALLOW_TERMINATE,
+    CUTOFF,
+    CLEAN_HOSTS,
     EXPECT_PLAN,
     WAIT,
     ON_SUPERSEDED,
@@ -302,6 +315,8 @@ pub(super) struct Inputs {
     pub uuid: Option<String>,
     pub rebuild: bool,
     pub allow_terminate: bool,
+    pub cutoff: u32,
+    pub clean_hosts: bool,
     pub expect_plan: Option<String>,
     pub wait: Option<String>,
     pub on_superseded: Verdict,
@@ -350,6 +365,8 @@ impl Inputs {
             uuid: optional(UUID)?,
             rebuild: boolean(REBUILD, &text(REBUILD)?)?,
             allow_terminate: boolean(ALLOW_TERMINATE, &text(ALLOW_TERMINATE)?)?,
+            cutoff: number_of_images(text(CUTOFF)?)?,
+            clean_hosts: boolean(CLEAN_HOSTS, &text(CLEAN_HOSTS)?)?,
             expect_plan: optional(EXPECT_PLAN)?,
             wait: optional(WAIT)?,
             on_superseded: choice(
@@ -385,6 +402,10 @@ fn boolean(input: Input, text: &str) -> Result<bool, SettingsError> {
         "false" | "False" | "FALSE" => Ok(false),
         _ => Err(SettingsError::NotABoolean { input: input.name, text: text.to_owned() }),
     }
+}
+
+fn number_of_images(text: String) -> Result<u32, SettingsError> {
+    text.parse().map_err(|_| SettingsError::Cutoff(text))
 }
 
 fn choice<T: Copy>(input: Input, text: String, choices: &[(&'static str, T)]) -> Result<T, SettingsError> {

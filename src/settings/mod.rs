@@ -76,6 +76,10 @@ pub struct Flags {
     pub uuid: Option<String>,
     /// Terminates the hosts of groups that are gone.
     pub allow_terminate: bool,
+    /// How many images of a service `clean` leaves.
+    pub cutoff: Option<u32>,
+    /// Whether it cleans the hosts, too.
+    pub clean_hosts: bool,
     /// The plan that may be carried out.
     pub expect_plan: Option<String>,
     /// The pull request to comment on.
@@ -130,6 +134,10 @@ pub struct Settings {
     pub rebuild: bool,
     /// Terminates the hosts of groups that the file does not name any more.
     pub allow_terminate: bool,
+    /// How many images of a service `clean` leaves, the newest.
+    pub cutoff: u32,
+    /// Whether it cleans the hosts, too.
+    pub clean_hosts: bool,
     /// The plan that may be carried out, and no other; any when absent.
     pub expect_plan: Option<ExpectedPlan>,
     /// What a run comes to whose commit is older than the one that serves.
@@ -245,8 +253,9 @@ impl Settings {
         // Which environment a preview is, only the event says, or whoever names the pull request.
         let is_preview = environment == PREVIEW && command.is_about_an_environment();
         // Without one it is the hosts that previews share, which have a lease, too.
-        let is_of_hosts =
-            matches!(command, Command::Lease | Command::InstancesPs) && workflow.is_none() && named.is_none();
+        let is_of_hosts = matches!(command, Command::Lease | Command::InstancesPs | Command::Clean)
+            && workflow.is_none()
+            && named.is_none();
         let trigger = if command.is_about_a_commit() || is_preview && workflow.is_some() {
             let revision = flags.revision.or(inputs.revision);
             let revision = revision.map(|revision| revision.parse::<Revision>()).transpose();
@@ -282,6 +291,8 @@ impl Settings {
             },
             rebuild: flags.rebuild || inputs.rebuild,
             allow_terminate: flags.allow_terminate || inputs.allow_terminate,
+            cutoff: flags.cutoff.unwrap_or(inputs.cutoff),
+            clean_hosts: flags.clean_hosts || inputs.clean_hosts,
             expect_plan: flags.expect_plan.or(inputs.expect_plan).map(expected_plan).transpose()?,
             on_superseded: inputs.on_superseded,
             fork: inputs.fork,
@@ -331,7 +342,7 @@ fn services(command: Command, text: Option<String>) -> Result<BTreeMap<ServiceNa
         let tag = match tag {
             None => None,
             Some(_) if !command.takes_tags() => {
-                return Err(SettingsError::NoTags { word: word.to_owned(), command: command.as_str() });
+                return Err(SettingsError::NoTags { word: word.to_owned(), command });
             }
             Some(tag) => Some(tag.parse().map_err(|source| SettingsError::Tag { word: word.to_owned(), source })?),
         };

@@ -447,6 +447,20 @@ fn services_are_named_with_tags_where_the_command_takes_them() {
 }
 
 #[test]
+fn clean_leaves_ten_images_unless_it_is_told_another_number() {
+    let clean =
+        |cutoff: &str| Process::step("schedule", "{}").with("INPUT_COMMAND", "clean").with("INPUT_CUTOFF", cutoff);
+    let settings = clean("").with("INPUT_CLEAN-HOSTS", "true").read();
+    assert_eq!((settings.cutoff, settings.clean_hosts, settings.trigger), (10, true, None));
+    assert_eq!((clean("0").read().cutoff, clean(" 3 ").read().clean_hosts), (0, false));
+    for wrong in ["-1", "ten", "1.5", "99999999999"] {
+        assert_eq!(clean(wrong).failure(), format!("`{wrong}` is not a number of images"));
+    }
+    let tagged = clean("1").with("INPUT_SERVICES", "web:2").failure();
+    assert_eq!(tagged, "`web:2` has a tag, and `clean` takes none");
+}
+
+#[test]
 fn the_plan_to_expect_is_the_pull_requests_or_one_with_a_hash() {
     let read = |text| Process::step("push", "{}").with("INPUT_EXPECT-PLAN", text).read().expect_plan;
     assert_eq!(read(""), None);

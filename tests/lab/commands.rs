@@ -14,6 +14,7 @@ pub(crate) const TRIALS: Trials = &[
     ("the_three_steps_of_2014_deploy_a_tag", the_three_steps_of_2014_deploy_a_tag),
     ("hosts_are_brought_up_and_shown_without_a_service", hosts_are_brought_up_and_shown_without_a_service),
     ("a_replica_is_removed_until_the_next_deployment", a_replica_is_removed_until_the_next_deployment),
+    ("older_images_go_and_what_may_be_rolled_back_to_stays", older_images_go_and_what_may_be_rolled_back_to_stays),
     ("what_replicas_print_is_read_from_all_hosts", what_replicas_print_is_read_from_all_hosts),
     ("environments_of_one_file_have_hosts_of_their_own", environments_of_one_file_have_hosts_of_their_own),
     ("the_keys_of_2014_open_what_no_others_do", the_keys_of_2014_open_what_no_others_do),
@@ -129,6 +130,53 @@ fn a_replica_is_removed_until_the_next_deployment(world: &World) {
     skipper(&["ps"]).ends_with(0).says("missing").says("1 of 2 replicas serve");
     shop.ship_again(world).ends_with(0);
     assert_eq!((shop.answers(world).len(), shop.processes(world, "clock")), (1, clock));
+}
+
+fn older_images_go_and_what_may_be_rolled_back_to_stays(world: &World) {
+    let shop = Shop::make(world, "cleaned").on_one_host();
+    let skipper = |arguments: &[&str]| shop.skipper(world, arguments);
+    let registry = world.lab.topology().registry();
+    let on_host = || {
+        let list = format!("docker images --digests --format '{{{{.Repository}}}}' {registry}/cleaned/web | wc -l");
+        shop.hosts(world)[0].exec(&list).unwrap().success().unwrap().trim().parse::<usize>().unwrap()
+    };
+    greet(&shop, "v1");
+    let first = shop.ship(world, "the first commit").ends_with(0).outcome.outputs["release"].clone();
+    // One that never served is nothing to go back to.
+    greet(&shop, "v2");
+    shop.replace("web/Dockerfile", "-p 5000", "-p 5001");
+    let failed = shop.ship(world, "one that does not answer");
+    assert_ne!(failed.outcome.code, Some(0));
+    shop.replace("web/Dockerfile", "-p 5001", "-p 5000");
+    greet(&shop, "v3");
+    let last = shop.ship(world, "the third commit").ends_with(0).outcome.outputs["release"].clone();
+    assert_eq!(on_host(), 3);
+
+    let unknown = || skipper(&["clean", "redis"]);
+    let refused = world.refusal(&shop, Section::Run, "`clean` of a service that the file does not name", unknown);
+    refused.ends_with(2).says("skipper.yml has no service `redis`").says("there is `clock`, `web`");
+    skipper(&["clean", "--cutoff", "-1"]).ends_with(2);
+    skipper(&["clean", "web:v1"]).ends_with(2).says("`clean` takes none");
+    // The newest stay, all three of them.
+    skipper(&["clean", "--hosts", "--cutoff", "3"]).ends_with(0).says("web_1: nothing to remove");
+    let told = skipper(&["clean", "web", "--hosts", "--cutoff", "0", "--output", "json"]).ends_with(0);
+    let cleaned = document(&told);
+    let [here, host] = &cleaned["places"].as_array().unwrap()[..] else { panic!("{cleaned:#}") };
+    assert_eq!((&here["host"], &host["host"]), (&Value::Null, &"web_1".into()));
+    let removed = host["removed"].as_array().unwrap();
+    assert_eq!((removed.len(), &removed[0]["services"][0]), (1, &"web".into()), "{cleaned:#}");
+    assert!(host["freed"].as_u64().unwrap() > 0, "{cleaned:#}");
+    assert_eq!((on_host(), shop.answers(world)), (2, vec!["<p>v3\n".to_owned()]));
+    // On this machine what was built for the releases stays, too.
+    let built = |sha: &str| {
+        let name = format!("{registry}/cleaned/web:{sha}");
+        std::process::Command::new("docker").args(["image", "inspect", &name]).output().unwrap().status.success()
+    };
+    let failed = shop.git(&["rev-parse", "HEAD~1"]);
+    assert_eq!((built(&first), built(&failed), built(&last)), (true, false, true), "{cleaned:#}");
+    skipper(&["deploy", &format!("web:{first}")]).ends_with(0);
+    assert_eq!(shop.answers(world), ["<p>v1\n"]);
+    skipper(&["clean", "--silent"]).ends_with(0).says("this machine: nothing to remove");
 }
 
 fn what_replicas_print_is_read_from_all_hosts(world: &World) {

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    clean::Cleaned,
     cost::Estimate,
     desired::Scope,
     exit::Exit,
@@ -174,6 +175,11 @@ pub enum EventKind {
         outcome: Outcome,
         /// Milliseconds since `StepStarted`.
         took_ms: u64,
+    },
+    /// Older images were removed.
+    Cleaned {
+        /// What was removed where.
+        cleaned: Cleaned,
     },
     /// The run's comment stands on a pull request.
     Commented {

@@ -61,6 +61,15 @@ impl Repository {
         self.registry == DEFAULT_REGISTRY
     }
 
+    /// As Docker lists it: images of Docker Hub without the registry, and its own ones without `library/`.
+    pub fn familiar(&self) -> String {
+        match (self.is_docker_hub(), self.path.strip_prefix("library/")) {
+            (true, Some(name)) if !name.contains('/') => name.to_owned(),
+            (true, _) => self.path.clone(),
+            (false, _) => self.to_string(),
+        }
+    }
+
     /// The name within the registry; Docker Hub's own images live below `library/`.
     pub fn path(&self) -> &str {
         &self.path
@@ -314,6 +323,9 @@ mod tests {
         let short = Repository::new(DEFAULT_REGISTRY, "redis").unwrap();
         for spelling in ["redis", "library/redis", "docker.io/redis", "index.docker.io/library/redis"] {
             assert_eq!(spelling.parse(), Ok(short.clone()), "{spelling}");
+        }
+        for familiar in ["redis", "acme/web", "ghcr.io/acme/web", "127.213.7.1:5000/web"] {
+            assert_eq!(familiar.parse::<Repository>().unwrap().familiar(), familiar);
         }
         assert_eq!("acme/web".parse::<Repository>().unwrap().to_string(), "docker.io/acme/web");
         assert_eq!(short.to_string(), "docker.io/library/redis");

@@ -5,6 +5,7 @@
 //!                      observed -+-> plan -> (deploy carries it out) -> event -> progress -> render
 //! ```
 
+pub mod clean;
 pub mod config;
 pub mod cost;
 pub mod desired;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
+    clean::Cleaned,
     cost::Estimate,
     event::{Event, EventKind, ImageOrigin, Moment, Outcome, RunFinished, RunStarted, StateTable},
     failure::Failure,
@@ -42,6 +43,9 @@ pub struct Progress {
     pub warnings: Vec<Failure>,
     /// Starts of replicas, in order.
     pub started: Vec<(HostName, Started)>,
+    /// The older images that were removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cleaned: Option<Cleaned>,
     /// Comments, by pull request.
     pub comments: BTreeMap<u64, String>,
     /// The code host's deployment of this run.
@@ -121,6 +125,7 @@ impl Progress {
                 self.steps.insert(*step, StepProgress::Finished { outcome: outcome.clone(), took_ms: *took_ms });
             }
             EventKind::ReplicaStarted { host, started, .. } => self.started.push((host.clone(), started.clone())),
+            EventKind::Cleaned { cleaned } => self.cleaned = Some(cleaned.clone()),
             EventKind::Commented { pull_request, url } => drop(self.comments.insert(*pull_request, url.clone())),
             EventKind::RunFinished(finished) => self.finished = Some(finished.clone()),
             EventKind::ImageOutput { .. }

@@ -73,6 +73,13 @@ impl Records {
             .map(|(_, record)| &record.release)
     }
 
+    /// The releases that something may go back to: those that served, and those of rollouts whose end nobody told.
+    pub fn may_serve(&self) -> impl Iterator<Item = &Release> {
+        self.newest_first()
+            .filter(|(_, record)| record.ended.as_ref().is_none_or(|ended| ended.serves))
+            .map(|(_, record)| &record.release)
+    }
+
     /// The newest release that served everywhere and whose rollout deployed these services, or all where none are named.
     pub fn served_for(&self, services: &BTreeSet<ServiceName>) -> Option<&Release> {
         let deployed = |record: &Record| {

@@ -8,6 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use skipper_core::{
+    clean::Stocked,
     desired::Scope,
     exit::Exit,
     failure::Failure,
@@ -257,6 +258,11 @@ pub trait Images {
         tags: &[Tag],
         output: &mut dyn FnMut(String),
     ) -> PortResult<Digest>;
+    /// The images of these repositories that the engine on this machine has.
+    async fn stock(&self, repositories: &BTreeSet<Repository>) -> PortResult<Vec<Stocked>>;
+    /// Takes an image by all names that it has in its repository from the engine on this machine; whether nothing is left of it.
+    /// [`PortErrorKind::InUse`] where a container uses it.
+    async fn clean(&self, image: &Stocked) -> PortResult<bool>;
 }
 
 /// A pull request that a commit belongs to.

@@ -1,16 +1,20 @@
 //! What the store remembers of an environment: who holds the lease, and what was rolled out.
 
+use std::collections::BTreeMap;
+
 use skipper_core::{
     desired::Scope,
     exit::Exit,
     failure::Failure,
     lease::Chain,
+    name::ProjectName,
     observed::Observed,
     record::{Record, Records},
 };
 
 use crate::{
     lease::read_chain,
+    observe::project_path,
     ports::{PortResult, Store},
 };
 
@@ -55,6 +59,20 @@ pub async fn read_past(store: &dyn Store, scope: &Scope, hosts_of: &Scope) -> Po
     // Where several fail, it is the lease that is told, whichever answer came first.
     let (chain, records, hosts) = futures::join!(read_chain(store, scope), store.read(&path), hosts);
     Ok(Past { chain: chain?, records: Records::read(&records?), hosts: hosts? })
+}
+
+/// Reads the records of every environment of a project.
+///
+/// # Errors
+/// As the store answers.
+pub async fn read_records_of_all(store: &dyn Store, project: &ProjectName) -> PortResult<Vec<Records>> {
+    let mut by_environment: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for (path, text) in store.read(&project_path(project)).await? {
+        if let Some((environment, number)) = path.split_once("/releases/") {
+            by_environment.entry(environment.to_owned()).or_default().insert(number.to_owned(), text);
+        }
+    }
+    Ok(by_environment.values().map(Records::read).collect())
 }
 
 /// Writes a record, and removes those that are no longer needed.

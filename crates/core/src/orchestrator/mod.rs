@@ -12,6 +12,7 @@ pub use probe::{Probe, ProbeCheck, ProbeError};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    clean::Cleaning,
     desired::{ReplicaSpec, Scope, SecretVersion},
     image::PinnedImage,
     log::{LogOf, LogPart},
@@ -124,6 +125,19 @@ pub enum HostError {
     NotUnderstood(String),
 }
 
+/// What a host says of cleaning: names of images with the bytes of each, not looked at yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostCleaned {
+    /// The images that it removed.
+    pub removed: Vec<(String, u64)>,
+    /// How many more, for whose names there was no room.
+    pub unnamed: u64,
+    /// The bytes that this freed; absent where it cannot tell.
+    pub freed: Option<u64>,
+    /// The images that it could not remove, and why.
+    pub stuck: Vec<(String, String)>,
+}
+
 /// Failures on hosts that have a remedy of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostErrorKind {
@@ -194,6 +208,15 @@ pub trait Orchestrator {
     /// # Errors
     /// When the host reports a failure or the answer cannot be read.
     fn read_logs(&self, output: &str) -> Result<LogPart, HostError>;
+
+    /// Removes older images, by one rule for every host.
+    fn clean(&self, scope: &Scope, cleaning: &Cleaning) -> Script;
+
+    /// Reads one host's answer to [`Orchestrator::clean`].
+    ///
+    /// # Errors
+    /// When the host reports a failure or the answer cannot be read.
+    fn read_cleaned(&self, output: &str) -> Result<HostCleaned, HostError>;
 
     /// Reads one host's answer to a script that reports nothing but success.
     ///

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{table, text, words};
+use super::{cleaned, table, text, words};
 use crate::{
     config::{self, Config, Span, escape, mark},
     event::{Event, EventKind, Leftovers, Moment, Outcome, RunStarted},
@@ -210,6 +210,10 @@ impl Log {
                     }
                     Outcome::Cancelled { .. } => out.say(format!("[{step}] cancelled after {took}")),
                 }
+            }
+            EventKind::Cleaned { cleaned } => {
+                self.end_group(&mut out);
+                out.lines.extend(cleaned::table(cleaned).lines().map(str::to_owned));
             }
             EventKind::Commented { pull_request, url } => {
                 out.say(format!("comment on pull request {pull_request}: {url}"));

@@ -1,5 +1,6 @@
 //! Turns a run into what people read: pure functions from events, plans and tables to text.
 
+pub mod cleaned;
 mod colour;
 mod deployment;
 pub mod instances;

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "a host is a folder here, and its shell a process")]
 
 mod checkup;
+mod clean;
 mod configure;
 mod damage;
 mod fence;

@@ -1,6 +1,7 @@
 //! One run from its first event to its last, and what its commands share: `ship` in [`ship`], `plan` and `ps` in [`look`], the end
-//! of a preview in [`remove`], that of a replica in [`replica`].
+//! of a preview in [`remove`], that of a replica in [`replica`], that of older images in [`clean`].
 
+mod clean;
 mod ending;
 mod expected;
 mod hosts;
@@ -32,6 +33,7 @@ use skipper_core::{
     state,
 };
 
+pub use self::clean::Wanted;
 use self::ending::Ending;
 use crate::{
     cancel::{self, Cancel},

@@ -8,15 +8,17 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use skipper_core::{
+    clean::{Cleaning, Needed, Stocked, outdated},
     desired::{LOGINS, SECRETS, Scope, SecretVersion},
     image::PinnedImage,
     log::{LogLine, LogOf, LogPart, write_lines},
     name::HostName,
     observed::{Handle, Health, HostReport, InstanceId, ObservedReplica, OrchestratorState, ReplicaState, Stray},
     orchestrator::{
-        HostErrorKind, KeptLogin, Orchestrator as _, StartOutcome, Started, Supplies,
+        HostCleaned, HostErrorKind, KeptLogin, Orchestrator as _, StartOutcome, Started, Supplies,
         fleet::{
-            Fleet, Task, Unit, UnitStart, encode_done, encode_error, encode_log_part, encode_report, encode_started,
+            Fleet, Task, Unit, UnitStart, encode_cleaned, encode_done, encode_error, encode_log_part, encode_report,
+            encode_started,
         },
     },
     script::{Script, pack},
@@ -32,6 +34,9 @@ use crate::ports::Invocation;
 
 /// A replica from its start to its first answer.
 const SETTLE: Duration = Duration::from_secs(2);
+
+/// Bytes of any image.
+const IMAGE: u64 = 1_000_000;
 
 /// Characters of a collected log that get through in one answer.
 const PART: usize = 100;
@@ -65,10 +70,10 @@ pub struct SimHost {
     pub member: bool,
     /// The highest lease of each scope whose scripts it has seen.
     pub fences: BTreeMap<Scope, u64>,
-    /// The images it has.
-    pub images: BTreeSet<PinnedImage>,
     /// The values of secrets that it has fetched, by version.
     pub secrets: BTreeMap<String, Secret>,
+    /// The images it has, in the order in which they came.
+    pub images: Vec<PinnedImage>,
     /// The units registered for it.
     pub units: BTreeMap<Handle, SimUnit>,
     /// What its replicas have printed.
@@ -114,8 +119,8 @@ impl SimHost {
             configured: None,
             member: false,
             fences: BTreeMap::new(),
-            images: BTreeSet::new(),
             secrets: BTreeMap::new(),
+            images: Vec::new(),
             units: BTreeMap::new(),
             printed: Vec::new(),
             busy: Arc::default(),
@@ -215,7 +220,7 @@ impl SimWorld {
             Task::Pull { .. } => None,
             Task::Logs { .. } => None,
             Task::Observe { .. } if script.fence().is_none() => None,
-            task => self.turn(instance, &scope, matches!(task, Task::Configure { .. })).await,
+            task => self.turn(instance, &scope, matches!(task, Task::Configure { .. } | Task::Clean { .. })).await,
         };
         if let Some(lease) = script.fence() {
             let fence = |host: &SimHost| host.fences.get(&scope).copied();
@@ -252,6 +257,7 @@ impl SimWorld {
                 let asked = state.hosts.get(instance).zip(hosts.get(instance));
                 asked.map_or_else(String::new, |(host, of_host)| encode_log_part(&host.log(lines, of_host)))
             }
+            Task::Clean { cleaning, .. } => self.clean_on(instance, &cleaning),
             Task::Remove { handles, .. } => {
                 self.pass_stop_time().await;
                 for handle in handles.get(instance).into_iter().flatten() {
@@ -320,7 +326,9 @@ impl SimWorld {
                 return encode_error(HostErrorKind::Pull, &format!("pull {image}: manifest unknown"));
             }
             self.on(instance, |host| {
-                host.images.insert(image.clone());
+                if !host.images.contains(image) {
+                    host.images.push(image.clone());
+                }
             });
         }
         encode_done()
@@ -353,6 +361,33 @@ impl SimWorld {
         let index = usize::try_from(secret.version).unwrap_or(0).checked_sub(1);
         let value = versions.zip(index).and_then(|(versions, index)| versions.get(index));
         value.cloned().ok_or_else(|| format!("Parameter Store has no {path}:{}", secret.version))
+    }
+
+    /// By the rule of the one who asks: on a host it is the script's, which says the same.
+    fn clean_on(&self, instance: &InstanceId, cleaning: &Cleaning) -> String {
+        let mut removed = Vec::new();
+        self.on(instance, |host| {
+            let used: BTreeSet<&PinnedImage> = host.units.values().map(|unit| &unit.unit.image).collect();
+            let stocked = |(index, image): (usize, &PinnedImage)| Stocked {
+                id: image.digest.to_string(),
+                repository: image.repository.clone(),
+                tags: BTreeSet::new(),
+                digests: BTreeSet::from([image.digest.clone()]),
+                created: i64::try_from(index).unwrap_or_default(),
+                size: IMAGE,
+                own: Some(IMAGE),
+                used: used.contains(image),
+            };
+            let needed = Needed { digests: cleaning.needed.clone(), tags: BTreeSet::new() };
+            for repository in &cleaning.repositories {
+                let of_it = host.images.iter().enumerate().filter(|(_, image)| image.repository == *repository);
+                removed.extend(outdated(of_it.map(stocked).collect(), cleaning.cutoff, &needed));
+            }
+            host.images.retain(|image| !removed.iter().any(|gone| gone.digests.contains(&image.digest)));
+        });
+        let freed = Some(removed.len() as u64 * IMAGE);
+        let removed = removed.iter().map(|image| (image.name(), image.size)).collect();
+        encode_cleaned(&HostCleaned { removed, freed, ..HostCleaned::default() })
     }
 
     async fn start_on(&self, instance: &InstanceId, scope: &Scope, starts: &[UnitStart]) -> String {

@@ -7,6 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use skipper_core::{
+    clean::Stocked,
     exit::Exit,
     image::{Digest, PinnedImage, Repository, Tag, hex_digest},
 };
@@ -29,6 +30,8 @@ pub struct SimRegistry {
     pub age: Duration,
     /// What every image says it runs on.
     pub platforms: BTreeSet<String>,
+    /// What the engine of the machine that skipper runs on has.
+    pub stock: Vec<Stocked>,
 }
 
 impl SimRegistry {
@@ -101,6 +104,27 @@ impl Images for SimWorld {
                 state.registry.tags.insert((repository.clone(), tag.clone()), digest.clone());
             }
             Ok(digest)
+        })
+        .await
+    }
+
+    async fn stock(&self, repositories: &BTreeSet<Repository>) -> PortResult<Vec<Stocked>> {
+        self.call("engine.stock", async || {
+            let state = self.look();
+            Ok(state.registry.stock.iter().filter(|image| repositories.contains(&image.repository)).cloned().collect())
+        })
+        .await
+    }
+
+    async fn clean(&self, image: &Stocked) -> PortResult<bool> {
+        self.call("engine.clean", async || {
+            let mut state = self.change();
+            let stock = &mut state.registry.stock;
+            if stock.iter().any(|found| found.id == image.id && found.used) {
+                return Err(PortError::new(PortErrorKind::InUse, "a container uses it"));
+            }
+            stock.retain(|found| found.id != image.id || found.repository != image.repository);
+            Ok(stock.iter().all(|found| found.id != image.id))
         })
         .await
     }

@@ -15,12 +15,13 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use report::{encode_done, encode_error, encode_log_part, encode_report, encode_started};
+pub use report::{encode_cleaned, encode_done, encode_error, encode_log_part, encode_report, encode_started};
 pub use task::{Task, UnitStart};
 pub use unit::Unit;
 
-use super::{Cluster, HostError, KeptLogin, Orchestrator, Start, Started, Supplies};
+use super::{Cluster, HostCleaned, HostError, KeptLogin, Orchestrator, Start, Started, Supplies};
 use crate::{
+    clean::Cleaning,
     desired::{ReplicaSpec, Scope},
     log::{LogOf, LogPart},
     observed::{Handle, HostReport, InstanceId},
@@ -91,6 +92,14 @@ impl Orchestrator for Fleet {
 
     fn read_logs(&self, output: &str) -> Result<LogPart, HostError> {
         report::read_logs(output)
+    }
+
+    fn clean(&self, scope: &Scope, cleaning: &Cleaning) -> Script {
+        Task::Clean { scope: scope.clone(), cleaning: cleaning.clone() }.script()
+    }
+
+    fn read_cleaned(&self, output: &str) -> Result<HostCleaned, HostError> {
+        report::read_cleaned(output)
     }
 
     fn read_done(&self, output: &str) -> Result<(), HostError> {

@@ -12,7 +12,7 @@ use crate::{
     log::LogPart,
     name::ReplicaName,
     observed::{Handle, Health, HostReport, ObservedReplica, OrchestratorState, ReplicaState, Stray},
-    orchestrator::{HostError, HostErrorKind, StartOutcome, Started, fleet::quote::systemd_word},
+    orchestrator::{HostCleaned, HostError, HostErrorKind, StartOutcome, Started, fleet::quote::systemd_word},
     script::{decode_result, encode_result},
 };
 
@@ -104,6 +104,28 @@ pub(super) fn read_logs(output: &str) -> Result<LogPart, HostError> {
         }
         _ => Err(not_understood(line)),
     }
+}
+
+/// Reads the answer to `clean`.
+pub(super) fn read_cleaned(output: &str) -> Result<HostCleaned, HostError> {
+    let mut cleaned = HostCleaned::default();
+    let mut has_ended = false;
+    for line in lines(output)? {
+        let fields: Vec<&str> = line.iter().map(String::as_str).collect();
+        let number = |word: &str| word.parse::<u64>().map_err(|_| not_understood(&line));
+        match fields[..] {
+            ["removed", image, size] => cleaned.removed.push((image.to_owned(), number(size)?)),
+            ["unnamed", count] => cleaned.unnamed = number(count)?,
+            ["stuck", image, ref words @ ..] => cleaned.stuck.push((image.to_owned(), words.join(" "))),
+            ["freed", NONE] => has_ended = true,
+            ["freed", bytes] => {
+                cleaned.freed = Some(number(bytes)?);
+                has_ended = true;
+            }
+            _ => return Err(not_understood(&line)),
+        }
+    }
+    if has_ended { Ok(cleaned) } else { Err(HostError::NotUnderstood("an answer without its last line".to_owned())) }
 }
 
 /// One unit of the host, as far as the lines have told.
@@ -307,6 +329,24 @@ pub fn encode_started(started: &[Started]) -> String {
 /// What `logs` says where this is the part.
 pub fn encode_log_part(part: &LogPart) -> String {
     encode_result(&format!("part\t{}\t{}\t{}\n", part.offset, part.total, part.text))
+}
+
+/// What `clean` says when this is what it did.
+pub fn encode_cleaned(cleaned: &HostCleaned) -> String {
+    let HostCleaned { removed, unnamed, freed, stuck } = cleaned;
+    let mut text = String::new();
+    for (image, size) in removed {
+        let _ = writeln!(text, "removed\t{image}\t{size}");
+    }
+    if *unnamed > 0 {
+        let _ = writeln!(text, "unnamed\t{unnamed}");
+    }
+    for (image, words) in stuck {
+        let _ = writeln!(text, "stuck\t{image}\t{words}");
+    }
+    let freed = freed.map_or_else(|| NONE.to_owned(), |bytes| bytes.to_string());
+    let _ = writeln!(text, "freed\t{freed}");
+    encode_result(&text)
 }
 
 /// What a script says that has done its work and has nothing to report.

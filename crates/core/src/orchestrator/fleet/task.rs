@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::unit::Unit;
 use crate::{
+    clean::Cleaning,
     desired::Scope,
     image::hex_digest,
     log::LogOf,
@@ -29,6 +30,7 @@ const PULL: &str = body!("pull");
 const START: &str = body!("start");
 const LOGS: &str = body!("logs");
 const REMOVE: &str = body!("remove");
+const CLEAN: &str = body!("clean");
 
 /// Installed on hosts by `configure`: keeps containers away from etcd, through reboots and restarts of Docker.
 const FIREWALL: &str = include_str!("../scripts/firewall.sh");
@@ -83,6 +85,13 @@ pub enum Task {
         scope: Scope,
         /// By the host that does it.
         handles: BTreeMap<InstanceId, Vec<Handle>>,
+    },
+    /// Remove older images.
+    Clean {
+        /// Whose host it is.
+        scope: Scope,
+        /// Which go, and which stay.
+        cleaning: Cleaning,
     },
 }
 
@@ -182,6 +191,23 @@ impl Task {
                     kept_as: None,
                 }
             }
+            Self::Clean { scope, cleaning } => {
+                let Cleaning { repositories, cutoff, needed } = cleaning;
+                let repositories: String =
+                    repositories.iter().map(|repository| format!("{}\n", repository.familiar())).collect();
+                let needed: String = needed.iter().map(|digest| format!("{digest}\n")).collect();
+                Script {
+                    name: "clean",
+                    header: vec![
+                        (SCOPE, scope.to_string()),
+                        ("REPOSITORIES", pack(&repositories)),
+                        ("CUTOFF", cutoff.to_string()),
+                        ("NEEDED", pack(&needed)),
+                    ],
+                    body: CLEAN,
+                    kept_as: None,
+                }
+            }
         }
     }
 
@@ -224,6 +250,14 @@ impl Task {
                 scope: scope()?,
                 handles: read_by_host(&rows()?, |row| Some(Handle(row.get(1)?.clone())))?,
             },
+            "clean" => {
+                let lines = |name| Some(unpack(script.value(name)?)?.lines().map(str::to_owned).collect::<Vec<_>>());
+                let repositories =
+                    lines("REPOSITORIES")?.iter().map(|line| line.parse().ok()).collect::<Option<_>>()?;
+                let needed = lines("NEEDED")?.iter().map(|line| line.parse().ok()).collect::<Option<_>>()?;
+                let cutoff = script.value("CUTOFF")?.parse().ok()?;
+                Self::Clean { scope: scope()?, cleaning: Cleaning { repositories, cutoff, needed } }
+            }
             _ => return None,
         })
     }

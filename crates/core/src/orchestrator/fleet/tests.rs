@@ -6,6 +6,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{report::*, *};
 use crate::{
+    clean::Cleaning,
     config::{Check, Healthcheck, Logging, SecretTarget},
     desired::{Binding, DesiredService, PinnedSecret, SecretVersion},
     image::PinnedImage,
@@ -340,6 +341,7 @@ proptest! {
             },
             Task::Logs { scope: scope(), lines: 7, asked: "a1b2".to_owned(), hosts: hosts.keys().enumerate().map(|(index, instance)| (instance.clone(), LogOf { offset: 7, since: (index > 0).then_some(1_764_000_000_000_001), replicas: vec![("web_1".parse().unwrap(), Handle("a.service".to_owned()))] })).collect() },
             Task::Remove { scope: scope(), handles: hosts.keys().map(|instance| (instance.clone(), vec![Handle("a.service".to_owned())])).collect() },
+            Task::Clean { scope: scope(), cleaning: Cleaning { repositories: ["redis", "acme/web", "ghcr.io/acme/web", "127.213.7.1:5000/web"].map(|name| name.parse().unwrap()).into(), cutoff: 3, needed: [image("0a").digest].into() } },
         ];
         for task in tasks {
             prop_assert_eq!(Task::decode(&task.script()), Some(task));

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod cancels;
+mod clean;
 mod failures;
 mod hosts;
 mod previews;
