@@ -14,6 +14,8 @@ mod blocks;
 mod commands;
 #[path = "lab/errors.rs"]
 mod errors;
+#[path = "lab/hosts.rs"]
+mod hosts;
 #[path = "lab/leases.rs"]
 mod leases;
 #[path = "lab/previews.rs"]
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         refusals::TRIALS,
         &[
             commands::TRIALS,
+            hosts::TRIALS,
             secrets::TRIALS,
             leases::TRIALS,
             previews::TRIALS,

@@ -14,6 +14,7 @@ use std::{
 use skipper_core::{
     config::{self, Config},
     desired::Desired,
+    etcd::{EtcdMember, MemberState, Membership},
     image::{PinnedImage, Revision, hex_digest},
     name::HostName,
     observed::{
@@ -145,12 +146,18 @@ fn carried_out(config: &Config, desired: &Desired, plan: &Plan) -> Observed {
             _ => {}
         }
     }
-    let configured = cluster(desired, &observed.hosts, &members).map(|cluster| Fleet.configuration(&cluster));
+    let configured = cluster(desired, &observed.hosts, &members, false).map(|cluster| Fleet.configuration(&cluster));
+    let address = |host: &HostName| observed.hosts.get(host)?.private_address.clone();
+    let etcd: Vec<EtcdMember> = members
+        .iter()
+        .filter_map(|host| Some(EtcdMember { address: address(host)?, state: MemberState::Healthy }))
+        .collect();
     for host in desired.hosts() {
-        let member = members.contains(&host);
+        let membership = if members.contains(&host) { Membership::Member } else { Membership::None };
         let report = report(&mut observed, &host);
         report.configured.clone_from(&configured);
-        report.member = member;
+        report.membership = membership;
+        report.etcd.clone_from(&etcd);
     }
     debug_assert!(observed.security_groups.contains_key(&SecurityGroup::Cluster));
     observed
@@ -167,7 +174,8 @@ fn observed_host(index: usize) -> ObservedHost {
         agent: Agent::Online,
         report: Some(HostReport {
             configured: None,
-            member: false,
+            membership: Membership::None,
+            etcd: Vec::new(),
             orchestrator: OrchestratorState::Ready,
             replicas: Vec::new(),
             host: None,

@@ -6,7 +6,7 @@
 //! 2. `seq` counts from 0 without gaps, `at_ms` never goes back;
 //! 3. every `StepStarted` is followed by exactly one `StepFinished` of the same step, and `StepOutput`,
 //!    `StepRetrying` and `ReplicaStarted` come only in between;
-//! 4. no step appears that the latest `Planned` does not hold, and none before it;
+//! 4. no step appears that the latest `Planned` does not hold, and none before it; nothing is planned while a step is under way;
 //! 5. no event carries the value of a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,7 +103,8 @@ pub enum EventKind {
         /// When, as to the run.
         moment: Moment,
     },
-    /// The plan was made. Only the first one of a run is carried out; the second, after it, is the proof.
+    /// The plan was made. The latest one before anything was changed is carried out, and the one after it is the proof. Where a plan
+    /// is but a first part, the next one follows it, with steps of its own that count from 1 again.
     Planned {
         /// The plan.
         plan: Plan,
@@ -419,7 +420,11 @@ pub fn check(events: &[Event]) -> Result<(), BrokenGuarantee> {
             return broken(event, "`run_finished` is the last event and no other");
         }
         match &event.kind {
+            EventKind::Planned { .. } if !running.is_empty() => {
+                return broken(event, "something is planned while a step is under way");
+            }
             EventKind::Planned { plan, moment: Moment::Before } => {
+                ended.clear();
                 planned = plan.steps.iter().map(|step| step.id).collect();
             }
             EventKind::StepStarted { step }

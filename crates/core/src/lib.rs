@@ -10,6 +10,7 @@ pub mod config;
 pub mod cost;
 pub mod desired;
 pub mod doctor;
+pub mod etcd;
 pub mod event;
 pub mod exit;
 pub mod failure;

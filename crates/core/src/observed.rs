@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     desired::Binding,
+    etcd::{EtcdMember, Membership},
     image::PinnedImage,
     name::{GroupName, HostName, ReplicaName},
 };
@@ -210,8 +211,11 @@ pub enum Agent {
 pub struct HostReport {
     /// The identity of the last configuration that was applied completely; absent on a fresh host.
     pub configured: Option<String>,
-    /// Whether an etcd member lives here.
-    pub member: bool,
+    /// Its part in etcd.
+    pub membership: Membership,
+    /// The members of etcd, as they are told here; empty where etcd does not answer. Every host is told the same ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub etcd: Vec<EtcdMember>,
     /// The highest lease of the scope whose scripts it has seen; 0 where there was none.
     #[serde(default)]
     pub fence: u64,

@@ -116,7 +116,11 @@ impl Progress {
             }
             EventKind::Observed { state, moment: Moment::Before } => self.before = Some(state.clone()),
             EventKind::Observed { state, moment: Moment::After } => self.after = Some(state.clone()),
-            EventKind::Planned { plan, moment: Moment::Before } => self.plan = Some(plan.clone()),
+            EventKind::Planned { plan, moment: Moment::Before } => {
+                self.plan = Some(plan.clone());
+                // Those of an earlier part are done, and count from 1 again.
+                self.steps.clear();
+            }
             EventKind::Planned { plan, moment: Moment::After } => self.proof = Some(plan.clone()),
             EventKind::LeaseAwaited { holder, .. } => self.awaited = Some(holder.clone()),
             EventKind::LeaseAcquired { .. } => self.awaited = None,

@@ -7,7 +7,7 @@ use crate::{
     exit::Exit,
     name::HostName,
     observed::Handle,
-    plan::{Action, Plan},
+    plan::{Action, Plan, Reason, Step},
     release::Release,
 };
 
@@ -26,10 +26,17 @@ pub fn after_failure(previous: Option<&Release>, before: &StateTable, after: Opt
 
 /// Whether the release serves everywhere, and nothing is left to do but to take away what it does not need.
 pub fn only_tidying_is_left(proof: &Plan) -> bool {
-    let tidies = |action: &Action| {
-        matches!(action, Action::RemoveReplicas { .. } | Action::TerminateHost { .. } | Action::RevokeIngress { .. })
+    let tidies = |step: &Step| match &step.action {
+        Action::RemoveReplicas { .. }
+        | Action::LeaveEtcd { .. }
+        | Action::ForgetMember { .. }
+        | Action::TerminateHost { .. }
+        | Action::RevokeIngress { .. } => true,
+        // Hosts that serve are told of the members of etcd that stay.
+        Action::ConfigureHosts { .. } => step.reason == Reason::ConfigurationDiffers,
+        _ => false,
     };
-    proof.blocked.is_empty() && proof.steps.iter().all(|step| tidies(&step.action))
+    proof.blocked.is_empty() && !proof.partial && proof.steps.iter().all(tidies)
 }
 
 fn serving(table: &StateTable) -> BTreeSet<(&HostName, &Handle)> {

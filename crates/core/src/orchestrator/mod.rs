@@ -39,8 +39,10 @@ pub struct Cluster {
     pub scope: Scope,
     /// Every host.
     pub hosts: Vec<ClusterHost>,
-    /// The hosts that carry an etcd member; fixed at first launch.
+    /// The hosts that carry an etcd member, or are about to: what every host reaches etcd by, and keeps containers away from.
     pub members: Vec<HostName>,
+    /// Whether there is no etcd yet, and the members found one together. Later they come and go one at a time.
+    pub founding: bool,
     /// Where the orchestrator's archive comes from, and its SHA-256 when known.
     pub archive: (String, Option<String>),
 }
@@ -183,6 +185,12 @@ pub trait Orchestrator {
 
     /// Brings hosts to the cluster's configuration.
     fn configure(&self, cluster: &Cluster) -> Script;
+
+    /// Gives a host a member of etcd, beside those that there are.
+    fn join(&self, cluster: &Cluster) -> Script;
+
+    /// Takes the member at an address out of etcd, for those of the cluster to stay; on its own host ends it, too.
+    fn leave(&self, cluster: &Cluster, address: &str) -> Script;
 
     /// Fetches images and secrets, by host; with these logins where registries ask for one.
     fn pull(&self, scope: &Scope, supplies: &BTreeMap<InstanceId, Supplies>, logins: &[KeptLogin]) -> Script;

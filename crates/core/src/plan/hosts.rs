@@ -1,18 +1,15 @@
-//! The hosts: which are launched, waited for and configured, which go away, and which carry etcd.
+//! The hosts: which are launched, waited for and configured, and which go away.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Blocked, Draft, LaunchSpec, Reason, StepId};
+use super::{Action, Blocked, Draft, LaunchSpec, Reason, StepId, etcd::Etcd};
 use crate::{
     config::Group,
     desired::Desired,
     name::HostName,
-    observed::{Agent, HostReport, InstanceId, InstanceState, LaunchFacts, Observed, ObservedHost, OrchestratorState},
+    observed::{Agent, InstanceId, InstanceState, LaunchFacts, Observed, ObservedHost, OrchestratorState},
     orchestrator::{Cluster, ClusterHost, Orchestrator},
 };
-
-/// Hosts that etcd needs for a quorum that survives one loss.
-const QUORUM_HOSTS: usize = 3;
 
 /// The hosts as later parts of the plan see them.
 pub(super) struct Hosts {
@@ -22,8 +19,12 @@ pub(super) struct Hosts {
     pub(super) leaving: BTreeMap<HostName, InstanceId>,
     /// The step after which the hosts of the cluster are up, when there is one.
     pub(super) up: Option<StepId>,
-    /// The step after which the hosts of the cluster are configured, when there is one.
+    /// The step after which the hosts of the cluster are configured, and etcd has its members, when there is one.
     pub(super) configured: Option<StepId>,
+    /// The hosts that stay: those that should be there, and those that are kept though nobody asks for them.
+    staying: Vec<HostName>,
+    /// The members of etcd; absent where they are not known.
+    etcd: Option<Etcd>,
 }
 
 /// Launches, waits for and configures hosts until every wanted one can take replicas.
@@ -41,7 +42,7 @@ pub(super) fn bring_up(
         (false, true) => keep(&wanted, observed, "it stays: hosts are only brought up", draft),
         (false, false) => leaving(desired, observed, draft),
     };
-    let mut hosts = Hosts { usable: BTreeSet::new(), leaving, up: None, configured: None };
+    let mut usable = BTreeSet::new();
     let mut awaited = Vec::new();
     let mut before_await = Vec::new();
     for host in &wanted {
@@ -51,7 +52,7 @@ pub(super) fn bring_up(
                 let action = Action::LaunchHost { host: host.clone(), spec };
                 before_await.push(draft.step(action, Reason::HostMissing, network.iter().copied()));
                 awaited.push(host.clone());
-                hosts.usable.insert(host.clone());
+                usable.insert(host.clone());
             }
             continue;
         };
@@ -72,11 +73,11 @@ pub(super) fn bring_up(
         }
         match readiness(found) {
             Readiness::Known => {
-                hosts.usable.insert(host.clone());
+                usable.insert(host.clone());
             }
             Readiness::Fresh => {
                 awaited.push(host.clone());
-                hosts.usable.insert(host.clone());
+                usable.insert(host.clone());
             }
             Readiness::Stopped => draft.block(
                 format!("host `{host}`"),
@@ -87,15 +88,26 @@ pub(super) fn bring_up(
             Readiness::Silent => {}
         }
     }
-    if !awaited.is_empty() {
-        hosts.up = Some(draft.step(Action::AwaitHosts { hosts: awaited }, Reason::HostStarting, before_await));
-    }
-    hosts.configured = configure(desired, observed, orchestrator, &wanted, hosts.up, draft);
-    hosts
+    let up = (!awaited.is_empty())
+        .then(|| draft.step(Action::AwaitHosts { hosts: awaited }, Reason::HostStarting, before_await));
+    // To hosts that previews share, one only ever adds; and where hosts are only brought up, none goes away.
+    let may_leave = !desired.shares_hosts() && !desired.hosts_only;
+    let is_kept = |(host, found): &(&HostName, &ObservedHost)| {
+        let is_configured = found.report.as_ref().is_some_and(|report| report.configured.is_some());
+        is_configured && !wanted.contains(host) && !leaving.contains_key(*host)
+    };
+    let kept: Vec<HostName> = observed.hosts.iter().filter(is_kept).map(|(host, _)| host.clone()).collect();
+    let staying: Vec<HostName> = wanted.into_iter().chain(kept).collect();
+    let etcd = Etcd::survey(observed, &staying, may_leave, draft);
+    let configured = etcd.as_ref().and_then(|etcd| etcd.bring_up(desired, observed, orchestrator, &staying, up, draft));
+    Hosts { usable, leaving, up, configured, staying, etcd }
 }
 
-/// Terminates the hosts that are too many, after everything that was to be done on them.
-pub(super) fn take_down(hosts: &Hosts, draft: &mut Draft) {
+/// Terminates the hosts that are too many, after everything that was to be done on them; the members of etcd that they have go first.
+pub(super) fn take_down(desired: &Desired, hosts: &Hosts, draft: &mut Draft) {
+    if let Some(etcd) = &hosts.etcd {
+        etcd.take_down(desired, &hosts.staying, draft);
+    }
     let after = draft.all_steps();
     for (host, instance) in &hosts.leaving {
         let action = Action::TerminateHost { host: host.clone(), instance: instance.clone() };
@@ -182,20 +194,14 @@ fn generation(host: &HostName, observed: &Observed) -> u32 {
     observed.launches.get(host).map_or(1, |launch| launch.generation)
 }
 
-/// The hosts that are too many. One that holds an etcd member, or did not say what it runs, is not among them.
+/// The hosts that are too many. One that did not say what it runs is not among them.
 fn leaving(desired: &Desired, observed: &Observed, draft: &mut Draft) -> BTreeMap<HostName, InstanceId> {
     let mut leaving = BTreeMap::new();
     for (host, found) in &observed.hosts {
-        let (why, keep) = match desired.group_of(host) {
+        match desired.group_of(host) {
             Some(group) if host.number <= group.scale => continue,
-            Some(group) => (
-                format!("the scale of `{}` is {}", host.group, group.scale),
-                format!("keep `scale: {}` or more", host.number),
-            ),
-            None if desired.allow_terminate => (
-                format!("skipper.yml does not name group `{}` any more", host.group),
-                format!("keep the group with `scale: {}`", host.number),
-            ),
+            Some(_) => {}
+            None if desired.allow_terminate => {}
             None => {
                 draft.notes.push(format!(
                     "host `{host}` belongs to group `{}`, which skipper.yml does not name; it is kept (`--allow-terminate`, \
@@ -204,13 +210,8 @@ fn leaving(desired: &Desired, observed: &Observed, draft: &mut Draft) -> BTreeMa
                 ));
                 continue;
             }
-        };
+        }
         match &found.report {
-            Some(report) if report.member => draft.block(
-                format!("host `{host}`"),
-                format!("{why}, and this host carries an etcd member; moving members is not built yet"),
-                keep,
-            ),
             Some(_) => {
                 leaving.insert(host.clone(), found.instance.clone());
             }
@@ -232,94 +233,23 @@ fn keep(wanted: &[HostName], observed: &Observed, why: &str, draft: &mut Draft) 
     BTreeMap::new()
 }
 
-fn configure(
-    desired: &Desired,
-    observed: &Observed,
-    orchestrator: &dyn Orchestrator,
-    wanted: &[HostName],
-    up: Option<StepId>,
-    draft: &mut Draft,
-) -> Option<StepId> {
-    let members = members(desired, observed, orchestrator, wanted, draft)?;
-    let expected = identity(desired, observed, orchestrator, &members);
-    let report = |host: &HostName| -> Option<&HostReport> { observed.hosts.get(host)?.report.as_ref() };
-    let stale: Vec<HostName> = wanted
-        .iter()
-        .filter(|host| match report(host) {
-            None => true,
-            Some(report) => report.configured.is_none() || report.configured != expected,
-        })
-        .cloned()
-        .collect();
-    if stale.is_empty() {
-        return None;
-    }
-    let reason = if stale.iter().any(|host| report(host).is_some_and(|report| report.configured.is_some())) {
-        Reason::ConfigurationDiffers
-    } else {
-        Reason::NotConfigured
-    };
-    if desired.fleet.sha256.is_none() {
-        draft.notes.push("the hosts take fleet's archive unchecked: put its SHA-256 into `fleet.sha256`".to_owned());
-    }
-    Some(draft.step(Action::ConfigureHosts { hosts: stale, members }, reason, up))
-}
-
-/// The hosts with an etcd member: chosen when the cluster is first configured, and fixed from then on.
-fn members(
-    desired: &Desired,
-    observed: &Observed,
-    orchestrator: &dyn Orchestrator,
-    wanted: &[HostName],
-    draft: &mut Draft,
-) -> Option<Vec<HostName>> {
-    let count = if wanted.len() < QUORUM_HOSTS { 1 } else { QUORUM_HOSTS };
-    let first: Vec<HostName> = wanted.iter().take(count).cloned().collect();
-    let reports: Vec<(&HostName, &HostReport)> =
-        observed.hosts.iter().filter_map(|(host, found)| Some((host, found.report.as_ref()?))).collect();
-    let configured: Vec<&String> = reports.iter().filter_map(|(_, report)| report.configured.as_ref()).collect();
-    if configured.is_empty() {
-        return (!first.is_empty()).then_some(first);
-    }
-    // The first configuration may have reached only some of the hosts it chose; those it reached know the choice.
-    if identity(desired, observed, orchestrator, &first).is_some_and(|identity| configured.contains(&&identity)) {
-        return Some(first);
-    }
-    let current: Vec<HostName> =
-        reports.iter().filter(|(_, report)| report.member).map(|(host, _)| (*host).clone()).collect();
-    // Previews that share hosts may want different numbers of them: the first one's choice holds.
-    let is_settled = desired.shares_hosts() && matches!(current.len(), 1 | QUORUM_HOSTS);
-    if current.len() == count || is_settled {
-        return Some(current);
-    }
-    if observed.gaps.is_empty() {
-        let names = current.iter().map(|host| format!("`{host}`")).collect::<Vec<_>>().join(", ");
-        draft.block(
-            "etcd",
-            format!(
-                "{} hosts need {count} etcd member(s) and the cluster has {} ({}); changing the members of a running cluster is not built yet",
-                wanted.len(),
-                current.len(),
-                if names.is_empty() { "none" } else { &names },
-            ),
-            "keep a number of hosts that needs the same members: one or two hosts need one member, three and more need three",
-        );
-    }
-    None
-}
-
 /// The identity of the configuration with these members; nothing while the address of one is not known.
-fn identity(
+pub(super) fn identity(
     desired: &Desired,
     observed: &Observed,
     orchestrator: &dyn Orchestrator,
     members: &[HostName],
 ) -> Option<String> {
-    cluster(desired, &observed.hosts, members).map(|cluster| orchestrator.configuration(&cluster))
+    cluster(desired, &observed.hosts, members, false).map(|cluster| orchestrator.configuration(&cluster))
 }
 
 /// The cluster as its hosts are told about it; nothing while the address of a member is not known.
-pub fn cluster(desired: &Desired, hosts: &BTreeMap<HostName, ObservedHost>, members: &[HostName]) -> Option<Cluster> {
+pub fn cluster(
+    desired: &Desired,
+    hosts: &BTreeMap<HostName, ObservedHost>,
+    members: &[HostName],
+    founding: bool,
+) -> Option<Cluster> {
     let hosts: Vec<ClusterHost> = hosts
         .iter()
         .filter_map(|(host, found)| {
@@ -331,6 +261,7 @@ pub fn cluster(desired: &Desired, hosts: &BTreeMap<HostName, ObservedHost>, memb
         scope: desired.hosts_of.clone(),
         hosts,
         members: members.to_vec(),
+        founding,
         archive: (desired.fleet.url.clone(), desired.fleet.sha256.clone()),
     })
 }

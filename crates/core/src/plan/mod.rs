@@ -1,5 +1,6 @@
 //! What it takes to bring the observed world to the desired one: total, pure and deterministic.
 
+mod etcd;
 mod hosts;
 mod network;
 mod outline;
@@ -36,6 +37,9 @@ pub use self::{
 /// Total and deterministic: equal inputs give equal plans, and every input gives one. What cannot be
 /// done is not an error but a [`Blocked`] entry, and what is not known is never destroyed.
 pub fn plan(desired: &Desired, observed: &Observed, orchestrator: &dyn Orchestrator) -> Plan {
+    if let Some(first) = etcd::finish(observed) {
+        return first;
+    }
     let mut draft = Draft::default();
     draft.block_gaps(observed);
     preview::find_room(desired, observed, &mut draft);
@@ -43,7 +47,7 @@ pub fn plan(desired: &Desired, observed: &Observed, orchestrator: &dyn Orchestra
     let hosts = hosts::bring_up(desired, observed, orchestrator, &network, &mut draft);
     let wishes = replicas::compare(desired, observed, orchestrator, &hosts, &mut draft);
     rollout::arrange(observed, &hosts, wishes, &mut draft);
-    hosts::take_down(&hosts, &mut draft);
+    hosts::take_down(desired, &hosts, &mut draft);
     network::close(desired, observed, &mut draft);
     draft.finish()
 }
@@ -86,7 +90,7 @@ impl Draft {
     }
 
     fn finish(self) -> Plan {
-        Plan { steps: self.steps, kept: self.kept, blocked: self.blocked, notes: self.notes }
+        Plan { steps: self.steps, kept: self.kept, blocked: self.blocked, notes: self.notes, partial: false }
     }
 }
 
@@ -101,6 +105,9 @@ pub struct Plan {
     pub blocked: Vec<Blocked>,
     /// What is found and left alone, with what would remove it.
     pub notes: Vec<String>,
+    /// Whether it is only the first part: what is left can be seen, and planned, once it is carried out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
 }
 
 impl Plan {
@@ -113,6 +120,9 @@ impl Plan {
             | Action::LaunchHost { .. }
             | Action::AwaitHosts { .. }
             | Action::ConfigureHosts { .. }
+            | Action::JoinEtcd { .. }
+            | Action::LeaveEtcd { .. }
+            | Action::ForgetMember { .. }
             | Action::TerminateHost { .. }
             | Action::DeleteSecurityGroup { .. } => true,
             Action::PullImages { .. }
@@ -192,7 +202,33 @@ pub enum Action {
     ConfigureHosts {
         /// The hosts.
         hosts: Vec<HostName>,
-        /// The hosts with an etcd member.
+        /// The hosts with an etcd member, or with one to come.
+        members: Vec<HostName>,
+        /// Whether there is no etcd yet, and they found it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        founding: bool,
+    },
+    /// Gives a host a member of etcd.
+    JoinEtcd {
+        /// The host.
+        host: HostName,
+        /// The hosts with an etcd member, or with one to come.
+        members: Vec<HostName>,
+    },
+    /// Takes the member of etcd away that a host has.
+    LeaveEtcd {
+        /// The host.
+        host: HostName,
+        /// The hosts whose members stay.
+        members: Vec<HostName>,
+    },
+    /// Has etcd forget a member that no host has.
+    ForgetMember {
+        /// Its address.
+        address: String,
+        /// The host that tells etcd.
+        by: HostName,
+        /// The hosts whose members stay.
         members: Vec<HostName>,
     },
     /// Fetches images, so that no old replica stops before the new image is there.
@@ -364,6 +400,17 @@ pub enum Reason {
     NotConfigured,
     /// The host was configured for something else.
     ConfigurationDiffers,
+    /// The number of hosts asks for another number of members of etcd, or one of those that have one goes away.
+    EtcdSize {
+        /// How many hosts there are.
+        hosts: usize,
+        /// How many members that asks for.
+        members: usize,
+    },
+    /// An earlier run began it, and did not get to its end.
+    BrokenOff,
+    /// Etcd counts on a member whose host has nothing of it.
+    MemberLost,
     /// The hosts do not have the images of the release.
     ImagesNeeded,
     /// The replica does not exist.
@@ -406,6 +453,11 @@ impl fmt::Display for Reason {
             Self::RuleNotInConfig => f.write_str("skipper.yml does not ask for it"),
             Self::NotConfigured => f.write_str("not configured yet"),
             Self::ConfigurationDiffers => f.write_str("configured for something else"),
+            Self::EtcdSize { hosts, members } => {
+                write!(f, "{hosts} host{} have {members} member{} of etcd", plural(*hosts), plural(*members))
+            }
+            Self::BrokenOff => f.write_str("an earlier run began it"),
+            Self::MemberLost => f.write_str("its host has nothing of it"),
             Self::ImagesNeeded => f.write_str("every host has the image before any old replica stops"),
             Self::ReplicaMissing => f.write_str("it does not exist"),
             Self::ImageDiffers => f.write_str("its image changed"),
@@ -421,6 +473,10 @@ impl fmt::Display for Reason {
             Self::AskedFor => f.write_str("it was asked for"),
         }
     }
+}
+
+const fn plural(number: usize) -> &'static str {
+    if number == 1 { "" } else { "s" }
 }
 
 /// A replica that stays as it is.

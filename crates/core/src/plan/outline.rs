@@ -106,10 +106,13 @@ fn changes(step: &Step) -> Vec<String> {
             vec![format!("launch host `{host}` ({}{disk}, {}{subnets})", spec.size, spec.instance_profile)]
         }
         Action::AwaitHosts { .. } | Action::PullImages { .. } => Vec::new(),
-        Action::ConfigureHosts { hosts, members } => {
+        Action::ConfigureHosts { hosts, members, .. } => {
             let members: Vec<String> = members.iter().map(|member| format!("`{member}`")).collect();
             hosts.iter().map(|host| format!("configure host `{host}` (etcd on {})", members.join(", "))).collect()
         }
+        Action::JoinEtcd { host, .. } => vec![format!("give host `{host}` a member of etcd")],
+        Action::LeaveEtcd { host, .. } => vec![format!("take the member of etcd from host `{host}`")],
+        Action::ForgetMember { .. } => vec!["have etcd forget a member that no host has".to_owned()],
         Action::StartReplicas { replicas } => replicas
             .iter()
             .map(|fresh| format!("start `{}` on `{}`", fresh.placement.replica, fresh.placement.host))

@@ -9,6 +9,7 @@ use super::text;
 use crate::{
     config::Config,
     doctor::HostFacts,
+    etcd::Membership,
     name::HostName,
     observed::{Agent, Observed, ObservedHost, OrchestratorState},
 };
@@ -76,7 +77,7 @@ pub fn rows(config: &Config, observed: &Observed, facts: &BTreeMap<HostName, Hos
             instance: found.map(|found| found.instance.to_string()),
             ssm: found.map(|found| agent(found.agent)),
             fleet: report.map(|report| orchestrator(&report.orchestrator)),
-            etcd: report.map(|report| if report.member { "member" } else { NONE }),
+            etcd: report.map(|report| part(report.membership)),
             update: facts.get(host).and_then(|facts| facts.update.clone()).map(|update| update_word(&update)),
             disk: facts.get(host).map(|facts| (facts.free, facts.total)),
             wanted: wanted.contains(host),
@@ -136,6 +137,15 @@ const fn agent(agent: Agent) -> &'static str {
     }
 }
 
+const fn part(membership: Membership) -> &'static str {
+    match membership {
+        Membership::None => NONE,
+        Membership::Joining => "joining",
+        Membership::Member => "member",
+        Membership::Leaving => "leaving",
+    }
+}
+
 const fn orchestrator(state: &OrchestratorState) -> &'static str {
     match state {
         OrchestratorState::Absent => "not installed",
@@ -183,7 +193,8 @@ mod tests {
         };
         let report = HostReport {
             configured: None,
-            member: true,
+            membership: Membership::Member,
+            etcd: Vec::new(),
             fence: 0,
             orchestrator: OrchestratorState::Ready,
             replicas: Vec::new(),

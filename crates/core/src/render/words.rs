@@ -20,7 +20,12 @@ pub fn action(action: &Action) -> String {
         }
         Action::LaunchHost { host, spec } => format!("launch host `{host}` ({}, {})", spec.size, spec.image_name),
         Action::AwaitHosts { hosts } => format!("wait until {} online", are(hosts)),
-        Action::ConfigureHosts { hosts, members } => format!("configure {} (etcd on {})", list(hosts), list(members)),
+        Action::ConfigureHosts { hosts, members, .. } => {
+            format!("configure {} (etcd on {})", list(hosts), list(members))
+        }
+        Action::JoinEtcd { host, .. } => format!("give host `{host}` a member of etcd"),
+        Action::LeaveEtcd { host, .. } => format!("take the member of etcd from host `{host}`"),
+        Action::ForgetMember { address, .. } => format!("have etcd forget the member at {address}"),
         Action::PullImages { images } => {
             let hosts: Vec<HostName> = images.keys().cloned().collect();
             let distinct: std::collections::BTreeSet<_> = images.values().flatten().collect();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use skipper_core::{
+    etcd::Membership,
     observed::{HostReport, OrchestratorState},
     orchestrator::{HostErrorKind, Orchestrator as _, fleet::Fleet},
 };
@@ -16,7 +17,8 @@ fn a_fresh_host_has_no_fleet_and_says_so() {
         report,
         HostReport {
             configured: None,
-            member: false,
+            membership: Membership::None,
+            etcd: vec![],
             orchestrator: OrchestratorState::Absent,
             replicas: vec![],
             host: None,
@@ -44,7 +46,7 @@ fn a_host_is_configured_once_and_the_second_delivery_changes_nothing() {
     assert_eq!(host.calls("curl https://example.com/archive"), 1);
     assert_eq!(host.calls("systemctl kill"), 0);
     let report = host.observe().unwrap();
-    assert_eq!((report.configured, report.member), (Some(Fleet.configuration(&cluster)), true));
+    assert_eq!((report.configured, report.membership), (Some(Fleet.configuration(&cluster)), Membership::Member));
 }
 
 #[test]
@@ -80,13 +82,13 @@ fn an_archive_that_is_not_there_is_told_by_its_address() {
 }
 
 #[test]
-fn a_host_of_a_running_cluster_does_not_follow_other_members() {
+fn a_host_of_a_running_cluster_founds_no_other() {
     let host = Host::fresh();
     let mut cluster = cluster(Some(host.publish_archive()));
     host.configure(&cluster).unwrap();
     let before = host.read("etc/systemd/system/etcd-member.service.d/20-skipper.conf");
     cluster.hosts[0].private_address = "10.0.0.77".to_owned();
     let (_, what) = said(host.configure(&cluster));
-    assert!(what.contains("members of a running cluster do not change"), "{what}");
+    assert!(what.contains("is told to found another etcd"), "{what}");
     assert_eq!(host.read("etc/systemd/system/etcd-member.service.d/20-skipper.conf"), before);
 }

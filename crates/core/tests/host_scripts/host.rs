@@ -114,6 +114,14 @@ impl Host {
         Fleet.read_done(&self.run(&Fleet.configure(cluster)))
     }
 
+    pub(crate) fn join(&self, cluster: &Cluster) -> Result<(), HostError> {
+        Fleet.read_done(&self.run(&Fleet.join(cluster)))
+    }
+
+    pub(crate) fn leave(&self, cluster: &Cluster, address: &str) -> Result<(), HostError> {
+        Fleet.read_done(&self.run(&Fleet.leave(cluster, address)))
+    }
+
     /// Puts an archive with a working fleetctl where the host fetches it, and returns its SHA-256.
     pub(crate) fn publish_archive(&self) -> String {
         let folder = self.path("world/fleet-v1.0.0-linux-amd64");
@@ -198,6 +206,7 @@ pub(crate) fn cluster(sha256: Option<String>) -> Cluster {
         scope: scope(),
         hosts: vec![host(1), host(2)],
         members: vec!["web_1".parse().unwrap()],
+        founding: true,
         archive: ("https://example.com/archive".to_owned(), sha256),
     }
 }

@@ -7,6 +7,7 @@ mod checkup;
 mod clean;
 mod configure;
 mod damage;
+mod etcd;
 mod fence;
 mod host;
 mod logs;

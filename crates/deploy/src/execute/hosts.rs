@@ -11,7 +11,7 @@ use skipper_core::{
     name::HostName,
     observed::{Agent, InstanceId, InstanceState, Launch as LaunchRecord, ObservedHost, SecurityGroup},
     orchestrator::userdata::user_data,
-    plan::{LaunchSpec, cluster},
+    plan::LaunchSpec,
 };
 use tokio::time::Instant;
 
@@ -23,8 +23,6 @@ use crate::{
 
 /// Between two looks at hosts on their way up.
 const HOST_POLL: Duration = Duration::from_secs(1);
-/// For fetching the archive over a slow line, etcd's quorum (4 min), and an orchestrator that registers anew (2 min).
-const CONFIGURE_DEADLINE: Duration = Duration::from_secs(12 * 60);
 /// Tokens of dead instances that are looked at in one run, each twice as far from the first: where the records of launches were
 /// removed with the hosts, and the same hosts are launched again, there are as many as there were launches.
 const TOKENS: u32 = 10;
@@ -198,14 +196,6 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-
-    pub(super) async fn configure(&self, hosts: &[HostName], members: &[HostName]) -> StepResult {
-        let failed = |failure: Failure| StepFailure::from(failure.during("configure the hosts"));
-        let cluster = cluster(self.known.desired, &self.known.hosts(), members)
-            .ok_or_else(|| failed(Failure::new(Exit::Defect, "the address of an etcd member is not known")))?;
-        let script = self.hands.orchestrator.configure(&cluster);
-        self.run_done(hosts, &script, CONFIGURE_DEADLINE, "configure").await
     }
 
     pub(super) async fn terminate(&self, host: &HostName, instance: &InstanceId) -> StepResult {

@@ -20,6 +20,9 @@ pub(super) fn left_by(step: &Step) -> Leftovers {
         Action::LaunchHost { host, .. } => vec![format!("an instance tagged `skipper:host={host}`")],
         Action::AwaitHosts { hosts } => on_hosts(&mut hosts.iter(), "an instance that is still on its way up"),
         Action::ConfigureHosts { hosts, .. } => on_hosts(&mut hosts.iter(), "a configuration that is still under way"),
+        Action::JoinEtcd { host, .. } | Action::LeaveEtcd { host, .. } => {
+            vec![format!("a member of etcd on its way in or out on host `{host}`")]
+        }
         Action::PullImages { images } => on_hosts(&mut images.keys(), "a pull that is still under way"),
         Action::StartReplicas { replicas } => replicas
             .iter()
@@ -37,6 +40,7 @@ pub(super) fn left_by(step: &Step) -> Leftovers {
             .collect(),
         action @ (Action::AuthorizeIngress { .. }
         | Action::RevokeIngress { .. }
+        | Action::ForgetMember { .. }
         | Action::TerminateHost { .. }
         | Action::DeleteSecurityGroup { .. }
         | Action::ForgetRecords { .. }) => {

@@ -1,5 +1,6 @@
 //! Carries a plan out, step by step, as many at a time as need nothing from each other; the only place that changes the world.
 
+mod etcd;
 mod hosts;
 mod known;
 mod left;
@@ -196,7 +197,10 @@ impl Run<'_> {
             Action::RevokeIngress { security_group, rules } => self.revoke(security_group, rules).await,
             Action::LaunchHost { host, spec } => self.launch(host, spec).await,
             Action::AwaitHosts { hosts } => self.await_hosts(hosts).await,
-            Action::ConfigureHosts { hosts, members } => self.configure(hosts, members).await,
+            Action::ConfigureHosts { hosts, members, founding } => self.configure(hosts, members, *founding).await,
+            Action::JoinEtcd { host, members } => self.join(host, members).await,
+            Action::LeaveEtcd { host, members } => self.leave(host, members).await,
+            Action::ForgetMember { address, by, members } => self.forget_member(address, by, members).await,
             Action::PullImages { images } => self.pull(images).await,
             Action::StartReplicas { replicas } => self.start(replicas).await,
             Action::ReplaceReplicas { host, replacements } => self.replace(host, replacements).await,

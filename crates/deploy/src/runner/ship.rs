@@ -10,10 +10,12 @@ use skipper_core::{
     image::Revision,
     lease::{Chain, Holder},
     observed::Observed,
-    plan::Plan,
+    plan::{Plan, plan},
     record::{Ended, Record},
     release::Release,
 };
+
+use tokio::time::{Instant, sleep};
 
 use super::{
     Runner,
@@ -30,6 +32,12 @@ use crate::{
     records::{Past, write_record},
     secrets,
 };
+
+/// Parts that a plan comes in, at most: each finishes what the one before has brought to light.
+const MOST_PARTS: u32 = 4;
+/// How long hosts that were cut off from etcd may take to register again, and between two looks at them.
+const SETTLES: Duration = Duration::from_secs(2 * 60);
+const SETTLE_POLL: Duration = Duration::from_secs(3);
 
 /// What is to be rolled out, and from where.
 struct Rollout {
@@ -163,17 +171,29 @@ impl Runner<'_> {
         self.carry_out(&guarded, rollout, expected).await
     }
 
-    /// Carries the plan out, and leaves a record of it.
+    /// Carries the plan out, its first part before the rest is planned, and leaves a record of it.
     async fn carry_out(
         &self,
         guarded: &Guarded<'_>,
-        rollout: Rollout,
+        mut rollout: Rollout,
         expected: Option<&Expected>,
     ) -> Result<Ending, Failure> {
-        if !rollout.plan.blocked.is_empty() {
-            return Err(blocked(&rollout.plan));
+        for part in 1.. {
+            if !rollout.plan.blocked.is_empty() {
+                return Err(blocked(&rollout.plan));
+            }
+            self.refuse_if_moved(&rollout.plan, expected)?;
+            if !rollout.plan.partial || part > MOST_PARTS {
+                break;
+            }
+            let Rollout { desired, observed, plan, .. } = &rollout;
+            let execution = Box::pin(execute(plan, desired, observed, self.hands(guarded))).await;
+            if execution.failure.is_some() || execution.cancelled {
+                let known = known(&rollout.release, &rollout.past);
+                return Ok(Box::pin(self.judge(&rollout.desired, &known, rollout.before, execution, None)).await);
+            }
+            rollout = self.unless_cancelled(Box::pin(self.look_anew(guarded, rollout))).await?;
         }
-        self.refuse_if_moved(&rollout.plan, expected)?;
         let lease = guarded.lease;
         let Rollout { release, desired, observed, before, plan, past } = rollout;
         let known = known(&release, &past);
@@ -210,6 +230,21 @@ impl Runner<'_> {
         Ok(ending)
     }
 
+    /// Looks until every host answers, for a while, or there is something to be finished first: what has been cut off from etcd
+    /// registers anew.
+    async fn settle(&self, desired: &Desired, observed: Observed) -> Result<Observed, Failure> {
+        let until = Instant::now() + SETTLES;
+        let mut observed = observed;
+        let is_waited_for = |observed: &Observed| {
+            !observed.gaps.is_empty() && !plan(desired, observed, self.world.orchestrator).partial
+        };
+        while is_waited_for(&observed) && Instant::now() < until {
+            sleep(SETTLE_POLL).await;
+            observed = self.eyes().observe(self.config, self.scope()).await?;
+        }
+        Ok(observed)
+    }
+
     /// Observes and plans anew, and raises the fence of the environment on every host on the way.
     async fn start_over(&self, guarded: &Guarded<'_>, rollout: Rollout) -> Result<Rollout, Failure> {
         let rollout = self.unless_cancelled(Box::pin(self.look_anew(guarded, rollout))).await?;
@@ -220,11 +255,14 @@ impl Runner<'_> {
     }
 
     async fn look_anew(&self, guarded: &Guarded<'_>, rollout: Rollout) -> Result<Rollout, Failure> {
-        let Rollout { release, desired, .. } = rollout;
+        let Rollout { release, desired, plan, .. } = rollout;
         let eyes = Eyes { remote: guarded, after_another: true, ..self.eyes() };
         // In this order: whoever removes shared hosts in between is seen to have done so.
         let past = self.past().await?;
-        let observed = eyes.observe(self.config, self.scope()).await?;
+        let mut observed = eyes.observe(self.config, self.scope()).await?;
+        if plan.partial {
+            observed = self.settle(&desired, observed).await?;
+        }
         let release = self.completed(release, &desired, &past);
         let before = self.tell_state(&observed, &known(&release, &past), Moment::Before);
         let plan = self.tell_plan(&desired, &observed, Moment::Before);

@@ -10,6 +10,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use skipper_core::{
     clean::{Cleaning, Needed, Stocked, outdated},
     desired::{LOGINS, SECRETS, Scope, SecretVersion},
+    etcd::{EtcdMember, Membership},
     image::PinnedImage,
     log::{LogLine, LogOf, LogPart, write_lines},
     name::HostName,
@@ -66,8 +67,8 @@ pub struct SimHost {
     pub unlisted: u32,
     /// The configuration that was applied.
     pub configured: Option<String>,
-    /// Whether it carries an etcd member.
-    pub member: bool,
+    /// Its part in etcd.
+    pub membership: Membership,
     /// The highest lease of each scope whose scripts it has seen.
     pub fences: BTreeMap<Scope, u64>,
     /// The values of secrets that it has fetched, by version.
@@ -117,7 +118,7 @@ impl SimHost {
             silent: false,
             unlisted: 0,
             configured: None,
-            member: false,
+            membership: Membership::None,
             fences: BTreeMap::new(),
             secrets: BTreeMap::new(),
             images: Vec::new(),
@@ -158,17 +159,26 @@ impl SimHost {
             .any(|theirs| unit.bindings.iter().any(|ours| ours.host == theirs.host))
     }
 
-    fn report(&self, scope: &Scope, stray: Vec<Stray>) -> HostReport {
+    fn report(&self, scope: &Scope, stray: Vec<Stray>, etcd: Vec<EtcdMember>, has_quorum: bool) -> HostReport {
         let (own, others): (Vec<_>, Vec<_>) = self.units.iter().partition(|(_, found)| found.scope == *scope);
         let held = others.into_iter().flat_map(|(_, found)| &found.unit.bindings).map(|binding| binding.host);
         HostReport {
             configured: self.configured.clone(),
-            member: self.member,
-            orchestrator: if self.configured.is_some() { OrchestratorState::Ready } else { OrchestratorState::Absent },
+            membership: self.membership,
+            etcd,
+            orchestrator: match (&self.configured, has_quorum) {
+                (None, _) => OrchestratorState::Absent,
+                (Some(_), true) => OrchestratorState::Ready,
+                (Some(_), false) => OrchestratorState::Silent("Error 503: no etcd".to_owned()),
+            },
             fence: self.fences.get(scope).copied().unwrap_or(0),
-            replicas: own.into_iter().map(|(handle, found)| found.observed(handle)).collect(),
+            replicas: if !has_quorum {
+                Vec::new()
+            } else {
+                own.into_iter().map(|(handle, found)| found.observed(handle)).collect()
+            },
             held_ports: held.collect(),
-            host: self.configured.is_some().then(|| self.host.clone()),
+            host: (has_quorum && self.configured.is_some()).then(|| self.host.clone()),
             stray,
         }
     }
@@ -220,7 +230,13 @@ impl SimWorld {
             Task::Pull { .. } => None,
             Task::Logs { .. } => None,
             Task::Observe { .. } if script.fence().is_none() => None,
-            task => self.turn(instance, &scope, matches!(task, Task::Configure { .. } | Task::Clean { .. })).await,
+            task => {
+                let whole = matches!(
+                    task,
+                    Task::Configure { .. } | Task::Join { .. } | Task::Leave { .. } | Task::Clean { .. }
+                );
+                self.turn(instance, &scope, whole).await
+            }
         };
         if let Some(lease) = script.fence() {
             let fence = |host: &SimHost| host.fences.get(&scope).copied();
@@ -239,12 +255,16 @@ impl SimWorld {
             Task::Configure { cluster } => {
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 let identity = Fleet.configuration(&cluster);
-                self.on(instance, |host| {
-                    host.member = cluster.members.contains(&host.host);
-                    host.configured = Some(identity);
-                });
-                encode_done()
+                match self.found(instance, &cluster) {
+                    Err(why) => encode_error(HostErrorKind::Other, &why),
+                    Ok(()) => {
+                        self.on(instance, |host| host.configured = Some(identity));
+                        encode_done()
+                    }
+                }
             }
+            Task::Join { cluster } => self.join(instance, &cluster).await,
+            Task::Leave { cluster, address } => self.leave(instance, &cluster, &address).await,
             Task::Pull { scope, supplies, logins } => {
                 let supplies = supplies.get(instance).cloned().unwrap_or_default();
                 self.pull_on(instance, &scope, &supplies, &logins).await
@@ -307,7 +327,10 @@ impl SimWorld {
             let units = host.units.iter().filter(|(_, unit)| unit.scope == *scope);
             units.map(|(handle, _)| Stray { handle: handle.clone(), host: host.host.clone() })
         });
-        let report = |host: &SimHost| encode_report(&host.report(scope, stray.collect()));
+        let report = |host: &SimHost| {
+            let (etcd, has_quorum) = (state.told(&host.scope, &host.address), state.has_quorum(&host.scope));
+            encode_report(&host.report(scope, stray.collect(), etcd, has_quorum))
+        };
         state.hosts.get(instance).map_or_else(String::new, report)
     }
 

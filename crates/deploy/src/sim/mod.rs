@@ -6,6 +6,7 @@
 
 mod cloud;
 mod code_host;
+mod etcd;
 mod faults;
 mod host;
 mod images;
@@ -65,6 +66,10 @@ pub struct State {
     pub never_online: bool,
     /// Hosts on which images that replicas are started from never answer.
     pub broken_hosts: BTreeSet<HostName>,
+    /// The members of etcd, by whose hosts they are on: whether each has begun, by its address.
+    pub etcd: BTreeMap<Scope, etcd::Members>,
+    /// Hosts that go down once, right after they have told etcd of their member, or etcd has forgotten it.
+    pub breaks_off: BTreeSet<HostName>,
     /// How long a replica takes to stop.
     pub stop_takes: Duration,
     /// Comments: pull request, key, body, number of edits.
@@ -114,6 +119,8 @@ impl Default for SimWorld {
             broken_images: BTreeSet::new(),
             never_online: false,
             broken_hosts: BTreeSet::new(),
+            etcd: BTreeMap::new(),
+            breaks_off: BTreeSet::new(),
             stop_takes: Duration::ZERO,
             comments: Vec::new(),
             deployments: Vec::new(),

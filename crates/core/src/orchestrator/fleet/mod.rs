@@ -59,6 +59,14 @@ impl Orchestrator for Fleet {
         Task::Configure { cluster: cluster.clone() }.script()
     }
 
+    fn join(&self, cluster: &Cluster) -> Script {
+        Task::Join { cluster: cluster.clone() }.script()
+    }
+
+    fn leave(&self, cluster: &Cluster, address: &str) -> Script {
+        Task::Leave { cluster: cluster.clone(), address: address.to_owned() }.script()
+    }
+
     fn pull(&self, scope: &Scope, supplies: &BTreeMap<InstanceId, Supplies>, logins: &[KeptLogin]) -> Script {
         Task::Pull { scope: scope.clone(), supplies: supplies.clone(), logins: logins.to_vec() }.script()
     }

@@ -9,6 +9,7 @@ use std::{
 
 use super::unit::{read_binding, read_probe};
 use crate::{
+    etcd::{EtcdMember, MemberState, Membership},
     log::LogPart,
     name::ReplicaName,
     observed::{Handle, Health, HostReport, ObservedReplica, OrchestratorState, ReplicaState, Stray},
@@ -141,7 +142,8 @@ struct Found {
 pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
     let lines = lines(output)?;
     let mut configured = None;
-    let mut member = None;
+    let mut membership = None;
+    let mut etcd = Vec::new();
     let mut orchestrator = None;
     let mut host = None;
     let mut stray = Vec::new();
@@ -152,8 +154,15 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
         let fields: Vec<&str> = line.iter().map(String::as_str).collect();
         match fields[..] {
             ["configured", identity] => configured = (identity != NONE).then(|| identity.to_owned()),
-            ["member", "yes"] => member = Some(true),
-            ["member", "no"] => member = Some(false),
+            ["member", word] => {
+                let known = Membership::ALL.into_iter().find(|known| known.word() == word);
+                membership = Some(known.ok_or_else(|| not_understood(line))?);
+            }
+            ["etcd", address, word] => {
+                let known = MemberState::ALL.into_iter().find(|known| known.word() == word);
+                let state = known.ok_or_else(|| not_understood(line))?;
+                etcd.push(EtcdMember { address: address.to_owned(), state });
+            }
             ["fence", lease] => fence = lease.parse().map_err(|_| not_understood(line))?,
             ["held", ref ports @ ..] => {
                 held_ports = ports
@@ -184,11 +193,13 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
             _ => return Err(not_understood(line)),
         }
     }
-    let (Some(member), Some(orchestrator)) = (member, orchestrator) else {
+    let (Some(membership), Some(orchestrator)) = (membership, orchestrator) else {
         return Err(HostError::NotUnderstood("a report without its first lines".to_owned()));
     };
     let replicas = units.into_values().map(Found::finish).collect();
-    Ok(HostReport { configured, member, fence, orchestrator, replicas, host, stray, held_ports })
+    // In one order, whatever the order they were told in.
+    etcd.sort();
+    Ok(HostReport { configured, membership, etcd, fence, orchestrator, replicas, host, stray, held_ports })
 }
 
 /// A unit's name, as systemd takes it. It goes back to other hosts, where it names a file.
@@ -264,7 +275,10 @@ impl Found {
 pub fn encode_report(report: &HostReport) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "configured\t{}", report.configured.as_deref().unwrap_or(NONE));
-    let _ = writeln!(text, "member\t{}", if report.member { "yes" } else { "no" });
+    let _ = writeln!(text, "member\t{}", report.membership.word());
+    for EtcdMember { address, state } in &report.etcd {
+        let _ = writeln!(text, "etcd\t{address}\t{}", state.word());
+    }
     let _ = writeln!(text, "fence\t{}", report.fence);
     let _ = match &report.orchestrator {
         OrchestratorState::Absent => writeln!(text, "fleet\tabsent"),

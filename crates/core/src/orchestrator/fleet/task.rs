@@ -19,13 +19,15 @@ use crate::{
 
 /// The text of a script, with what all of them share in front.
 macro_rules! body {
-    ($name:literal) => {
-        concat!(include_str!("../scripts/lib.sh"), include_str!(concat!("../scripts/", $name, ".sh")))
+    ($($name:literal)+) => {
+        concat!(include_str!("../scripts/lib.sh"), $(include_str!(concat!("../scripts/", $name, ".sh"))),+)
     };
 }
 
 const OBSERVE: &str = body!("observe");
-const CONFIGURE: &str = body!("configure");
+const CONFIGURE: &str = body!("cluster" "configure");
+const JOIN: &str = body!("cluster" "join");
+const LEAVE: &str = body!("cluster" "leave");
 const PULL: &str = body!("pull");
 const START: &str = body!("start");
 const LOGS: &str = body!("logs");
@@ -51,6 +53,18 @@ pub enum Task {
     Configure {
         /// The cluster.
         cluster: Cluster,
+    },
+    /// Get a member of etcd.
+    Join {
+        /// The cluster, with this host among its members.
+        cluster: Cluster,
+    },
+    /// Have etcd forget a member, and give up what is left of it on its own host.
+    Leave {
+        /// The cluster, with the members that stay.
+        cluster: Cluster,
+        /// The address of the member that goes.
+        address: String,
     },
     /// Fetch images and secrets.
     Pull {
@@ -125,19 +139,18 @@ impl Task {
             }
             Self::Configure { cluster } => {
                 let (url, sha256) = &cluster.archive;
-                let sha256 = sha256.clone().unwrap_or_default();
-                let header = vec![
-                    (SCOPE, cluster.scope.to_string()),
-                    ("TABLE", write_table(cluster_rows(cluster))),
+                let key = short_hash(&format!("{url}\n{}", sha256.clone().unwrap_or_default()));
+                let more = vec![
                     ("CONFIGURATION", configuration(cluster)),
-                    ("ARCHIVE_URL", url.clone()),
-                    ("ARCHIVE_SHA256", sha256.clone()),
-                    ("ARCHIVE_KEY", short_hash(&format!("{url}\n{sha256}"))),
+                    ("ARCHIVE_KEY", key),
                     ("FIREWALL", FIREWALL.to_owned()),
-                    ("ETCD_CONNECT", ETCD_CONNECT.to_owned()),
                     ("WITH_SECRETS", WITH_SECRETS.to_owned()),
                 ];
-                Script { name: "configure", header, body: CONFIGURE, kept_as: None }
+                cluster_script("configure", CONFIGURE, cluster, more)
+            }
+            Self::Join { cluster } => cluster_script("join", JOIN, cluster, Vec::new()),
+            Self::Leave { cluster, address } => {
+                cluster_script("leave", LEAVE, cluster, vec![("LEAVING", address.clone())])
             }
             Self::Pull { scope, supplies, logins } => {
                 let rows = supplies.iter().flat_map(|(instance, supplies)| supply_rows(instance, supplies, logins));
@@ -217,24 +230,9 @@ impl Task {
         let scope = || script.scope();
         Some(match script.name {
             "observe" => Self::Observe { scope: scope()? },
-            "configure" => {
-                let rows = rows()?;
-                let sha256 = script.value("ARCHIVE_SHA256")?;
-                let host = |row: &Vec<String>| {
-                    Some(ClusterHost {
-                        host: row.get(1)?.parse().ok()?,
-                        instance: instance(row)?,
-                        private_address: row.get(2)?.clone(),
-                    })
-                };
-                let hosts: Vec<ClusterHost> = rows.iter().map(host).collect::<Option<_>>()?;
-                let is_member = |row: &&Vec<String>| row.get(3).is_some_and(|word| word == "member");
-                let members =
-                    rows.iter().filter(is_member).map(|row| row.get(1)?.parse().ok()).collect::<Option<_>>()?;
-                let archive =
-                    (script.value("ARCHIVE_URL")?.to_owned(), (!sha256.is_empty()).then(|| sha256.to_owned()));
-                Self::Configure { cluster: Cluster { scope: scope()?, hosts, members, archive } }
-            }
+            "configure" => Self::Configure { cluster: read_cluster(script)? },
+            "join" => Self::Join { cluster: read_cluster(script)? },
+            "leave" => Self::Leave { cluster: read_cluster(script)?, address: script.value("LEAVING")?.to_owned() },
             "pull" => {
                 let (supplies, logins) = read_supplies(&rows()?)?;
                 Self::Pull { scope: scope()?, supplies, logins }
@@ -279,6 +277,46 @@ pub(super) fn configuration(cluster: &Cluster) -> String {
 
 fn short_hash(text: &str) -> String {
     hex_digest(text.as_bytes())[..12].to_owned()
+}
+
+/// A script that changes what a host has in its cluster.
+fn cluster_script(
+    name: &'static str,
+    body: &'static str,
+    cluster: &Cluster,
+    more: Vec<(&'static str, String)>,
+) -> Script {
+    let (url, sha256) = &cluster.archive;
+    let founding = if cluster.founding { "yes" } else { "no" };
+    let header = vec![
+        (SCOPE, cluster.scope.to_string()),
+        ("TABLE", write_table(cluster_rows(cluster))),
+        ("FOUNDING", founding.to_owned()),
+        ("ARCHIVE_URL", url.clone()),
+        ("ARCHIVE_SHA256", sha256.clone().unwrap_or_default()),
+        ("ETCD_CONNECT", ETCD_CONNECT.to_owned()),
+    ];
+    Script { name, header: header.into_iter().chain(more).collect(), body, kept_as: None }
+}
+
+fn read_cluster(script: &Script) -> Option<Cluster> {
+    let rows = read_table(script.value("TABLE")?)?;
+    let sha256 = script.value("ARCHIVE_SHA256")?;
+    let host = |row: &Vec<String>| {
+        Some(ClusterHost {
+            host: row.get(1)?.parse().ok()?,
+            instance: instance(row)?,
+            private_address: row.get(2)?.clone(),
+        })
+    };
+    let is_member = |row: &&Vec<String>| row.get(3).is_some_and(|word| word == "member");
+    Some(Cluster {
+        scope: script.scope()?,
+        hosts: rows.iter().map(host).collect::<Option<_>>()?,
+        members: rows.iter().filter(is_member).map(|row| row.get(1)?.parse().ok()).collect::<Option<_>>()?,
+        founding: script.value("FOUNDING")? == "yes",
+        archive: (script.value("ARCHIVE_URL")?.to_owned(), (!sha256.is_empty()).then(|| sha256.to_owned())),
+    })
 }
 
 fn cluster_rows(cluster: &Cluster) -> impl Iterator<Item = Vec<String>> {

@@ -9,6 +9,7 @@ use crate::{
     clean::Cleaning,
     config::{Check, Healthcheck, Logging, SecretTarget},
     desired::{Binding, DesiredService, PinnedSecret, SecretVersion},
+    etcd::{EtcdMember, MemberState, Membership},
     image::PinnedImage,
     log::{LogLine, read_lines, write_lines},
     name::{HostName, ReplicaName},
@@ -131,6 +132,7 @@ fn hosts_without_a_member_leave_the_configuration_of_the_others_as_it_is() {
         scope: scope(),
         hosts: vec![host("web_1", 1), host("web_2", 2)],
         members: vec!["web_1".parse().unwrap()],
+        founding: false,
         archive: ("https://example.com/fleet.tar.gz".to_owned(), None),
     };
     let before = Fleet.configuration(&cluster);
@@ -216,7 +218,10 @@ fn twenty_replicas_fit_into_one_listing() {
     });
     let report = HostReport {
         configured: Some("0123456789ab".to_owned()),
-        member: true,
+        membership: Membership::Member,
+        etcd: ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+            .map(|address| EtcdMember { address: address.to_owned(), state: MemberState::Healthy })
+            .to_vec(),
         orchestrator: OrchestratorState::Ready,
         replicas: replicas.collect(),
         host: Some("web_2".parse().unwrap()),
@@ -324,16 +329,19 @@ proptest! {
     }
 
     #[test]
-    fn the_other_tasks_read_back_too(hosts in proptest::collection::btree_map("i-[0-9a-f]{4}".prop_map(InstanceId), "[a-z]{1,4}_[1-9]", 1..5), sha256 in proptest::option::of("[0-9a-f]{64}")) {
+    fn the_other_tasks_read_back_too(hosts in proptest::collection::btree_map("i-[0-9a-f]{4}".prop_map(InstanceId), "[a-z]{1,4}_[1-9]", 1..5), sha256 in proptest::option::of("[0-9a-f]{64}"), founding in any::<bool>()) {
         let hosts: BTreeMap<InstanceId, HostName> = hosts.into_iter().map(|(instance, host)| (instance, host.parse().unwrap())).collect();
         let cluster_hosts: Vec<ClusterHost> = hosts.iter().map(|(instance, host)| ClusterHost { host: host.clone(), instance: instance.clone(), private_address: "10.0.0.1".to_owned() }).collect();
         let mut members: Vec<HostName> = hosts.values().take(1).cloned().collect();
         members.dedup();
         let only = |instance: &&InstanceId| cluster_hosts.iter().filter(|host| host.host == hosts[*instance]).count() == 1;
         prop_assume!(hosts.keys().all(|instance| only(&instance)));
+        let cluster = Cluster { scope: scope(), hosts: cluster_hosts.clone(), members, founding, archive: ("https://x/y z'".to_owned(), sha256) };
         let tasks = [
             Task::Observe { scope: scope() },
-            Task::Configure { cluster: Cluster { scope: scope(), hosts: cluster_hosts.clone(), members, archive: ("https://x/y z'".to_owned(), sha256) } },
+            Task::Configure { cluster: cluster.clone() },
+            Task::Join { cluster: cluster.clone() },
+            Task::Leave { cluster, address: "10.0.0.1".to_owned() },
             Task::Pull {
                 scope: scope(),
                 supplies: hosts.keys().map(|instance| (instance.clone(), Supplies { images: vec![image("0a"), image("ff")], secrets: ["TOKEN:3".parse().unwrap()].into() })).collect(),
@@ -351,7 +359,8 @@ proptest! {
     #[test]
     fn a_report_reads_back(
         configured in proptest::option::of("[0-9a-f]{12}"),
-        member in any::<bool>(),
+        membership in proptest::sample::select(Membership::ALL.to_vec()),
+        etcd in proptest::collection::btree_set(("10\\.0\\.[0-9]\\.[1-9]", proptest::sample::select(MemberState::ALL.to_vec())), 0..4),
         silent in proptest::option::of(words()),
         replicas in vec(replicas(), 0..6),
         host in proptest::option::of("[a-z]{1,4}_[1-9]".prop_map(|host| host.parse().unwrap())),
@@ -362,8 +371,9 @@ proptest! {
         let mut replicas = replicas;
         replicas.sort_by(|a, b| a.handle.cmp(&b.handle));
         replicas.dedup_by(|a, b| a.handle == b.handle);
+        let etcd = etcd.into_iter().map(|(address, state)| EtcdMember { address, state }).collect();
         let orchestrator = silent.map_or(OrchestratorState::Ready, OrchestratorState::Silent);
-        let report = HostReport { configured, member, fence, orchestrator, replicas, host, stray, held_ports };
+        let report = HostReport { configured, membership, etcd, fence, orchestrator, replicas, host, stray, held_ports };
         prop_assert_eq!(read_observation(&encode_report(&report)), Ok(report));
     }
 

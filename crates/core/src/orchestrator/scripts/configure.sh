@@ -1,48 +1,35 @@
 # shellcheck shell=sh
 # Makes this host a part of the cluster: fleet's binaries, the way to etcd, the firewall in front of it, fleetd. Run again
 # it changes only what differs, and whatever runs on this host goes on running.
-read_table
-exclusive 60 -x
-
-IFS=$TAB read -r HOST ADDRESS ROLE <"$WORK/own" || fail other "this instance, $INSTANCE, is not among the hosts of this run"
-SYSTEMD=$ROOT/etc/systemd/system
 machine=$(cat "$ROOT/etc/machine-id")
 
-# put FILE [MODE]: replaces a file by what comes on standard input, all at once, where it differs.
-put() {
-  mkdir -p "${1%/*}"
-  { cat >"$1.new" && chmod "${2:-644}" "$1.new"; } || fail "$(disk_or_other)" "$1 cannot be written: $(last_words "$WORK/log")"
-  if cmp -s "$1.new" "$1"; then
-    rm -f "$1.new"
-  else
-    mv -f "$1.new" "$1"
+# --- Which part it has in etcd. ---
+
+if [ "$FOUNDING" = yes ] && [ "$ROLE" = member ]; then
+  # What must never happen: another etcd under a running fleet.
+  founders=$(awk -F '\t' '$4 == "member" { printf "%s%s=http://%s:2380", comma, $2, $3; comma = "," }' "$WORK/table")
+  recorded=$(cat "$STATE/cluster" 2>/dev/null)
+  if [ -n "$recorded" ] && [ "$recorded" != "$founders" ]; then
+    if [ -e "$STATE/configuration" ] || [ -e "$STATE/etcd-bootstrapped" ]; then
+      fail other "this host belongs to the etcd members $recorded and is told to found another etcd with $founders (terminate the instance to have it launched anew)"
+    fi
+    # An earlier attempt never got as far as an etcd that answered: there is nothing in it.
+    systemctl stop etcd-member.service
+    rm -rf "$ETCD_DATA"
   fi
-}
-
-disk_or_other() {
-  if grep -q 'No space left' "$WORK"/*; then echo disk-full; else echo other; fi
-}
-
-# The members, as addresses and as etcd wants to be told about them.
-awk -F '\t' '$4 == "member" { print $3 }' "$WORK/table" >"$WORK/members"
-CLUSTER=$(awk -F '\t' '$4 == "member" { printf "%s%s=http://%s:2380", comma, $2, $3; comma = "," }' "$WORK/table")
-
-# --- What must never happen: another etcd under a running fleet. ---
-
-recorded=$(cat "$STATE/cluster" 2>/dev/null)
-if [ -n "$recorded" ] && [ "$recorded" != "$CLUSTER" ]; then
-  if [ -e "$STATE/configuration" ] || [ -e "$STATE/etcd-bootstrapped" ]; then
-    fail other "this host belongs to the etcd members $recorded and is told to belong to $CLUSTER; the members of a running cluster do not change (terminate the instance to have it launched anew)"
-  fi
-  # An earlier attempt never got as far as an etcd that answered: there is nothing in it.
-  systemctl stop etcd-member.service
-  rm -rf "$ROOT/var/lib/etcd/member"
+  printf '%s\n' "$founders" | put "$STATE/cluster"
+  put_member new
+  echo yes | put "$STATE/member"
+elif [ "$FOUNDING" = yes ]; then
+  # It may have been among the founders of an earlier attempt.
+  [ ! -e "$STATE/etcd-bootstrapped" ] || fail other "this host has data of etcd's, and is told that there is no etcd yet"
+  systemctl disable --now etcd-member.service
+  rm -rf "$ETCD_DATA" "$STATE/member" "$STATE/cluster"
 fi
-printf '%s\n' "$CLUSTER" | put "$STATE/cluster"
+# Members that are there already come and go by other scripts, one at a time.
 printf '%s\n' "$HOST" | put "$STATE/host"
 printf '%s\n' "$ADDRESS" | put "$STATE/address"
 put "$STATE/members" <"$WORK/members"
-if [ "$ROLE" = member ]; then : >"$STATE/member"; else rm -f "$STATE/member"; fi
 
 # --- fleet's binaries. ---
 
@@ -102,43 +89,11 @@ ExecStart=/opt/skipper/firewall
 WantedBy=multi-user.target docker.service
 UNIT
 
-if [ "$ROLE" = member ]; then
-  # The guard: an etcd that has had data and finds none would come up as an empty one, and an empty
-  # registry stops every unit in the cluster. Settings of a member that has answered take effect when it is next started.
-  put "$SYSTEMD/etcd-member.service.d/20-skipper.conf" <<UNIT
-[Service]
-Environment=ETCD_IMAGE_TAG=v3.5.16
-Environment=ETCD_ENABLE_V2=true
-Environment=ETCD_NAME=$HOST
-Environment=ETCD_DATA_DIR=/var/lib/etcd
-Environment=ETCD_INITIAL_CLUSTER=$CLUSTER
-Environment=ETCD_INITIAL_CLUSTER_STATE=new
-Environment=ETCD_INITIAL_CLUSTER_TOKEN=skipper/$SCOPE
-Environment=ETCD_INITIAL_ADVERTISE_PEER_URLS=http://$ADDRESS:2380
-Environment=ETCD_LISTEN_PEER_URLS=http://$ADDRESS:2380
-Environment=ETCD_ADVERTISE_CLIENT_URLS=http://$ADDRESS:2379
-Environment=ETCD_LISTEN_CLIENT_URLS=http://127.0.0.1:2379,http://$ADDRESS:2379
-Environment=ETCD_HEARTBEAT_INTERVAL=250
-Environment=ETCD_ELECTION_TIMEOUT=2500
-ExecStartPre=/bin/sh -c 'test ! -e /etc/skipper/etcd-bootstrapped || test -d /var/lib/etcd/member || { echo "skipper: this member had data and has none now; it does not start empty"; exit 1; }'
-UNIT
+if [ -e "$STATE/member" ]; then
+  put_member "$(sed -n 's/^Environment=ETCD_INITIAL_CLUSTER_STATE=//p' "$SYSTEMD/etcd-member.service.d/20-skipper.conf")"
   etcd_unit=etcd-member.service
 else
-  printf '%s' "$ETCD_CONNECT" | put "$ROOT/opt/skipper/etcd-connect" 755
-  put "$SYSTEMD/skipper-etcd.service" <<'UNIT'
-[Unit]
-Description=The cluster's etcd members on 127.0.0.1:2379
-Wants=network-online.target
-After=network-online.target
-
-[Service]
-ExecStart=/usr/bin/socat TCP4-LISTEN:2379,bind=127.0.0.1,reuseaddr,fork EXEC:/opt/skipper/etcd-connect
-Restart=always
-RestartSec=1
-
-[Install]
-WantedBy=multi-user.target
-UNIT
+  put_forwarder
   etcd_unit=skipper-etcd.service
 fi
 
@@ -189,20 +144,11 @@ systemctl restart skipper-firewall.service ||
 
 # --- etcd on 127.0.0.1:2379: the local member, or a way to the members. ---
 
-etcd_answers() {
-  curl -fsS --noproxy '*' --max-time 3 http://127.0.0.1:2379/health >"$WORK/health" 2>"$WORK/health.err" && grep -q '"health" *: *"true"' "$WORK/health"
-}
-
 # A member reports itself ready when there is a quorum, and the others are being configured at this moment: no waiting here.
 systemctl start --no-block "$etcd_unit"
-end=$(($(now) + 240000))
-until etcd_answers; do
-  if [ "$(now)" -gt "$end" ]; then
-    fail other "etcd does not answer ($(last_words "$WORK/health.err")); $etcd_unit: $(journalctl -u "$etcd_unit" -n 2 --no-pager -o cat | one_line)"
-  fi
-  pause 300
-done
-if [ "$ROLE" = member ]; then
+await 240 answers 127.0.0.1 ||
+  fail other "etcd does not answer ($(last_words "$WORK/health.err")); $etcd_unit: $(journalctl -u "$etcd_unit" -n 2 --no-pager -o cat | one_line)"
+if [ "$(member)" = yes ]; then
   : >"$STATE/etcd-bootstrapped"
 fi
 
@@ -222,13 +168,8 @@ joined() {
 }
 
 # Registering again takes until the old key has expired, and then up to the next of fleetd's doubling pauses.
-end=$(($(now) + 120000))
-until joined; do
-  if [ "$(now)" -gt "$end" ]; then
-    fail other "fleet does not list this host: $(first_words "$WORK/machines.err"); fleet.service: $(journalctl -u fleet.service -n 2 --no-pager -o cat | one_line)"
-  fi
-  pause 300
-done
+await 120 joined ||
+  fail other "fleet does not list this host: $(first_words "$WORK/machines.err"); fleet.service: $(journalctl -u fleet.service -n 2 --no-pager -o cat | one_line)"
 
 printf '%s\n' "$CONFIGURATION" | put "$STATE/configuration"
 succeed

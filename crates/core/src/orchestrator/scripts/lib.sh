@@ -190,6 +190,16 @@ desired() {
   awk -F '\t' -v unit="$1" '$1 == unit { print $2 }' "$WORK/desired.$1"
 }
 
+# etcd_members ADDRESS FILE: the members of etcd as the one at this address knows them, as lines of id, address and `added` or
+# `started`; false where it does not tell. One that was added has no address for clients until it has begun.
+etcd_members() {
+  curl -fsS --noproxy '*' --max-time 5 --url "http://$1:2379/v2/members" >"$2.json" 2>"$2.err" || return 1
+  tr '{' '\n' <"$2.json" | sed -n 's|^"id":"\([0-9a-f]*\)","name":"[^"]*","peerURLs":\["http://\([0-9.]*\):2380"\],"clientURLs":\[\(.\).*|\1 \2 \3|p' |
+    awk -v OFS='\t' '{ print $1, $2, ($3 == "]" ? "added" : "started") }' >"$2"
+  # What is not understood as a whole is not taken for less.
+  [ -s "$2" ] && [ "$(wc -l <"$2")" -eq "$(grep -o '"id":' "$2.json" | wc -l)" ]
+}
+
 # container UNIT: the name of its container.
 container() {
   printf '%s' "${1%.service}"

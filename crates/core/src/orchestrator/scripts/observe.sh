@@ -33,7 +33,23 @@ configured=$(cat "$STATE/configuration" 2>/dev/null)
 report configured "${configured:--}"
 read_fence
 report fence "$RAISED"
-if [ -e "$STATE/member" ]; then report member yes; else report member no; fi
+if [ -e "$STATE/member" ]; then report member "$(cat "$STATE/member")"; else report member no; fi
+
+# etcd's members as they are told here, and which of them answer: side by side, as a dead one costs its whole timeout.
+if etcd_members 127.0.0.1 "$WORK/etcd"; then
+  while IFS=$TAB read -r id at state; do
+    (
+      if [ "$state" = started ]; then
+        state=silent
+        health=$(curl -fsS --noproxy '*' --max-time 3 --url "http://$at:2379/health") || health=
+        case $health in *'"health":"true"'*) state=healthy ;; esac
+      fi
+      printf 'etcd\t%s\t%s\n' "$at" "$state" >"$WORK/etcd.$id"
+    ) &
+  done <"$WORK/etcd"
+  wait
+  cat "$WORK"/etcd.[0-9a-f]* >>"$WORK/report"
+fi
 
 if [ ! -x "$ROOT/opt/bin/fleetctl" ]; then
   report fleet absent

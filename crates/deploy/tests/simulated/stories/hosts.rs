@@ -1,9 +1,12 @@
 //! Hosts that come, go, and keep silent.
 
 use skipper_core::exit::Exit;
-use skipper_deploy::sim::{Fault, FaultKind, SimWorld};
+use skipper_deploy::{
+    runner::Bounds,
+    sim::{Fault, FaultKind, SimWorld},
+};
 
-use crate::shop::{commit, edit, ship, shop};
+use crate::shop::{Told, commit, edit, plan, ship, ship_within, shop};
 
 #[test]
 fn one_more_host_gets_its_replicas_and_others_are_left_alone() {
@@ -16,18 +19,124 @@ fn one_more_host_gets_its_replicas_and_others_are_left_alone() {
     assert_eq!(world.serving_on("app_2").len(), 2);
 }
 
+/// How many members etcd has, all of which have begun.
+fn members(world: &SimWorld) -> usize {
+    let state = world.look();
+    let mut members = state.etcd.values().flat_map(|members| members.values());
+    assert!(members.all(|begun| *begun), "{:?}", state.etcd);
+    state.etcd.values().map(|members| members.len()).sum()
+}
+
+fn ends_well(told: &Told) {
+    assert_eq!(told.exit, Exit::Serves, "{:?}\n{:?}", told.finished(), told.steps());
+}
+
 #[test]
-fn a_number_of_hosts_that_needs_other_etcd_members_is_blocked() {
+fn etcd_goes_from_one_member_to_three_and_back_with_everything_running_on() {
     let world = SimWorld::default();
-    ship(&world, &shop(2), &commit(1));
+    ends_well(&ship(&world, &shop(2), &commit(1)));
+    let before = world.serving_on("app_1");
+    world.change().serving.clear();
     let told = ship(&world, &shop(3), &commit(1));
-    assert_eq!(told.exit, Exit::Blocked);
-    assert!(
-        told.failure().contains("3 hosts need 3 etcd member(s) and the cluster has 1 (`app_1`)"),
-        "{}",
-        told.failure()
+    ends_well(&told);
+    let steps = told.steps();
+    assert_eq!(
+        steps[2..5],
+        [
+            "configure `app_1`, `app_2`, `app_3` (etcd on `app_1`, `app_2`, `app_3`): configured for something else",
+            "give host `app_2` a member of etcd: 3 hosts have 3 members of etcd",
+            "give host `app_3` a member of etcd: 3 hosts have 3 members of etcd",
+        ],
+        "{steps:?}"
     );
-    assert_eq!(world.look().hosts.len(), 2);
+    assert_eq!((members(&world), world.serving_on("app_1")), (3, before.clone()));
+    let told = ship(&world, &shop(2), &commit(1));
+    ends_well(&told);
+    let steps = told.steps();
+    assert!(steps[0].starts_with("remove"), "{steps:?}");
+    assert_eq!(
+        steps[1..4],
+        [
+            "take the member of etcd from host `app_3`: its host goes away",
+            "take the member of etcd from host `app_2`: 2 hosts have 1 member of etcd",
+            "configure `app_1`, `app_2` (etcd on `app_1`): configured for something else",
+        ],
+        "{steps:?}"
+    );
+    assert!(steps[4].starts_with("terminate host `app_3`") && steps.len() == 5, "{steps:?}");
+    assert_eq!((members(&world), world.serving_on("app_1")), (1, before));
+    let served = world.look().serving.clone();
+    assert!(served.iter().all(|serving| serving.values().all(|count| *count >= 2)), "{served:?}");
+}
+
+#[test]
+fn a_join_that_is_broken_off_where_it_costs_the_quorum_is_finished_first() {
+    let world = SimWorld::default();
+    ends_well(&ship(&world, &shop(2), &commit(1)));
+    world.change().breaks_off.insert("app_2".parse().unwrap());
+    let told = ship(&world, &shop(3), &commit(1));
+    assert_eq!(told.exit, Exit::Blocked, "{:?}", told.finished());
+    assert!(told.failure().contains("add a member of etcd on host `app_2`"), "{}", told.failure());
+    assert_eq!(world.serving_on("app_1").len(), 2);
+    // Nobody knows what runs until then.
+    let planned = plan(&world, &shop(3), &commit(1));
+    assert_eq!(planned.steps(), ["give host `app_2` a member of etcd: an earlier run began it"]);
+    assert!(planned.plan().partial);
+    let told = ship(&world, &shop(3), &commit(1));
+    ends_well(&told);
+    assert_eq!((members(&world), world.serving_on("app_3").len()), (3, 2));
+}
+
+#[test]
+fn a_member_that_left_half_way_is_taken_away_for_good() {
+    for scale in [2, 3] {
+        let world = SimWorld::default();
+        ends_well(&ship(&world, &shop(3), &commit(1)));
+        world.change().breaks_off.insert("app_3".parse().unwrap());
+        let told = ship(&world, &shop(2), &commit(1));
+        assert_eq!(told.exit, Exit::Blocked, "{:?}", told.finished());
+        assert!(told.finished().summary.starts_with("the release serves on every host"), "{:?}", told.finished());
+        // Whatever is asked for then.
+        ends_well(&ship(&world, &shop(scale), &commit(1)));
+        assert_eq!(members(&world), if scale == 3 { 3 } else { 1 });
+    }
+}
+
+#[test]
+fn a_member_whose_host_somebody_terminated_is_forgotten_and_its_successor_joins() {
+    let world = SimWorld::default();
+    ends_well(&ship(&world, &shop(3), &commit(1)));
+    let gone = world.look().hosts.iter().find(|(_, host)| host.host.number == 2).map(|(id, _)| id.clone()).unwrap();
+    world.change().hosts.get_mut(&gone).unwrap().terminated = true;
+    let told = ship(&world, &shop(3), &commit(1));
+    ends_well(&told);
+    let steps = told.steps();
+    assert!(steps.iter().any(|step| step.starts_with("have etcd forget the member at 10.0.")), "{steps:?}");
+    assert_eq!((members(&world), world.serving_on("app_2").len()), (3, 2));
+}
+
+#[test]
+fn the_only_member_moves_to_a_host_that_stays() {
+    let world = SimWorld::default();
+    ends_well(&ship(&world, &shop(1), &commit(1)));
+    let mut config = shop(1);
+    let group = config.groups.remove(&"app".parse().unwrap()).unwrap();
+    config.groups.insert("front".parse().unwrap(), group);
+    let told = ship_within(&world, &config, &commit(1), Bounds { allow_terminate: true, ..Bounds::default() });
+    ends_well(&told);
+    assert_eq!((members(&world), world.serving_on("front_1").len()), (1, 2));
+    let alive = world.look().hosts.values().filter(|host| host.alive()).count();
+    assert_eq!(alive, 1, "{:?}", told.steps());
+}
+
+#[test]
+fn no_member_leaves_while_another_one_is_missing() {
+    let world = SimWorld::default();
+    ends_well(&ship(&world, &shop(4), &commit(1)));
+    world.change().hosts.values_mut().filter(|host| host.host.number == 2).for_each(|host| host.stopped = true);
+    let told = ship(&world, &shop(2), &commit(1));
+    assert_eq!(told.exit, Exit::Blocked, "{:?}", told.finished());
+    assert_eq!(members(&world), 3);
 }
 
 #[test]

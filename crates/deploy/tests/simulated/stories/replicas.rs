@@ -66,10 +66,10 @@ fn a_replica_on_a_host_that_is_silent_is_not_said_to_be_unknown() {
 #[test]
 fn a_host_in_trouble_keeps_no_replica_of_another_from_being_removed() {
     let world = serving_world();
-    world.change().hosts.values_mut().filter(|host| host.host.number == 1).for_each(|host| host.stopped = true);
-    let told = remove(&world, "web_2");
+    world.change().hosts.values_mut().filter(|host| host.host.number == 2).for_each(|host| host.stopped = true);
+    let told = remove(&world, "web_1");
     assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
-    assert_eq!(world.serving_on("app_2").len(), 1);
+    assert_eq!(world.serving_on("app_1").len(), 1);
 }
 
 #[test]

@@ -229,7 +229,7 @@ fn a_preview_takes_nothing_of_the_hosts_from_the_others() {
     assert!(!told.plan().changes_hosts(), "{:?}", told.steps());
     assert!(told.plan().notes.iter().any(|note| note.contains("it stays as it is while previews share it")));
     assert_eq!((serving(&world, 7).len(), serving(&world, 8).len()), (2, 1));
-    // One that asks for more adds them, though three hosts would have begun with three members of etcd.
+    // One that asks for more adds them, and etcd gets its three members.
     let told = ship_preview(&world, &sharing(3), 8, 1);
     assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
     assert_eq!((alive(&world), serving(&world, 7).len(), serving(&world, 8).len()), (3, 2, 3));

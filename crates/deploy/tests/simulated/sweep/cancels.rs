@@ -11,7 +11,7 @@ use skipper_core::{
 use skipper_deploy::sim::{Fault, FaultKind, SimWorld};
 
 use super::{
-    FAILING, FEWER, FIRST, MORE, Scenario, UPDATE, calls, sample,
+    FAILING, FEWER, FIRST, GROWING, MORE, Scenario, UPDATE, calls, sample,
     truth::{Shape, judge, what_serves},
 };
 use crate::shop::{Told, ship_and_cancel};
@@ -112,4 +112,9 @@ fn an_update_with_one_more_host_is_cancelled_at_every_event() {
 #[test]
 fn an_update_with_one_host_fewer_is_cancelled_at_every_event() {
     sweep(&FEWER);
+}
+
+#[test]
+fn a_run_that_grows_etcd_is_cancelled_at_every_event() {
+    sweep(&GROWING);
 }

@@ -7,7 +7,7 @@ use std::{
 
 use skipper_deploy::sim::{Fault, FaultKind};
 
-use super::{FAILING, FEWER, FIRST, MORE, Scenario, UPDATE, calls, sample, truth::Shape};
+use super::{FAILING, FEWER, FIRST, GROWING, MORE, SHRINKING, Scenario, UPDATE, calls, sample, truth::Shape};
 use crate::shop::ship_and_die;
 
 /// Points that `cargo test` tries of each scenario.
@@ -87,4 +87,14 @@ fn an_update_with_one_more_host_dies_anywhere() {
 #[test]
 fn an_update_with_one_host_fewer_dies_anywhere() {
     sweep(&FEWER);
+}
+
+#[test]
+fn a_run_that_grows_etcd_dies_anywhere() {
+    sweep(&GROWING);
+}
+
+#[test]
+fn a_run_that_shrinks_etcd_dies_anywhere() {
+    sweep(&SHRINKING);
 }

@@ -50,6 +50,11 @@ pub(crate) const MORE: Scenario =
 pub(crate) const FEWER: Scenario =
     Scenario { name: "an update with one host fewer", from: 2, hosts: 1, edited: true, breaks: false, commit: 2 };
 
+pub(crate) const GROWING: Scenario =
+    Scenario { name: "etcd from one member to three", from: 2, hosts: 3, edited: true, breaks: false, commit: 2 };
+pub(crate) const SHRINKING: Scenario =
+    Scenario { name: "etcd from three members to one", from: 3, hosts: 1, edited: true, breaks: false, commit: 2 };
+
 impl Scenario {
     /// A fresh world, with nothing counted yet.
     pub(crate) fn world(&self) -> SimWorld {

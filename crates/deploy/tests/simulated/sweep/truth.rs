@@ -24,6 +24,8 @@ pub(crate) struct Shape {
     units_count: usize,
     /// Rules by security group.
     rules: BTreeMap<String, Vec<String>>,
+    /// The members of etcd by their hosts, and whether each has begun.
+    members: BTreeMap<String, bool>,
     parameters: Vec<String>,
     /// Comments by pull request and key.
     comments: Vec<(u64, String)>,
@@ -43,7 +45,11 @@ impl Shape {
                 })
             })
             .collect();
+        let host_at = |address: &str| alive().find(|host| host.address == address).map(|host| host.host.to_string());
+        let members = state.etcd.values().flatten();
+        let members = members.map(|(address, begun)| (host_at(address).unwrap_or_else(|| address.clone()), *begun));
         Self {
+            members: members.collect(),
             hosts,
             launched: state.hosts.len(),
             units_count: units.len(),

@@ -1,0 +1,283 @@
+//! The members of etcd: which hosts have one, and how it comes to those that should, one at a time.
+//!
+//! One member below three hosts, else three. Those that are there stay where they can, the lowest hosts first; new ones join
+//! before others leave, so that there are never fewer than there need be. What an earlier run has begun is finished first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Action, Draft, Plan, Reason, StepId, hosts::identity};
+use crate::{
+    desired::Desired,
+    etcd::{EtcdMember, MemberState, Membership},
+    name::HostName,
+    observed::{HostReport, Observed},
+    orchestrator::Orchestrator,
+};
+
+/// Hosts from which on etcd has so many members that it survives the loss of one.
+const QUORUM_HOSTS: usize = 3;
+
+/// The members that there are, those that there should be, and what lies in between.
+pub(super) struct Etcd {
+    /// Whether there is none yet, and the members found it together.
+    founding: bool,
+    /// Hosts whose member was given up and is still half there, each with the members that stay.
+    broken_off: Vec<HostName>,
+    /// Addresses of members that nobody has any more.
+    lost: Vec<(String, Reason)>,
+    /// The host that has etcd forget those.
+    speaker: Option<HostName>,
+    /// Hosts that get a member, in order.
+    joining: Vec<HostName>,
+    /// Hosts whose member goes, in order.
+    leaving: Vec<HostName>,
+    /// The members that there are and will be, which every host is told of before any of them moves.
+    told: Vec<HostName>,
+    /// The members in the end.
+    members: Vec<HostName>,
+    /// Why members come and go.
+    reason: Reason,
+}
+
+/// How a host's part in etcd looks from outside and from within.
+struct Part {
+    listed: Option<MemberState>,
+    own: Membership,
+}
+
+impl Etcd {
+    /// Compares the members that etcd has with those that the hosts which stay should have. Nothing where that cannot be told; then
+    /// the plan is blocked. Members leave only where they `may`.
+    pub(super) fn survey(observed: &Observed, hosts: &[HostName], may_leave: bool, draft: &mut Draft) -> Option<Self> {
+        let count = if hosts.len() < QUORUM_HOSTS { 1 } else { QUORUM_HOSTS };
+        let listed = match listed(observed) {
+            Ok(Some(listed)) => listed,
+            Ok(None) => return Self::founded(observed, hosts, count, draft),
+            Err(Disagree) => {
+                let why = "its members are not the same to all hosts, as while they change";
+                draft.block("etcd", why, "run again; if it stays so, look at `etcd-member` on the hosts");
+                return None;
+            }
+        };
+        let hosts_at: BTreeMap<&str, &HostName> =
+            observed.hosts.iter().filter_map(|(host, found)| Some((found.private_address.as_deref()?, host))).collect();
+        let mut lost: Vec<(String, Reason)> = listed
+            .keys()
+            .filter(|address| !hosts_at.contains_key(address.as_str()))
+            .map(|address| (address.clone(), Reason::HostGone))
+            .collect();
+        let mut parts: BTreeMap<&HostName, Part> = BTreeMap::new();
+        let mut broken_off = Vec::new();
+        for (host, found) in &observed.hosts {
+            let listed = found.private_address.as_ref().and_then(|address| listed.get(address).copied());
+            // One that does not answer is what etcd says of it.
+            let unheard = if listed.is_some() { Membership::Member } else { Membership::None };
+            let own = found.report.as_ref().map_or(unheard, |report| report.membership);
+            let mut part = Part { listed, own };
+            match (own, listed, &found.private_address) {
+                (Membership::Leaving, ..) | (Membership::Member, None, _) => {
+                    broken_off.push(host.clone());
+                    part = Part { listed: None, own: Membership::None };
+                }
+                (Membership::None, Some(MemberState::Healthy | MemberState::Silent), Some(address)) => {
+                    lost.push((address.clone(), Reason::MemberLost));
+                    part.listed = None;
+                }
+                _ => {}
+            }
+            parts.insert(host, part);
+        }
+        let has_one = |host: &&HostName| parts.get(host).is_some_and(|part| part.own != Membership::None);
+        let is_silent = |host: &&HostName| parts[host].listed != Some(MemberState::Healthy);
+        let mut current: Vec<&HostName> = parts.keys().copied().filter(has_one).collect();
+        current.sort_by_key(|host| (is_silent(host), *host));
+        let stays = |host: &&&HostName| !may_leave || hosts.contains(host);
+        let count = if may_leave { count } else { count.max(current.len()) };
+        let staying: Vec<&HostName> = current.iter().filter(stays).take(count).copied().collect();
+        let others = hosts.iter().filter(|host| !staying.contains(host));
+        let members: BTreeSet<&HostName> = staying.iter().copied().chain(others).take(count).collect();
+        let has_joined = |host: &HostName| {
+            parts.get(host).is_some_and(|part| {
+                part.own == Membership::Member
+                    && matches!(part.listed, Some(MemberState::Healthy | MemberState::Silent))
+            })
+        };
+        let joining = members.iter().filter(|host| !has_joined(host)).map(|host| (*host).clone()).collect();
+        let there = parts.iter().filter(|(_, part)| part.own != Membership::None || part.listed.is_some());
+        let there: BTreeSet<&HostName> = there.map(|(host, _)| *host).collect();
+        let leaving = there.iter().rev().filter(|host| !members.contains(*host)).map(|host| (*host).clone()).collect();
+        Some(Self {
+            founding: false,
+            broken_off,
+            lost,
+            speaker: observed.hosts.iter().find(|(_, found)| found.report.is_some()).map(|(host, _)| host.clone()),
+            joining,
+            leaving,
+            told: there.union(&members).map(|host| (*host).clone()).collect(),
+            members: members.into_iter().cloned().collect(),
+            reason: Reason::EtcdSize { hosts: hosts.len(), members: count },
+        })
+    }
+
+    /// The members of a cluster that is still to be founded.
+    fn founded(observed: &Observed, hosts: &[HostName], count: usize, draft: &mut Draft) -> Option<Self> {
+        if reports(observed).any(|(_, report)| report.configured.is_some()) {
+            if observed.gaps.is_empty() {
+                let hint = "run again; if it stays so, look at `journalctl -u etcd-member` on the hosts";
+                draft.block("etcd", "no host is told its members", hint);
+            }
+            return None;
+        }
+        let members: Vec<HostName> = hosts.iter().take(count).cloned().collect();
+        (!members.is_empty()).then(|| Self {
+            founding: true,
+            broken_off: Vec::new(),
+            lost: Vec::new(),
+            speaker: None,
+            joining: Vec::new(),
+            leaving: Vec::new(),
+            told: members.clone(),
+            reason: Reason::EtcdSize { hosts: hosts.len(), members: count },
+            members,
+        })
+    }
+
+    /// Configures those of the hosts that are not as they should be, and has members join; the step after which all of that is done.
+    pub(super) fn bring_up(
+        &self,
+        desired: &Desired,
+        observed: &Observed,
+        orchestrator: &dyn Orchestrator,
+        hosts: &[HostName],
+        up: Option<StepId>,
+        draft: &mut Draft,
+    ) -> Option<StepId> {
+        let mut last = up;
+        for host in &self.broken_off {
+            let action = Action::LeaveEtcd { host: host.clone(), members: without(&self.told, host) };
+            last = Some(draft.step(action, Reason::BrokenOff, last));
+        }
+        for (address, reason) in &self.lost {
+            let Some(by) = &self.speaker else { continue };
+            let action = Action::ForgetMember { address: address.clone(), by: by.clone(), members: self.told.clone() };
+            last = Some(draft.step(action, reason.clone(), last));
+        }
+        let expected = identity(desired, observed, orchestrator, &self.told);
+        let configured = |host: &HostName| observed.hosts.get(host)?.report.as_ref()?.configured.as_ref();
+        let stale: Vec<HostName> = hosts
+            .iter()
+            .filter(|host| configured(host).is_none_or(|has| Some(has) != expected.as_ref()))
+            .cloned()
+            .collect();
+        if !stale.is_empty() {
+            let reason = match stale.iter().any(|host| configured(host).is_some()) {
+                true => Reason::ConfigurationDiffers,
+                false => Reason::NotConfigured,
+            };
+            last = Some(self.configure(desired, stale, &self.told, reason, last, draft));
+        }
+        for host in &self.joining {
+            let reason = match observed.hosts.get(host).and_then(|found| found.report.as_ref()) {
+                Some(report) if report.membership == Membership::Joining => Reason::BrokenOff,
+                _ => self.reason.clone(),
+            };
+            let action = Action::JoinEtcd { host: host.clone(), members: self.told.clone() };
+            last = Some(draft.step(action, reason, last));
+        }
+        last.filter(|last| Some(*last) != up)
+    }
+
+    /// Has members leave that there should not be, after everything else, and tells the hosts that stay of those that are left. Where
+    /// no host stays, etcd ends with the last.
+    pub(super) fn take_down(&self, desired: &Desired, hosts: &[HostName], draft: &mut Draft) {
+        if self.members.is_empty() {
+            return;
+        }
+        let mut last: Option<StepId> = None;
+        for host in &self.leaving {
+            let needs = last.map_or_else(|| draft.all_steps(), |last| vec![last]);
+            let reason = if hosts.contains(host) { self.reason.clone() } else { Reason::HostLeaves };
+            let action = Action::LeaveEtcd { host: host.clone(), members: self.members.clone() };
+            last = Some(draft.step(action, reason, needs));
+        }
+        if last.is_some() {
+            self.configure(desired, hosts.to_vec(), &self.members, Reason::ConfigurationDiffers, last, draft);
+        }
+    }
+
+    fn configure(
+        &self,
+        desired: &Desired,
+        hosts: Vec<HostName>,
+        members: &[HostName],
+        reason: Reason,
+        needs: Option<StepId>,
+        draft: &mut Draft,
+    ) -> StepId {
+        let unchecked = "the hosts take fleet's archive unchecked: put its SHA-256 into `fleet.sha256`";
+        if desired.fleet.sha256.is_none() && !draft.notes.iter().any(|note| note == unchecked) {
+            draft.notes.push(unchecked.to_owned());
+        }
+        let action = Action::ConfigureHosts { hosts, members: members.to_vec(), founding: self.founding };
+        draft.step(action, reason, needs)
+    }
+}
+
+/// What an earlier run has begun and not finished, where some of the world does not answer: it may be that which it waits for. A
+/// member that was added and has not begun keeps one other from having a quorum, and a host whose member etcd has forgotten is
+/// blind. What comes after can be planned only once that is done.
+pub(super) fn finish(observed: &Observed) -> Option<Plan> {
+    if observed.gaps.is_empty() {
+        return None;
+    }
+    let part = |host: &HostName| observed.hosts.get(host)?.report.as_ref().map(|report| report.membership);
+    let has_one =
+        |(host, report): (&HostName, &HostReport)| (report.membership != Membership::None).then(|| host.clone());
+    let members: Vec<HostName> = reports(observed).filter_map(has_one).collect();
+    let mut draft = Draft::default();
+    let mut last = None;
+    for host in members.iter().filter(|host| part(host) == Some(Membership::Leaving)) {
+        let action = Action::LeaveEtcd { host: host.clone(), members: without(&members, host) };
+        last = Some(draft.step(action, Reason::BrokenOff, last));
+    }
+    for host in members.iter().filter(|host| part(host) == Some(Membership::Joining)) {
+        let action = Action::JoinEtcd { host: host.clone(), members: members.clone() };
+        last = Some(draft.step(action, Reason::BrokenOff, last));
+    }
+    last?;
+    draft.notes.push("what runs is known only once that is done, and the rest is planned then".to_owned());
+    Some(Plan { partial: true, ..draft.finish() })
+}
+
+/// Hosts tell of different members.
+struct Disagree;
+
+/// The members by their addresses, as the hosts are told of them; nothing where none is. One that answers any of the hosts is healthy.
+fn listed(observed: &Observed) -> Result<Option<BTreeMap<String, MemberState>>, Disagree> {
+    let mut listed: Option<BTreeMap<String, MemberState>> = None;
+    for (_, report) in reports(observed).filter(|(_, report)| !report.etcd.is_empty()) {
+        let told: BTreeMap<String, MemberState> =
+            report.etcd.iter().map(|EtcdMember { address, state }| (address.clone(), *state)).collect();
+        let Some(listed) = &mut listed else {
+            listed = Some(told);
+            continue;
+        };
+        if !listed.keys().eq(told.keys()) {
+            return Err(Disagree);
+        }
+        for (address, state) in told {
+            if state == MemberState::Healthy {
+                listed.insert(address, state);
+            }
+        }
+    }
+    Ok(listed)
+}
+
+fn reports(observed: &Observed) -> impl Iterator<Item = (&HostName, &HostReport)> {
+    observed.hosts.iter().filter_map(|(host, found)| Some((host, found.report.as_ref()?)))
+}
+
+fn without(members: &[HostName], host: &HostName) -> Vec<HostName> {
+    members.iter().filter(|member| *member != host).cloned().collect()
+}
