@@ -18,6 +18,8 @@ mod errors;
 mod hosts;
 #[path = "lab/leases.rs"]
 mod leases;
+#[path = "lab/links.rs"]
+mod links;
 #[path = "lab/previews.rs"]
 mod previews;
 #[path = "lab/pull_requests.rs"]
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
             commands::TRIALS,
             hosts::TRIALS,
             secrets::TRIALS,
+            links::TRIALS,
             leases::TRIALS,
             previews::TRIALS,
             trust::TRIALS,

@@ -194,7 +194,7 @@ impl Shop {
     /// The process ids of a service's containers, by host: what changes when one is restarted.
     pub(crate) fn processes(&self, world: &World, service: &str) -> Vec<String> {
         let list = format!(
-            "docker ps -q --filter label=skipper.project={} --filter label=skipper.service={service} | xargs docker inspect -f '{{{{.State.Pid}}}} {{{{.Id}}}}'",
+            "docker ps -q --filter label=skipper.project={} --filter label=skipper.service={service} | xargs -r docker inspect -f '{{{{.State.Pid}}}} {{{{.Id}}}}'",
             self.name
         );
         self.hosts(world).iter().map(|host| host.exec(&list).unwrap().success().unwrap()).collect()

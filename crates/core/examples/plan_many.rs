@@ -181,6 +181,7 @@ fn observed_host(index: usize) -> ObservedHost {
             host: None,
             stray: Vec::new(),
             fence: 1,
+            links: None,
             held_ports: BTreeSet::new(),
         }),
     }

@@ -103,6 +103,8 @@ pub struct Desired {
     pub services: BTreeMap<ServiceName, DesiredService>,
     /// Services whose replicas are neither planned for nor taken away.
     pub left_alone: BTreeSet<ServiceName>,
+    /// What each service links to, for every service of the file that has links.
+    pub links: BTreeMap<ServiceName, Vec<ServiceName>>,
     /// Whether hosts are only brought up: nothing of what runs is changed, and no host goes away.
     pub hosts_only: bool,
     /// Whether the hosts of groups that are not among `groups` may be terminated.
@@ -136,6 +138,8 @@ pub struct DesiredService {
     pub healthcheck: Healthcheck,
     /// Seconds between SIGTERM and SIGKILL when a replica is stopped.
     pub stop_grace_seconds: u32,
+    /// Whether a replica finds other services by their names.
+    pub has_links: bool,
 }
 
 /// One version of a secret, and how it arrives in a container.
@@ -192,11 +196,14 @@ impl Desired {
                     logging: service.logging.clone(),
                     healthcheck: service.healthcheck.clone(),
                     stop_grace_seconds: grace_seconds(service),
+                    has_links: !service.links.is_empty(),
                 };
                 Some((name.clone(), service))
             })
             .collect();
         let left_alone = config.services.keys().filter(|name| !services.contains_key(*name)).cloned().collect();
+        let linking = config.services.iter().filter(|(_, service)| !service.links.is_empty());
+        let links = linking.map(|(name, service)| (name.clone(), service.links.clone())).collect();
         let most_previews = environment.pull_request().map(|_| config.previews.max);
         let scope = Scope { project: config.project.clone(), environment };
         Self {
@@ -205,6 +212,7 @@ impl Desired {
             groups: config.groups.clone(),
             services,
             left_alone,
+            links,
             hosts_only: false,
             allow_terminate: false,
             fleet: config.fleet.clone(),
@@ -227,6 +235,7 @@ impl Desired {
             groups: BTreeMap::new(),
             services: BTreeMap::new(),
             left_alone: BTreeSet::new(),
+            links: BTreeMap::new(),
             hosts_only: false,
             allow_terminate: false,
             fleet: FleetSource::default(),
@@ -245,6 +254,11 @@ impl Desired {
         self.groups
             .iter()
             .flat_map(|(name, group)| (1..=group.scale).map(|number| HostName { group: name.clone(), number }))
+    }
+
+    /// The wanted hosts that carry a service.
+    pub fn hosts_with(&self, service: &ServiceName) -> impl Iterator<Item = HostName> {
+        self.hosts().filter(|host| self.group_of(host).is_some_and(|group| group.services.contains(service)))
     }
 
     /// The group a host belongs to, when the file names it.

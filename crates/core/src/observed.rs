@@ -227,6 +227,9 @@ pub struct HostReport {
     pub host: Option<HostName>,
     /// Registered replicas of hosts that the orchestrator does not see. Every host reports the same ones.
     pub stray: Vec<Stray>,
+    /// The identity of what its containers were last told of the services that they link to; absent where that was never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<String>,
     /// The host ports that replicas of other scopes have on this host.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub held_ports: BTreeSet<u16>,

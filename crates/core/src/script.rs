@@ -33,7 +33,11 @@ impl Script {
         for (name, value) in &self.header {
             let _ = writeln!(text, "{name}={}", quote(value));
         }
-        text.push_str(self.body);
+        match self.kept_as {
+            // What is kept is a part of a template, whose size is bounded.
+            Some(_) => text.extend(self.body.lines().filter(|line| !is_comment(line)).flat_map(|line| [line, "\n"])),
+            None => text.push_str(self.body),
+        }
         text
     }
 
@@ -60,6 +64,11 @@ impl Script {
     pub fn value(&self, name: &str) -> Option<&str> {
         self.header.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
+}
+
+/// Whether a line of a script is for its readers alone. What is kept has no text of several lines in it.
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with('#')
 }
 
 /// Quotes one word for a POSIX shell. A NUL cannot be passed in a shell word and is dropped.
@@ -148,6 +157,14 @@ mod tests {
             kept_as: None,
         };
         assert_eq!(script.text(), "WHO=\"O'Neil; rm -rf /\"\necho \"$WHO\"\n");
+    }
+
+    #[test]
+    fn what_is_kept_is_without_what_is_said_of_it() {
+        let body = "# Greets.\nif true; then\n  # Loudly.\n  echo '# HELLO'\nfi\n";
+        let script = Script { name: "greet", header: Vec::new(), body, kept_as: Some("greeting".to_owned()) };
+        assert_eq!(script.text(), "if true; then\n  echo '# HELLO'\nfi\n");
+        assert_eq!(script.fenced(7).text(), format!("FENCE=7\n{body}"));
     }
 
     #[test]

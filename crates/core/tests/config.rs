@@ -108,10 +108,45 @@ told! {
     logging_that_cannot_be_is_told: "logging";
     secrets_that_cannot_be_are_told: "secrets";
     previews_that_cannot_be_are_told: "previews";
+    links_that_lead_nowhere_or_in_a_circle_are_told: "links";
     names_of_nothing_are_told: "references";
     keys_that_are_there_twice_are_told: "duplicates";
     variables_that_nobody_fills_in_are_told: "interpolation";
     hostile_texts_are_shown_and_not_obeyed: "control-characters";
+}
+
+#[test]
+fn links_are_refused_for_previews_that_share_hosts_and_for_nothing_else() {
+    let file = |previews: &str, more: &str| {
+        format!(
+            "name: demo\nservices:\n  web: {{repo: {{name: acme/web}}, build: ., links: [redis]}}\n  redis: {{repo: {{name: redis, tag: \"7\"}}, ports: [\"6379:6379\"]}}\ngroups: {{web: {{size: t3.small, services: [web, redis]}}}}\npreviews: {previews}\n{more}"
+        )
+    };
+    let read = |source: &str, environment: &str| load_for(source, "skipper.yml", &environment.parse().unwrap());
+    let shared = file("{hosts: shared}", "");
+    assert!(read(&shared, "production").is_ok());
+    for environment in ["preview", "pr-7"] {
+        let problems = read(&shared, environment).unwrap_err();
+        let problem = &problems[0];
+        assert_eq!(problem.message, "service `web` has a link, and previews share their hosts");
+        assert_eq!((problem.span.line, problem.span.column, problem.span.length), (3, 51, 5));
+        assert!(problem.hint.as_ref().unwrap().contains("`previews: {hosts: own}`"), "{problem:?}");
+        assert_eq!(problems_of_all(&shared, "skipper.yml"), problems, "`check` tells it, too");
+    }
+    assert!(read(&file("{hosts: own}", ""), "pr-7").is_ok());
+    let without = "environments: {preview: {services: {web: {links: []}}}}\n";
+    assert!(read(&file("{hosts: shared}", without), "pr-7").is_ok());
+    assert_eq!(problems_of_all(&file("{hosts: shared}", without), "skipper.yml"), []);
+}
+
+#[test]
+fn many_links_are_looked_at_in_no_time() {
+    let service =
+        |n: usize| format!("s{n}: {{repo: {{name: a}}, build: ., ports: [\"1:1\"], links: [s{}]}}", (n + 1) % 3_000);
+    let services = (0..3_000).map(service).collect::<Vec<_>>().join(", ");
+    let problems = load(&format!("{{name: demo, services: {{{services}}}}}"), "skipper.yml").unwrap_err();
+    let circle = problems.iter().find(|problem| problem.message.contains("link in a circle")).unwrap();
+    assert!(circle.message.contains("and 2980 more"), "{}", circle.message);
 }
 
 #[test]

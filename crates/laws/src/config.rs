@@ -113,8 +113,19 @@ fn secret(secret: &SecretUse) -> String {
 }
 
 fn service(service: &Service) -> String {
-    let Service { repository, source, scale, ports, env, secrets, command, logging, healthcheck, stop_grace_period } =
-        service;
+    let Service {
+        repository,
+        source,
+        scale,
+        ports,
+        env,
+        secrets,
+        command,
+        logging,
+        healthcheck,
+        stop_grace_period,
+        links,
+    } = service;
     let mut repo = vec![("registry", text(repository.registry())), ("name", text(repository.path()))];
     let mut keys = vec![
         ("scale", scale.to_string()),
@@ -147,6 +158,7 @@ fn service(service: &Service) -> String {
         let options = map(options.iter().map(|(option, value)| (option.as_str(), text(value))));
         keys.push(("logging", map([("driver", text(driver)), ("options", options)])));
     }
+    keys.push(("links", list(links.iter().map(|service| text(service.as_ref())))));
     keys.push(("command", list(command.iter().map(|word| text(word)))));
     let mut check = vec![
         ("interval", duration(healthcheck.interval)),

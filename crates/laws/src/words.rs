@@ -56,6 +56,7 @@ fn unit(words: &[&str]) {
                 start_period: Duration::ZERO,
             },
             stop_grace_seconds: 10,
+            has_links: false,
         },
     };
     let unit = Unit::new(&scope, &spec);

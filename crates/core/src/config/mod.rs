@@ -92,6 +92,8 @@ pub struct Service {
     pub healthcheck: Healthcheck,
     /// Between SIGTERM and SIGKILL when a replica is stopped.
     pub stop_grace_period: Duration,
+    /// The services that it finds by their names.
+    pub links: Vec<ServiceName>,
 }
 
 /// Where a service's image comes from.
@@ -126,6 +128,13 @@ pub struct Port {
     pub host: Option<u16>,
     /// The port in the container.
     pub container: u16,
+}
+
+impl Port {
+    /// The port by which the service is found through a link: a link is a name alone, so it is the same on the host.
+    pub fn linked(self) -> Option<u16> {
+        self.host.filter(|host| *host == self.container)
+    }
 }
 
 /// A secret of a service: which one, and how it arrives. Its value is nowhere in the file.

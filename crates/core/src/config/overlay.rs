@@ -29,14 +29,15 @@ const OF_THE_PROJECT: [(&str, &str); 3] = [
 impl Reader {
     /// The file as it is for one environment.
     pub(super) fn for_environment(&mut self, root: Node, environment: &EnvironmentName) -> Node {
+        // Previews have what the file says of `preview`, each of them.
+        let wanted = if environment.pull_request().is_some() { PREVIEW } else { environment.as_ref() };
+        self.for_previews = wanted == PREVIEW;
         let Node { span, value: Value::Map(mut entries) } = root else { return root };
         let Some(index) = entries.iter().position(|(key, _)| key.spelling() == Some(KEY)) else {
             return Node { span, value: Value::Map(entries) };
         };
         let (key, value) = entries.remove(index);
         let root = Node { span, value: Value::Map(entries) };
-        // Previews have what the file says of `preview`, each of them.
-        let wanted = if environment.pull_request().is_some() { PREVIEW } else { environment.as_ref() };
         let whole = Entry { path: KEY.to_owned(), key: key.span, value: &value };
         let Some(environments) = self.entries(&whole) else { return root };
         if environments.len() > MOST {

@@ -176,10 +176,11 @@ section! {
         stop_grace_period: schema::Duration = "10s",
         /// Where the engine sends what a replica prints. It is in the host's journal in any case.
         logging: Logging<'static>,
+        /// Services that it finds by their names, on whichever host they run. It starts after them.
+        links: Vec<schema::Name>,
     }
     required { repo: "write `repo: {name: acme/web}`", }
     later {
-        "links": "use a fixed port of the host, and its address",
         "volumes": "keep data outside of the hosts",
     }
     foreign {
@@ -191,7 +192,7 @@ section! {
         "expose": "write `ports`",
         "replicas": "write `scale`",
         "deploy": "write `scale`",
-        "depends_on": "leave it out: a service has to wait for what it needs",
+        "depends_on": "write `links`: a service starts after those that it links to",
         "restart": "leave it out: a replica that ends is always started again",
         "container_name": "leave it out: replicas are named by skipper",
         "networks": "leave it out: services reach each other by published ports",

@@ -6,7 +6,10 @@ pub mod fleet;
 mod probe;
 pub mod userdata;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 pub use probe::{Probe, ProbeCheck, ProbeError};
 use serde::{Deserialize, Serialize};
@@ -16,7 +19,7 @@ use crate::{
     desired::{ReplicaSpec, Scope, SecretVersion},
     image::PinnedImage,
     log::{LogOf, LogPart},
-    name::{HostName, ReplicaName},
+    name::{HostName, ReplicaName, ServiceName},
     observed::{Handle, HostReport, InstanceId},
     script::{ResultError, Script},
 };
@@ -63,6 +66,15 @@ pub struct KeptLogin {
     pub registry: String,
     /// The parameter that holds it.
     pub parameter: SecretVersion,
+}
+
+/// An address at which a linked service is found from a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The service, which is the name that leads there.
+    pub service: ServiceName,
+    /// The address of a host that carries it.
+    pub address: Ipv4Addr,
 }
 
 /// One replica to be started on a host.
@@ -191,6 +203,12 @@ pub trait Orchestrator {
 
     /// Takes the member at an address out of etcd, for those of the cluster to stay; on its own host ends it, too.
     fn leave(&self, cluster: &Cluster, address: &str) -> Script;
+
+    /// The identity of what [`Orchestrator::link`] would tell a host.
+    fn linked(&self, places: &[Place]) -> String;
+
+    /// Tells the containers of each host where the services are that they link to, those that run included.
+    fn link(&self, scope: &Scope, places: &BTreeMap<InstanceId, Vec<Place>>) -> Script;
 
     /// Fetches images and secrets, by host; with these logins where registries ask for one.
     fn pull(&self, scope: &Scope, supplies: &BTreeMap<InstanceId, Supplies>, logins: &[KeptLogin]) -> Script;

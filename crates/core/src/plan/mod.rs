@@ -2,6 +2,7 @@
 
 mod etcd;
 mod hosts;
+mod links;
 mod network;
 mod outline;
 mod preview;
@@ -26,6 +27,7 @@ use crate::{
 
 pub use self::{
     hosts::cluster,
+    links::{Places, seen_from},
     outline::{Outline, PlanHash},
     preview::removal,
     replicas::SHARED_PUBLIC_PORTS,
@@ -46,7 +48,8 @@ pub fn plan(desired: &Desired, observed: &Observed, orchestrator: &dyn Orchestra
     let network = network::open(desired, observed, &mut draft);
     let hosts = hosts::bring_up(desired, observed, orchestrator, &network, &mut draft);
     let wishes = replicas::compare(desired, observed, orchestrator, &hosts, &mut draft);
-    rollout::arrange(observed, &hosts, wishes, &mut draft);
+    let telling = links::Telling::new(desired, observed, orchestrator, &hosts);
+    rollout::arrange(observed, &hosts, wishes, telling, &mut draft);
     hosts::take_down(desired, &hosts, &mut draft);
     network::close(desired, observed, &mut draft);
     draft.finish()
@@ -126,6 +129,7 @@ impl Plan {
             | Action::TerminateHost { .. }
             | Action::DeleteSecurityGroup { .. } => true,
             Action::PullImages { .. }
+            | Action::LinkServices { .. }
             | Action::StartReplicas { .. }
             | Action::ReplaceReplicas { .. }
             | Action::RemoveReplicas { .. }
@@ -235,6 +239,13 @@ pub enum Action {
     PullImages {
         /// The images of each host.
         images: BTreeMap<HostName, Vec<PinnedImage>>,
+    },
+    /// Tells hosts where the services are that others link to, those that run included.
+    LinkServices {
+        /// The hosts that are told.
+        hosts: Vec<HostName>,
+        /// Where each linked service is.
+        places: Places,
     },
     /// Starts replicas that replace nothing, on all hosts side by side, and waits until they are healthy.
     StartReplicas {
@@ -413,6 +424,8 @@ pub enum Reason {
     MemberLost,
     /// The hosts do not have the images of the release.
     ImagesNeeded,
+    /// Services there link to others, and look for them elsewhere or nowhere.
+    LinksDiffer,
     /// The replica does not exist.
     ReplicaMissing,
     /// It runs another image.
@@ -459,6 +472,7 @@ impl fmt::Display for Reason {
             Self::BrokenOff => f.write_str("an earlier run began it"),
             Self::MemberLost => f.write_str("its host has nothing of it"),
             Self::ImagesNeeded => f.write_str("every host has the image before any old replica stops"),
+            Self::LinksDiffer => f.write_str("services there link to it"),
             Self::ReplicaMissing => f.write_str("it does not exist"),
             Self::ImageDiffers => f.write_str("its image changed"),
             Self::SettingsDiffer => f.write_str("its settings changed"),

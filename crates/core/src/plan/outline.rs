@@ -113,6 +113,9 @@ fn changes(step: &Step) -> Vec<String> {
         Action::JoinEtcd { host, .. } => vec![format!("give host `{host}` a member of etcd")],
         Action::LeaveEtcd { host, .. } => vec![format!("take the member of etcd from host `{host}`")],
         Action::ForgetMember { .. } => vec!["have etcd forget a member that no host has".to_owned()],
+        Action::LinkServices { hosts, .. } => {
+            hosts.iter().map(|host| format!("tell host `{host}` where linked services are")).collect()
+        }
         Action::StartReplicas { replicas } => replicas
             .iter()
             .map(|fresh| format!("start `{}` on `{}`", fresh.placement.replica, fresh.placement.host))

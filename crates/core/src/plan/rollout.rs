@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Draft, Fresh, Order, Reason, Removal, StepId, hosts::Hosts, replicas::Wishes};
+use super::{
+    Action, Draft, Fresh, Order, Reason, Removal, Replacement, StepId, hosts::Hosts, links::Telling, replicas::Wishes,
+};
 use crate::{
     desired::Binding,
     image::PinnedImage,
@@ -10,12 +12,18 @@ use crate::{
     observed::{Handle, Observed},
 };
 
-/// Puts the wishes of all hosts in order.
-pub(super) fn arrange(observed: &Observed, hosts: &Hosts, wishes: BTreeMap<HostName, Wishes>, draft: &mut Draft) {
+/// Puts the wishes of all hosts in order: a service starts and is replaced after those that it links to.
+pub(super) fn arrange(
+    observed: &Observed,
+    hosts: &Hosts,
+    wishes: BTreeMap<HostName, Wishes>,
+    mut telling: Telling<'_>,
+    draft: &mut Draft,
+) {
     let ready: Vec<StepId> = hosts.up.into_iter().chain(hosts.configured).collect();
     let mut stages = Stages::default();
     for (host, wishes) in wishes {
-        stages.sort_in(host, wishes);
+        stages.sort_in(host, wishes, &telling);
     }
     stages.add_stray(observed, hosts);
 
@@ -33,21 +41,29 @@ pub(super) fn arrange(observed: &Observed, hosts: &Hosts, wishes: BTreeMap<HostN
         let reason = first_reason(&stages.early_removals);
         then(draft, Action::RemoveReplicas { removals: stages.early_removals }, reason);
     }
-    if !stages.early_fresh.is_empty() {
-        let reason = stages.early_fresh[0].reason.clone();
-        then(draft, Action::StartReplicas { replicas: stages.early_fresh }, reason);
-    }
-    for (host, replacements) in stages.replacements {
-        let reason = replacements.first().map_or(Reason::ImageDiffers, |replacement| replacement.reason.clone());
-        then(draft, Action::ReplaceReplicas { host, replacements }, reason);
+    let last_rank = stages.ranks.keys().copied().chain([telling.last_rank()]).max().unwrap_or(0);
+    for rank in 0..=last_rank {
+        let stage = stages.ranks.remove(&rank).unwrap_or_default();
+        start(stage.fresh, draft, &mut then);
+        for (host, replacements) in stage.replacements {
+            let reason = replacements.first().map_or(Reason::ImageDiffers, |replacement| replacement.reason.clone());
+            then(draft, Action::ReplaceReplicas { host, replacements }, reason);
+        }
+        start(stage.late_fresh, draft, &mut then);
+        if let Some(action) = telling.after(rank) {
+            then(draft, action, Reason::LinksDiffer);
+        }
     }
     if !stages.late_removals.is_empty() {
         let reason = first_reason(&stages.late_removals);
         then(draft, Action::RemoveReplicas { removals: stages.late_removals }, reason);
     }
-    if !stages.late_fresh.is_empty() {
-        let reason = stages.late_fresh[0].reason.clone();
-        then(draft, Action::StartReplicas { replicas: stages.late_fresh }, reason);
+}
+
+fn start(replicas: Vec<Fresh>, draft: &mut Draft, then: &mut impl FnMut(&mut Draft, Action, Reason)) {
+    if let Some(first) = replicas.first() {
+        let reason = first.reason.clone();
+        then(draft, Action::StartReplicas { replicas }, reason);
     }
 }
 
@@ -61,15 +77,22 @@ struct Stages {
     images: BTreeMap<HostName, Vec<PinnedImage>>,
     /// What holds a port that something else on its host is waiting for.
     early_removals: BTreeMap<HostName, Vec<Removal>>,
-    early_fresh: Vec<Fresh>,
-    replacements: BTreeMap<HostName, Vec<super::Replacement>>,
+    /// What starts, by how far its service is from those that link to nothing.
+    ranks: BTreeMap<usize, Stage>,
     late_removals: BTreeMap<HostName, Vec<Removal>>,
+}
+
+/// What starts after everything that it links to.
+#[derive(Default)]
+struct Stage {
+    fresh: Vec<Fresh>,
+    replacements: BTreeMap<HostName, Vec<Replacement>>,
     /// What wants a port that a replaced replica holds until then.
     late_fresh: Vec<Fresh>,
 }
 
 impl Stages {
-    fn sort_in(&mut self, host: HostName, wishes: Wishes) {
+    fn sort_in(&mut self, host: HostName, wishes: Wishes, telling: &Telling<'_>) {
         let Wishes { fresh, mut replacements, removals } = wishes;
         let images: BTreeSet<&PinnedImage> = fresh
             .iter()
@@ -90,17 +113,19 @@ impl Stages {
             let stage = if held.is_disjoint(&arriving) { &mut self.late_removals } else { &mut self.early_removals };
             stage.entry(host.clone()).or_default().push(removal);
         }
-        let held: BTreeSet<u16> =
-            replacements.iter().flat_map(|replacement| replacement.old_ports.iter().copied()).collect();
+        let ranks = replaced_at(&replacements, telling);
         for fresh in fresh {
-            if ports(&fresh.placement.bindings).is_disjoint(&held) {
-                self.early_fresh.push(fresh);
-            } else {
-                self.late_fresh.push(fresh);
+            let wanted = ports(&fresh.placement.bindings);
+            let holders = replacements.iter().zip(&ranks).filter(|(holder, _)| !holder.old_ports.is_disjoint(&wanted));
+            let free_after = holders.map(|(_, rank)| *rank).max();
+            let own = telling.rank(&fresh.placement);
+            match free_after {
+                None => self.ranks.entry(own).or_default().fresh.push(fresh),
+                Some(rank) => self.ranks.entry(own.max(rank)).or_default().late_fresh.push(fresh),
             }
         }
-        if !replacements.is_empty() {
-            self.replacements.insert(host, replacements);
+        for (replacement, rank) in replacements.into_iter().zip(ranks) {
+            self.ranks.entry(rank).or_default().replacements.entry(host.clone()).or_default().push(replacement);
         }
     }
 
@@ -125,8 +150,26 @@ impl Stages {
     }
 }
 
+/// When each replacement of a host has its turn. Those that want each other's ports have it together, whatever the links between
+/// them say.
+fn replaced_at(replacements: &[Replacement], telling: &Telling<'_>) -> Vec<usize> {
+    let mut ranks: Vec<usize> = replacements.iter().map(|replacement| telling.rank(&replacement.new)).collect();
+    for _ in 0..replacements.len() {
+        for (index, one) in replacements.iter().enumerate() {
+            let wanted = ports(&one.new.bindings);
+            for (other, holder) in replacements.iter().enumerate() {
+                if !holder.old_ports.is_disjoint(&wanted) {
+                    let together = ranks[index].max(ranks[other]);
+                    (ranks[index], ranks[other]) = (together, together);
+                }
+            }
+        }
+    }
+    ranks
+}
+
 /// Where replacements of one host want each other's ports, all that are involved stop first.
-fn order_swaps(replacements: &mut [super::Replacement]) {
+fn order_swaps(replacements: &mut [Replacement]) {
     let held: Vec<BTreeSet<u16>> = replacements.iter().map(|replacement| replacement.old_ports.clone()).collect();
     let wanted: Vec<BTreeSet<u16>> = replacements.iter().map(|replacement| ports(&replacement.new.bindings)).collect();
     for (index, replacement) in replacements.iter_mut().enumerate() {

@@ -200,6 +200,7 @@ mod tests {
             replicas: Vec::new(),
             host: None,
             stray: Vec::new(),
+            links: None,
             held_ports: BTreeSet::new(),
         };
         let hosts = BTreeMap::from([

@@ -1,9 +1,11 @@
 //! The words for steps, outcomes and durations: one place, so that log, comment and summary say the same.
 
+use std::collections::BTreeSet;
+
 use crate::{
     cost::Estimate,
     event::{ImageOrigin, SecretOrigin},
-    name::HostName,
+    name::{HostName, ServiceName},
     observed::IngressRule,
     plan::{Action, Step},
 };
@@ -28,8 +30,20 @@ pub fn action(action: &Action) -> String {
         Action::ForgetMember { address, .. } => format!("have etcd forget the member at {address}"),
         Action::PullImages { images } => {
             let hosts: Vec<HostName> = images.keys().cloned().collect();
-            let distinct: std::collections::BTreeSet<_> = images.values().flatten().collect();
+            let distinct: BTreeSet<_> = images.values().flatten().collect();
             format!("pull {} to {}", count(distinct.len(), "image"), list(&hosts))
+        }
+        Action::LinkServices { hosts, places } => {
+            let place = |(service, hosts): (&ServiceName, &BTreeSet<HostName>)| {
+                let hosts: Vec<HostName> = hosts.iter().cloned().collect();
+                if hosts.is_empty() {
+                    format!("`{service}` is nowhere")
+                } else {
+                    format!("`{service}` is on {}", list(&hosts))
+                }
+            };
+            let places: Vec<String> = places.iter().map(place).collect();
+            format!("tell {} that {}", list(hosts), places.join(" and "))
         }
         Action::StartReplicas { replicas } => {
             let names: Vec<String> = replicas

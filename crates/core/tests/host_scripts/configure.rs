@@ -24,6 +24,7 @@ fn a_fresh_host_has_no_fleet_and_says_so() {
             host: None,
             stray: vec![],
             fence: 0,
+            links: None,
             held_ports: BTreeSet::new(),
         }
     );

@@ -187,6 +187,7 @@ pub(crate) fn spec(replica: &str, byte: &str) -> ReplicaSpec {
                 start_period: Duration::ZERO,
             },
             stop_grace_seconds: 1,
+            has_links: false,
         },
     }
 }

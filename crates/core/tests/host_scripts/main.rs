@@ -10,6 +10,7 @@ mod damage;
 mod etcd;
 mod fence;
 mod host;
+mod link;
 mod logs;
 mod observe;
 mod remove_and_pull;

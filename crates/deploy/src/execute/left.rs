@@ -23,6 +23,9 @@ pub(super) fn left_by(step: &Step) -> Leftovers {
         Action::JoinEtcd { host, .. } | Action::LeaveEtcd { host, .. } => {
             vec![format!("a member of etcd on its way in or out on host `{host}`")]
         }
+        Action::LinkServices { hosts, .. } => {
+            on_hosts(&mut hosts.iter(), "places of linked services that are still being told")
+        }
         Action::PullImages { images } => on_hosts(&mut images.keys(), "a pull that is still under way"),
         Action::StartReplicas { replicas } => replicas
             .iter()

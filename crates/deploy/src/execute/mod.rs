@@ -202,6 +202,7 @@ impl Run<'_> {
             Action::LeaveEtcd { host, members } => self.leave(host, members).await,
             Action::ForgetMember { address, by, members } => self.forget_member(address, by, members).await,
             Action::PullImages { images } => self.pull(images).await,
+            Action::LinkServices { hosts, places } => self.link(hosts, places).await,
             Action::StartReplicas { replicas } => self.start(replicas).await,
             Action::ReplaceReplicas { host, replacements } => self.replace(host, replacements).await,
             Action::RemoveReplicas { removals } => self.remove(removals).await,

@@ -16,8 +16,8 @@ use skipper_core::{
     image::PinnedImage,
     name::HostName,
     observed::{Handle, InstanceId},
-    orchestrator::{Probe, Start, StartOutcome, Started, Supplies},
-    plan::{Fresh, Order, Placement, Removal, Replacement},
+    orchestrator::{Place, Probe, Start, StartOutcome, Started, Supplies},
+    plan::{Fresh, Order, Placement, Places, Removal, Replacement, seen_from},
 };
 
 use super::{
@@ -27,6 +27,8 @@ use super::{
 
 /// For fetching all images of a host over a slow line.
 const PULL_DEADLINE: Duration = Duration::from_secs(30 * 60);
+/// For writing one small file.
+const LINK_DEADLINE: Duration = Duration::from_secs(120);
 /// What removing takes beyond the grace period: the orchestrator's own pace.
 const REMOVE_MARGIN: Duration = Duration::from_secs(120);
 /// What starting takes beyond the probes' own deadlines and a predecessor's grace period: registering, the orchestrator's own pace.
@@ -44,6 +46,16 @@ impl Run<'_> {
         let pulled = self.run_done(&hosts, &script, PULL_DEADLINE, "fetch images to").await;
         self.forget_logins(&logins).await;
         pulled
+    }
+
+    pub(super) async fn link(&self, hosts: &[HostName], places: &Places) -> StepResult {
+        let known = self.known.hosts();
+        let unknown = || Failure::new(Exit::Defect, "the address of a host that carries a linked service is not known");
+        let seen = |host| Ok::<_, Failure>((host, seen_from(host, places, &known).ok_or_else(unknown)?));
+        let seen: Vec<(&HostName, Vec<Place>)> = hosts.iter().map(seen).collect::<Result<_, _>>()?;
+        let by_instance = self.by_instance(seen.into_iter())?;
+        let script = self.hands.orchestrator.link(&self.known.desired.scope, &by_instance);
+        self.run_done(hosts, &script, LINK_DEADLINE, "tell the places of linked services to").await
     }
 
     pub(super) async fn remove(&self, removals: &BTreeMap<HostName, Vec<Removal>>) -> StepResult {

@@ -16,7 +16,7 @@ use skipper_core::{
     name::HostName,
     observed::{Handle, Health, HostReport, InstanceId, ObservedReplica, OrchestratorState, ReplicaState, Stray},
     orchestrator::{
-        HostCleaned, HostErrorKind, KeptLogin, Orchestrator as _, StartOutcome, Started, Supplies,
+        HostCleaned, HostErrorKind, KeptLogin, Orchestrator as _, Place, StartOutcome, Started, Supplies,
         fleet::{
             Fleet, Task, Unit, UnitStart, encode_cleaned, encode_done, encode_error, encode_log_part, encode_report,
             encode_started,
@@ -77,6 +77,8 @@ pub struct SimHost {
     pub images: Vec<PinnedImage>,
     /// The units registered for it.
     pub units: BTreeMap<Handle, SimUnit>,
+    /// What containers of each scope know of the services that they link to.
+    pub links: BTreeMap<Scope, Vec<Place>>,
     /// What its replicas have printed.
     pub printed: Vec<LogLine>,
     /// Held by the script that changes what a scope has on it, one at a time, and for writing by one that changes the host itself.
@@ -123,6 +125,7 @@ impl SimHost {
             secrets: BTreeMap::new(),
             images: Vec::new(),
             units: BTreeMap::new(),
+            links: BTreeMap::new(),
             printed: Vec::new(),
             busy: Arc::default(),
             busy_for: BTreeMap::new(),
@@ -151,6 +154,12 @@ impl SimHost {
         LogPart { offset: of_host.offset, total: whole.len() as u64, text: whole[offset..end].to_owned() }
     }
 
+    /// Whether the unit mounts what nobody has written.
+    fn lacks_hosts_file(&self, unit: &Unit) -> bool {
+        let mounts = |scope: &Scope| unit.text.contains(&format!("source=/var/lib/skipper/hosts/{scope},"));
+        unit.text.contains(",target=/etc/hosts,") && !self.links.keys().any(mounts)
+    }
+
     /// Whether another unit that runs has one of these host ports.
     fn port_taken(&self, unit: &Unit) -> bool {
         let taken = self.units.values().filter(|other| other.wanted && other.unit.handle != unit.handle);
@@ -177,6 +186,7 @@ impl SimHost {
             } else {
                 own.into_iter().map(|(handle, found)| found.observed(handle)).collect()
             },
+            links: self.links.get(scope).map(|places| Fleet.linked(places)),
             held_ports: held.collect(),
             host: (has_quorum && self.configured.is_some()).then(|| self.host.clone()),
             stray,
@@ -265,6 +275,11 @@ impl SimWorld {
             }
             Task::Join { cluster } => self.join(instance, &cluster).await,
             Task::Leave { cluster, address } => self.leave(instance, &cluster, &address).await,
+            Task::Link { scope, places } => {
+                let places = places.get(instance).cloned().unwrap_or_default();
+                self.on(instance, |host| drop(host.links.insert(scope, places)));
+                encode_done()
+            }
             Task::Pull { scope, supplies, logins } => {
                 let supplies = supplies.get(instance).cloned().unwrap_or_default();
                 self.pull_on(instance, &scope, &supplies, &logins).await
@@ -471,6 +486,7 @@ impl SimWorld {
                     Some(unit) if !unit.secrets.iter().all(|secret| host.secrets.contains_key(&secret.to_string())) => {
                         Some("its secrets were not fetched before".to_owned())
                     }
+                    Some(unit) if host.lacks_hosts_file(&unit) => Some("bind source path does not exist".to_owned()),
                     Some(unit) if host.port_taken(&unit) => Some("port is already allocated".to_owned()),
                     Some(unit) if broken_images.contains(&unit.image) => Some("connection refused".to_owned()),
                     Some(_) if broken_hosts.contains(&host.host) && start.unit.is_some() => {

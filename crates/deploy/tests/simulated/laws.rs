@@ -1,5 +1,7 @@
 //! The laws that hold for every configuration and every world, tried on many of them.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use skipper_core::{
     config::{Config, Port},
@@ -7,26 +9,30 @@ use skipper_core::{
     exit::Exit,
     observed::{Agent, Gap, Observed},
     orchestrator::fleet::Fleet,
-    plan::{Action, Plan},
+    plan::{Action, Placement, Plan, StepId},
 };
 use skipper_deploy::{events::Events, observe::Eyes, sim::SimWorld};
 
 use crate::shop::{HOST_TIMEOUT, commit, in_time, scope, service, ship, shop};
 
-/// A configuration with some services on fixed and chosen ports, and some hosts.
+/// A configuration with some services on fixed and chosen ports, some links between them, and some hosts.
 fn configs() -> impl Strategy<Value = Config> {
     let ports = prop_oneof![Just(None), (80_u16..90).prop_map(Some)];
-    let services = prop::collection::btree_map("[a-d]", (ports, 1_u32..3), 1..4);
+    let services = prop::collection::btree_map("[a-d]", (ports, 1_u32..3, any::<bool>()), 1..4);
     (1_u32..6, services).prop_map(|(hosts, services)| {
         let mut config = shop(hosts);
         config.services.clear();
         let mut taken = Vec::new();
-        for (name, (host, scale)) in services {
+        let mut found = Vec::new();
+        for (name, (host, scale, links)) in services {
             // A fixed port is held once a host, and by one service.
             let host = host.filter(|port| !taken.contains(port));
             taken.extend(host);
-            let mut spec = service(&name, Port { host, container: 5000 });
+            let mut spec = service(&name, Port { host, container: host.unwrap_or(5000) });
             spec.scale = if host.is_some() { 1 } else { scale };
+            // To those before it, so that none goes in a circle.
+            spec.links = if links { found.clone() } else { Vec::new() };
+            found.extend(host.map(|_| name.parse().unwrap()));
             config.services.insert(name.parse().unwrap(), spec);
         }
         for group in config.groups.values_mut() {
@@ -82,6 +88,24 @@ fn has_its_members(world: &SimWorld, hosts: u32) {
     let state = world.look();
     let members: Vec<bool> = state.etcd.values().flat_map(|members| members.values().copied()).collect();
     assert_eq!(members, vec![true; if hosts < 3 { 1 } else { 3 }]);
+}
+
+/// What a plan starts: in which step, what and where, and the ports that it takes the place of.
+fn arrivals(plan: &Plan) -> Vec<(StepId, &Placement, BTreeSet<u16>)> {
+    let mut arrivals = Vec::new();
+    for step in &plan.steps {
+        match &step.action {
+            Action::StartReplicas { replicas } => {
+                arrivals.extend(replicas.iter().map(|fresh| (step.id, &fresh.placement, BTreeSet::new())));
+            }
+            Action::ReplaceReplicas { replacements, .. } => {
+                let replaced = replacements.iter();
+                arrivals.extend(replaced.map(|replaced| (step.id, &replaced.new, replaced.old_ports.clone())));
+            }
+            _ => {}
+        }
+    }
+    arrivals
 }
 
 proptest! {
@@ -141,6 +165,28 @@ proptest! {
         prop_assert_eq!(&plan, &plan_of(&world, &to, &shuffled));
         for step in &plan.steps {
             prop_assert!(step.needs.iter().all(|need| *need < step.id));
+        }
+    }
+
+    /// What is linked to starts, and is replaced, before what links to it; but where one takes another's port over.
+    #[test]
+    fn whatever_is_linked_to_comes_first(from in configs(), to in configs()) {
+        let world = SimWorld::default();
+        ship(&world, &from, &commit(1));
+        let told = ship(&world, &to, &commit(2));
+        let arrivals = arrivals(told.plan());
+        let takes_over = arrivals.iter().any(|(_, one, _)| {
+            let ports: Vec<u16> = one.bindings.iter().map(|binding| binding.host).collect();
+            arrivals.iter().any(|(_, other, held)| {
+                other.replica.service != one.replica.service && other.host == one.host && ports.iter().any(|port| held.contains(port))
+            })
+        });
+        prop_assume!(!takes_over);
+        for (after, linking, _) in &arrivals {
+            let links = &to.services[&linking.replica.service].links;
+            for (before, linked, _) in arrivals.iter().filter(|(_, other, _)| links.contains(&other.replica.service)) {
+                prop_assert!(before < after, "{} before {}", linking.replica, linked.replica);
+            }
         }
     }
 

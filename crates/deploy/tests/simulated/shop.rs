@@ -91,6 +91,7 @@ pub(crate) fn service(name: &str, port: Port) -> Service {
             start_period: Duration::ZERO,
         },
         stop_grace_period: Duration::from_secs(10),
+        links: Vec::new(),
     }
 }
 

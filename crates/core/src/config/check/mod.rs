@@ -1,6 +1,7 @@
 //! From the tree of a file to a [`Config`]: every problem is collected, and none stops the reading of the rest.
 
 mod group;
+mod links;
 mod previews;
 mod scalar;
 mod secrets;
@@ -59,7 +60,7 @@ pub fn load(source: &str, path: &str) -> Result<Config, Vec<Diagnostic>> {
 /// Every problem that a file has for any of its environments, each once, in the order of their places.
 pub fn problems_of_all(source: &str, path: &str) -> Vec<Diagnostic> {
     let named = document(source).map(|root| environments_of(&root)).unwrap_or_default();
-    let environments = std::iter::once(EnvironmentName::production()).chain(named);
+    let environments = [EnvironmentName::production(), EnvironmentName::of_previews()].into_iter().chain(named);
     let problems = |environment| load_for(source, path, &environment).map_or_else(|all| all, |config| config.warnings);
     let mut all: Vec<Diagnostic> = environments.flat_map(problems).collect();
     all.sort_by(|a, b| a.span.cmp(&b.span).then_with(|| a.message.cmp(&b.message)));
@@ -138,6 +139,10 @@ pub(super) struct Reader {
     unfilled: BTreeSet<Span>,
     /// Services some of whose ports could not be read.
     ports_in_doubt: BTreeSet<String>,
+    /// What each service links to, with the places of the links.
+    links: BTreeMap<String, Vec<(String, Span)>>,
+    /// Whether the file is read for previews.
+    pub(super) for_previews: bool,
 }
 
 impl Reader {
@@ -182,6 +187,9 @@ impl Reader {
         let fleet = file.fleet.as_ref().map_or_else(|| Some(FleetSource::default()), |fleet| self.fleet(fleet));
         let previews = file.previews.as_ref().map_or_else(|| Some(Previews::default()), |entry| self.previews(entry));
         let services = file.services.as_ref().and_then(|services| self.services(services, &env));
+        if let Some(previews) = &previews {
+            self.refuse_links_on_shared_hosts(previews);
+        }
         let names: Vec<&str> = file.services.as_ref().map(|services| keys_of(services.value)).unwrap_or_default();
         let runs_arm64 = file.fleet.as_ref().is_some_and(|fleet| keys_of(fleet.value).contains(&"url"));
         let groups = match &file.groups {
@@ -390,17 +398,21 @@ impl Reader {
         Some(hash.to_owned())
     }
 
-    /// Warns of services that run nowhere.
+    /// Warns of services that run nowhere, and refuses those that others are to find.
     fn unlisted(&mut self, services: Option<&Entry<'_>>, groups: Option<&Entry<'_>>) {
         let Some(Value::Map(services)) = services.map(|services| &services.value.value) else { return };
         let listed: BTreeSet<&str> = groups.map(|groups| services_of(groups.value)).unwrap_or_default();
         for (key, _) in services {
             if let Some(name) = key.spelling().filter(|name| !listed.contains(name)) {
-                let problem = Diagnostic::warning(key.span, format!("service `{}` runs nowhere", shown(name)))
-                    .label("no group lists it");
-                self.report(
-                    problem.hint(format!("add it to the `services` of a group: `services: [{}]`", shown(name))),
-                );
+                let message = format!("service `{}` runs nowhere", shown(name));
+                let problem = match self.link_to(name, &listed) {
+                    Some((from, place)) => {
+                        Diagnostic::error(key.span, message).related(place, format!("`{}` is to find it", shown(from)))
+                    }
+                    None => Diagnostic::warning(key.span, message),
+                };
+                let hint = format!("add it to the `services` of a group: `services: [{}]`", shown(name));
+                self.report(problem.label("no group lists it").hint(hint));
             }
         }
     }

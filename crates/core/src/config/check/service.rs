@@ -27,11 +27,12 @@ impl Reader {
             self.expected(entry, "a map with at least one service");
             return None;
         }
+        let known: Vec<&str> = entries.iter().map(|(key, _)| *key).collect();
         let mut services: Vec<(ServiceName, Service, Span)> = Vec::new();
         let mut whole = true;
         for (key, entry) in &entries {
             let name: Option<ServiceName> = self.parse_text(key, entry.key, "a name for a service");
-            let service = self.service(key, entry, env);
+            let service = self.service(key, entry, env, &known);
             match name.zip(service) {
                 Some((name, service)) => services.push((name, service, entry.key)),
                 None => whole = false,
@@ -48,10 +49,17 @@ impl Reader {
                 );
             }
         }
+        self.check_links(&services.iter().map(|(name, service, _)| (name.as_ref(), service)).collect());
         whole.then(|| services.into_iter().map(|(name, service, _)| (name, service)).collect())
     }
 
-    fn service(&mut self, name: &str, entry: &Entry<'_>, common_env: &BTreeMap<EnvName, String>) -> Option<Service> {
+    fn service(
+        &mut self,
+        name: &str,
+        entry: &Entry<'_>,
+        common_env: &BTreeMap<EnvName, String>,
+        known: &[&str],
+    ) -> Option<Service> {
         let section: raw::Service<'_> = self.section(entry)?;
         let repo = section.repo.as_ref().and_then(|repo| self.repo(repo));
         let build = section.build.as_ref().map(|build| self.build(build));
@@ -65,6 +73,7 @@ impl Reader {
         let stop_grace_period =
             section.stop_grace_period.as_ref().map_or(Some(10 * SECOND), |grace| self.whole_seconds(grace));
         let logging = section.logging.as_ref().map(|logging| self.logging(logging));
+        let links = section.links.as_ref().map_or(Some(Vec::new()), |links| self.links(name, links, known));
         if scale.is_some_and(|scale| scale > 1)
             && let Some((port, place)) = self.host_ports.get(name).and_then(|ports| ports.first()).copied()
         {
@@ -111,6 +120,7 @@ impl Reader {
             logging: logging.map_or(Some(None), |logging| logging.map(Some))?,
             healthcheck: healthcheck?,
             stop_grace_period: stop_grace_period?,
+            links: links?,
         })
     }
 

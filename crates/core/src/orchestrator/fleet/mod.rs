@@ -19,7 +19,7 @@ pub use report::{encode_cleaned, encode_done, encode_error, encode_log_part, enc
 pub use task::{Task, UnitStart};
 pub use unit::Unit;
 
-use super::{Cluster, HostCleaned, HostError, KeptLogin, Orchestrator, Start, Started, Supplies};
+use super::{Cluster, HostCleaned, HostError, KeptLogin, Orchestrator, Place, Start, Started, Supplies};
 use crate::{
     clean::Cleaning,
     desired::{ReplicaSpec, Scope},
@@ -57,6 +57,14 @@ impl Orchestrator for Fleet {
 
     fn configure(&self, cluster: &Cluster) -> Script {
         Task::Configure { cluster: cluster.clone() }.script()
+    }
+
+    fn linked(&self, places: &[Place]) -> String {
+        task::linked(places)
+    }
+
+    fn link(&self, scope: &Scope, places: &BTreeMap<InstanceId, Vec<Place>>) -> Script {
+        Task::Link { scope: scope.clone(), places: places.clone() }.script()
     }
 
     fn join(&self, cluster: &Cluster) -> Script {

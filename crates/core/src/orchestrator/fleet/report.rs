@@ -148,6 +148,7 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
     let mut host = None;
     let mut stray = Vec::new();
     let mut fence = 0;
+    let mut links = None;
     let mut held_ports = BTreeSet::new();
     let mut units: BTreeMap<Handle, Found> = BTreeMap::new();
     for line in &lines {
@@ -164,6 +165,7 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
                 etcd.push(EtcdMember { address: address.to_owned(), state });
             }
             ["fence", lease] => fence = lease.parse().map_err(|_| not_understood(line))?,
+            ["links", identity] => links = Some(identity.to_owned()),
             ["held", ref ports @ ..] => {
                 held_ports = ports
                     .iter()
@@ -199,7 +201,7 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
     let replicas = units.into_values().map(Found::finish).collect();
     // In one order, whatever the order they were told in.
     etcd.sort();
-    Ok(HostReport { configured, membership, etcd, fence, orchestrator, replicas, host, stray, held_ports })
+    Ok(HostReport { configured, membership, etcd, fence, orchestrator, replicas, host, stray, links, held_ports })
 }
 
 /// A unit's name, as systemd takes it. It goes back to other hosts, where it names a file.
@@ -280,6 +282,9 @@ pub fn encode_report(report: &HostReport) -> String {
         let _ = writeln!(text, "etcd\t{address}\t{}", state.word());
     }
     let _ = writeln!(text, "fence\t{}", report.fence);
+    if let Some(links) = &report.links {
+        let _ = writeln!(text, "links\t{links}");
+    }
     let _ = match &report.orchestrator {
         OrchestratorState::Absent => writeln!(text, "fleet\tabsent"),
         OrchestratorState::Ready => writeln!(text, "fleet\tready"),

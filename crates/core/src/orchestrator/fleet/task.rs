@@ -13,7 +13,7 @@ use crate::{
     log::LogOf,
     name::ReplicaName,
     observed::{Handle, InstanceId},
-    orchestrator::{Cluster, ClusterHost, KeptLogin, Probe, Supplies},
+    orchestrator::{Cluster, ClusterHost, KeptLogin, Place, Probe, Supplies},
     script::{SCOPE, Script, pack, unpack},
 };
 
@@ -28,6 +28,7 @@ const OBSERVE: &str = body!("observe");
 const CONFIGURE: &str = body!("cluster" "configure");
 const JOIN: &str = body!("cluster" "join");
 const LEAVE: &str = body!("cluster" "leave");
+const LINK: &str = body!("link");
 const PULL: &str = body!("pull");
 const START: &str = body!("start");
 const LOGS: &str = body!("logs");
@@ -65,6 +66,13 @@ pub enum Task {
         cluster: Cluster,
         /// The address of the member that goes.
         address: String,
+    },
+    /// Tell containers where the services are that they link to.
+    Link {
+        /// Whose containers they are.
+        scope: Scope,
+        /// By host, in the order in which they are tried.
+        places: BTreeMap<InstanceId, Vec<Place>>,
     },
     /// Fetch images and secrets.
     Pull {
@@ -152,6 +160,17 @@ impl Task {
             Self::Leave { cluster, address } => {
                 cluster_script("leave", LEAVE, cluster, vec![("LEAVING", address.clone())])
             }
+            Self::Link { scope, places } => {
+                let rows = by_host(places).map(|(instance, Place { service, address })| {
+                    vec![instance.0.clone(), address.to_string(), service.to_string()]
+                });
+                Script {
+                    name: "link",
+                    header: vec![(SCOPE, scope.to_string()), ("TABLE", write_table(rows))],
+                    body: LINK,
+                    kept_as: None,
+                }
+            }
             Self::Pull { scope, supplies, logins } => {
                 let rows = supplies.iter().flat_map(|(instance, supplies)| supply_rows(instance, supplies, logins));
                 Script {
@@ -237,6 +256,12 @@ impl Task {
                 let (supplies, logins) = read_supplies(&rows()?)?;
                 Self::Pull { scope: scope()?, supplies, logins }
             }
+            "link" => {
+                let place = |row: &[String]| {
+                    Some(Place { address: row.get(1)?.parse().ok()?, service: row.get(2)?.parse().ok()? })
+                };
+                Self::Link { scope: scope()?, places: read_by_host(&rows()?, place)? }
+            }
             "start" => Self::Start { scope: scope()?, starts: read_starts(&rows()?)? },
             "logs" => Self::Logs {
                 scope: scope()?,
@@ -273,6 +298,12 @@ pub(super) fn configuration(cluster: &Cluster) -> String {
         &[&cluster.scope.to_string(), members.as_str(), url, sha256, FIREWALL, ETCD_CONNECT, WITH_SECRETS, CONFIGURE]
             .join("\n"),
     )
+}
+
+/// The identity of a hosts file, as its host tells it: of all but the names of the host's own containers.
+pub(super) fn linked(places: &[Place]) -> String {
+    let lines = places.iter().map(|Place { service, address }| format!("{address} {service}\n"));
+    short_hash(&std::iter::once("127.0.0.1 localhost\n".to_owned()).chain(lines).collect::<String>())
 }
 
 fn short_hash(text: &str) -> String {

@@ -47,8 +47,33 @@ fn spec() -> ReplicaSpec {
                 start_period: Duration::from_secs(5),
             },
             stop_grace_seconds: 10,
+            has_links: false,
         },
     }
+}
+
+fn place(service: &str, address: [u8; 4]) -> Place {
+    Place { service: service.parse().unwrap(), address: address.into() }
+}
+
+#[test]
+fn a_replica_with_links_has_the_hosts_file_of_its_host_and_a_name_that_is_its_own() {
+    let spec = ReplicaSpec { service: DesiredService { has_links: true, ..spec().service }, ..spec() };
+    let unit = Unit::new(&scope(), &spec);
+    let file = "type=bind,source=/var/lib/skipper/hosts/demo/production,target=/etc/hosts,readonly";
+    assert!(unit.text.contains(&format!("  --hostname web_3 \\\n  --mount {file} \\\n")), "{}", unit.text);
+    assert_eq!(Unit::read(unit.handle.clone(), &unit.text), Some(unit));
+}
+
+#[test]
+fn what_hosts_are_told_of_links_is_known_again_by_every_part_of_it() {
+    let places = [place("redis", [10, 0, 0, 7]), place("redis", [10, 0, 0, 8])];
+    let [first, second] = places.clone();
+    let others = [vec![second, first.clone()], vec![first], vec![], vec![place("redis", [10, 0, 0, 78])]];
+    for other in others {
+        assert_ne!(Fleet.linked(&other), Fleet.linked(&places), "{other:?}");
+    }
+    assert_eq!(Fleet.linked(&places), Fleet.linked(&places));
 }
 
 #[test]
@@ -227,6 +252,7 @@ fn twenty_replicas_fit_into_one_listing() {
         host: Some("web_2".parse().unwrap()),
         stray: Vec::new(),
         fence: 12,
+        links: Some("0123456789ab".to_owned()),
         held_ports: (25_000..25_040).collect(),
     };
     assert!(encode_report(&report).len() <= RESULT_LIMIT, "{}", encode_report(&report).len());
@@ -342,6 +368,7 @@ proptest! {
             Task::Configure { cluster: cluster.clone() },
             Task::Join { cluster: cluster.clone() },
             Task::Leave { cluster, address: "10.0.0.1".to_owned() },
+            Task::Link { scope: scope(), places: hosts.keys().map(|instance| (instance.clone(), vec![place("redis", [10, 0, 0, 7]), place("api", [10, 0, 0, 8])])).collect() },
             Task::Pull {
                 scope: scope(),
                 supplies: hosts.keys().map(|instance| (instance.clone(), Supplies { images: vec![image("0a"), image("ff")], secrets: ["TOKEN:3".parse().unwrap()].into() })).collect(),
@@ -366,6 +393,7 @@ proptest! {
         host in proptest::option::of("[a-z]{1,4}_[1-9]".prop_map(|host| host.parse().unwrap())),
         stray in vec(("[a-z]{1,6}\\.service".prop_map(Handle), "[a-z]{1,4}_[1-9]").prop_map(|(handle, host)| Stray { handle, host: host.parse().unwrap() }), 0..3),
         fence in any::<u64>(),
+        links in proptest::option::of("[0-9a-f]{12}"),
         held_ports in proptest::collection::btree_set(any::<u16>(), 0..4),
     ) {
         let mut replicas = replicas;
@@ -373,7 +401,7 @@ proptest! {
         replicas.dedup_by(|a, b| a.handle == b.handle);
         let etcd = etcd.into_iter().map(|(address, state)| EtcdMember { address, state }).collect();
         let orchestrator = silent.map_or(OrchestratorState::Ready, OrchestratorState::Silent);
-        let report = HostReport { configured, membership, etcd, fence, orchestrator, replicas, host, stray, held_ports };
+        let report = HostReport { configured, membership, etcd, fence, orchestrator, replicas, host, stray, links, held_ports };
         prop_assert_eq!(read_observation(&encode_report(&report)), Ok(report));
     }
 

@@ -21,6 +21,9 @@ const STOP_MARGIN_SECONDS: u32 = 20;
 /// The label that carries how a replica is probed, so that whoever finds the container can ask it the same.
 const PROBE_LABEL: &str = "skipper.probe";
 
+/// Where hosts keep the hosts file of each scope.
+const HOSTS_FILES: &str = "/var/lib/skipper/hosts";
+
 /// A unit file, and what can be read back from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
@@ -139,6 +142,12 @@ fn words(scope: &Scope, spec: &ReplicaSpec, probe: &Probe) -> String {
     ];
     for (label, value) in &labels {
         word("--label ", &systemd_word(&format!("{label}={value}")));
+    }
+    if service.has_links {
+        // One file for all containers of the scope on a host, so it cannot hold the name that Docker would make up. Without the
+        // file Docker refuses, where for a volume it would make a folder.
+        word("--hostname ", &replica.to_string());
+        word("--mount ", &format!("type=bind,source={HOSTS_FILES}/{scope},target=/etc/hosts,readonly"));
     }
     for binding in bindings {
         word("--publish ", &format!("{}:{}", binding.host, binding.container));

@@ -97,6 +97,8 @@ seconds() {
 
 # One for each scope: previews that share a host have leases of their own.
 FENCE_FILE=$ROOT/var/lib/skipper/fences/$SCOPE
+# The hosts file that containers of the scope have who link to others.
+HOSTS_FILE=$ROOT/var/lib/skipper/hosts/$SCOPE
 
 # exclusive [SECONDS [-x]]: one script at a time changes what a scope has on a host; a second delivery waits and then finds the
 # work done. Those of several scopes run side by side, but for one that changes the host itself (-x). Behind the fence: the

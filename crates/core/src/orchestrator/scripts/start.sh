@@ -58,6 +58,14 @@ register() {
   }
 }
 
+# name UNIT: a container that finds others by this host's file finds itself there, too.
+name() {
+  hostname=$(sed -n 's/^  --hostname \([a-z0-9_-]*\) \\$/\1/p' "$UNITS/$1")
+  if [ -n "$hostname" ] && [ -e "$HOSTS_FILE" ] && ! grep -q -x "127\.0\.1\.1 $hostname" "$HOSTS_FILE"; then
+    printf '127.0.1.1 %s\n' "$hostname" >>"$HOSTS_FILE"
+  fi
+}
+
 # launch UNIT: has fleet want it, and sees that it does.
 launch() {
   end=$(($(now) + 10000))
@@ -154,6 +162,7 @@ start() {
   REASON=
   EXITED=
   if register "$2"; then
+    name "$2"
     if [ "$3" = - ] || { preload "$2" && halt "$3"; }; then
       if launch "$2" && await "$2" "$4" "$(now)"; then
         printf 'healthy\t%s\t%s\t%s\n' "$1" "$2" "$(($(now) - began))" >"$WORK/outcome/$2"

@@ -5,6 +5,7 @@ mod cancels;
 mod clean;
 mod failures;
 mod hosts;
+mod links;
 mod previews;
 mod releases;
 mod replicas;

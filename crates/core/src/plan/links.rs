@@ -1,0 +1,117 @@
+//! Links: the order in which services start, and what hosts are told of where linked services are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Action, Placement, hosts::Hosts};
+use crate::{
+    desired::Desired,
+    name::{HostName, ServiceName},
+    observed::{Observed, ObservedHost},
+    orchestrator::{Orchestrator, Place},
+};
+
+/// Where each linked service is: its hosts, in order.
+pub type Places = BTreeMap<ServiceName, BTreeSet<HostName>>;
+
+/// How far each service is from those that link to nothing: it starts after all that are nearer. Nothing is said of services that
+/// are in no link.
+pub(super) fn ranks(links: &BTreeMap<ServiceName, Vec<ServiceName>>) -> BTreeMap<ServiceName, usize> {
+    let mut ranks: BTreeMap<ServiceName, usize> =
+        links.iter().flat_map(|(from, to)| to.iter().chain([from])).map(|service| (service.clone(), 0)).collect();
+    // Once for each service is enough where there is no circle, and ends where there is one.
+    for _ in 0..ranks.len() {
+        for (from, to) in links {
+            let after = to.iter().filter_map(|to| ranks.get(to)).max().map_or(0, |rank| rank + 1);
+            ranks.insert(from.clone(), after);
+        }
+    }
+    ranks
+}
+
+/// The places as one host is told of them, its own first; nothing while the address of one is not known.
+pub fn seen_from(host: &HostName, places: &Places, hosts: &BTreeMap<HostName, ObservedHost>) -> Option<Vec<Place>> {
+    let place = |service: &ServiceName, at: &HostName| {
+        let address = hosts.get(at)?.private_address.as_ref()?.parse().ok()?;
+        Some(Place { service: service.clone(), address })
+    };
+    let of_service = |(service, at): (&ServiceName, &BTreeSet<HostName>)| -> Vec<Option<Place>> {
+        let (own, others): (Vec<&HostName>, Vec<&HostName>) = at.iter().partition(|at| *at == host);
+        own.into_iter().chain(others).map(|at| place(service, at)).collect()
+    };
+    places.iter().flat_map(of_service).collect()
+}
+
+/// What hosts know, and what they have to be told while a rollout goes on.
+pub(super) struct Telling<'a> {
+    desired: &'a Desired,
+    observed: &'a Observed,
+    orchestrator: &'a dyn Orchestrator,
+    ranks: BTreeMap<ServiceName, usize>,
+    /// By every host that carries a service with links, what this plan has told it before.
+    told: BTreeMap<HostName, Option<Places>>,
+}
+
+impl<'a> Telling<'a> {
+    pub(super) fn new(
+        desired: &'a Desired,
+        observed: &'a Observed,
+        orchestrator: &'a dyn Orchestrator,
+        hosts: &Hosts,
+    ) -> Self {
+        let linking = desired.links.keys().flat_map(|service| desired.hosts_with(service));
+        // Where hosts are only brought up, what runs there goes on as it is.
+        let linking = linking.filter(|host| hosts.usable.contains(host) && !desired.hosts_only);
+        let told = linking.map(|host| (host, None)).collect();
+        Self { desired, observed, orchestrator, ranks: ranks(&desired.links), told }
+    }
+
+    /// The rank of a replica's service.
+    pub(super) fn rank(&self, placement: &Placement) -> usize {
+        self.ranks.get(&placement.replica.service).copied().unwrap_or(0)
+    }
+
+    /// The last rank that there is.
+    pub(super) fn last_rank(&self) -> usize {
+        self.ranks.values().copied().max().unwrap_or(0)
+    }
+
+    /// What is to be told once everything up to a rank has started; nothing where every host knows it.
+    pub(super) fn after(&mut self, rank: usize) -> Option<Action> {
+        let places = self.places(rank);
+        let mut hosts = Vec::new();
+        for (host, told) in &mut self.told {
+            let knows = match told {
+                Some(told) => *told == places,
+                None => {
+                    let found = self.observed.hosts.get(host).and_then(|found| found.report.as_ref());
+                    let knows = found.and_then(|report| report.links.as_ref());
+                    let places = seen_from(host, &places, &self.observed.hosts);
+                    knows.is_some() && knows == places.map(|places| self.orchestrator.linked(&places)).as_ref()
+                }
+            };
+            if !knows {
+                *told = Some(places.clone());
+                hosts.push(host.clone());
+            }
+        }
+        (!hosts.is_empty()).then_some(Action::LinkServices { hosts, places })
+    }
+
+    /// A service is looked for where it runs until its successors elsewhere have started.
+    fn places(&self, rank: usize) -> Places {
+        let linked: BTreeSet<&ServiceName> = self.desired.links.values().flatten().collect();
+        let place = |service: &ServiceName| {
+            let here = self.runs_on(service);
+            let stays = self.desired.left_alone.contains(service);
+            let is_up = self.ranks.get(service).is_none_or(|own| *own <= rank);
+            let goes = !stays && (is_up || here.is_empty());
+            (service.clone(), if goes { self.desired.hosts_with(service).collect() } else { here })
+        };
+        linked.into_iter().map(place).collect()
+    }
+
+    fn runs_on(&self, service: &ServiceName) -> BTreeSet<HostName> {
+        let found = self.observed.replicas().filter(|(_, found)| found.replica.service == *service && found.wanted);
+        found.map(|(host, _)| host.clone()).collect()
+    }
+}
