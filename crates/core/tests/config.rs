@@ -65,6 +65,30 @@ fn a_file_of_2014_keeps_its_meaning() {
 }
 
 #[test]
+fn the_readme_s_own_file_of_2014_keeps_its_meaning() {
+    let config = good("of-2014-quick-start");
+    let web = &config.services[&"web".parse().unwrap()];
+    let group = &config.groups[&"web".parse().unwrap()];
+    assert_eq!((config.project.as_ref(), config.region.as_str(), group.scale), ("demo", "us-east-1", 1));
+    assert_eq!(web.repository.to_string(), "docker.io/cameronmaske/flask-web");
+    assert_eq!((web.scale, web.ports[0].host, web.ports[0].container), (1, Some(80), 5000));
+    assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn every_key_of_2014_keeps_its_meaning_in_each_of_its_forms() {
+    let config = good("of-2014-two-groups");
+    let service = |name: &str| &config.services[&name.parse().unwrap()];
+    let (web, worker) = (service("web"), service("worker"));
+    assert_eq!((config.region.as_str(), web.scale, worker.scale), ("ap-northeast-1", 2, 10));
+    assert_eq!((web.ports[0].host, web.ports[0].container), (None, 80), "a port of the host is chosen");
+    assert_eq!(worker.repository.to_string(), "registry.acme.example:5000/acme/worker");
+    assert_eq!(config.groups[&"front".parse().unwrap()].scale, 10);
+    assert_eq!(config.groups[&"back".parse().unwrap()].services.len(), 2, "a service in several groups");
+    assert_eq!(config.warnings, []);
+}
+
+#[test]
 fn an_anchor_is_read_where_it_is_used_and_overridden_there() {
     let config = good("anchors");
     let grace = |service: &str| config.services[&service.parse().unwrap()].stop_grace_period.as_secs();
