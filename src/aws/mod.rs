@@ -5,6 +5,7 @@
 
 mod calls;
 mod ec2;
+mod ecr;
 mod error;
 mod role;
 mod ssm;

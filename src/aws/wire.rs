@@ -54,6 +54,12 @@ impl Wire {
             .collect()
     }
 
+    /// The host that one request went to.
+    pub(super) fn host(&self, index: usize) -> String {
+        let request = self.0.actual_requests().nth(index).unwrap();
+        request.uri().parse::<http::Uri>().unwrap().host().unwrap().to_owned()
+    }
+
     /// The body of one request in JSON.
     pub(super) fn json(&self, index: usize) -> Value {
         serde_json::from_slice(self.0.actual_requests().nth(index).unwrap().body().bytes().unwrap()).unwrap()

@@ -39,7 +39,7 @@ const ANY_TAG: &str = "latest";
 pub(crate) async fn run(config: &Config, settings: &Settings, printer: Printer) -> skipper_core::exit::Exit {
     run::install_tls();
     let mut checkup = Checkup::default();
-    checkup.findings.extend(images(config, settings).await);
+    checkup.findings.extend(images(config, settings, printer).await);
     checkup.findings.push(code_host(settings));
     checkup.findings.extend(aws(config, settings, printer).await);
     let exit = checkup.exit();
@@ -57,8 +57,9 @@ fn told(what: &str, result: Result<impl Into<String>, PortError>) -> Finding {
 }
 
 /// The engine, where something is built, and the registries.
-async fn images(config: &Config, settings: &Settings) -> Vec<Finding> {
-    let docker = match run::connect_docker(config, settings) {
+async fn images(config: &Config, settings: &Settings, printer: Printer) -> Vec<Finding> {
+    let connected = run::logins_alone(config, settings, printer).await;
+    let docker = match connected.and_then(|logins| run::connect_docker(config, settings, logins)) {
         Ok(docker) => docker,
         Err(failure) => return vec![Finding::failed("Docker's configuration", &failure)],
     };

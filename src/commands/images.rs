@@ -34,8 +34,12 @@ struct Image {
 /// Builds or pushes every image that was asked for, side by side, and shows their names.
 pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, printer: Printer) -> Exit {
     run::install_tls();
-    let ready = asked_for(config, settings).and_then(|images| Ok((images, run::connect_docker(config, settings)?)));
-    let (images, docker) = match ready {
+    let ready = async {
+        let images = asked_for(config, settings)?;
+        let logins = run::logins_alone(config, settings, printer).await?;
+        Ok((images, run::connect_docker(config, settings, logins)?))
+    };
+    let (images, docker) = match ready.await {
         Ok(ready) => ready,
         Err(failure) => return super::end_early(&failure, settings.output_file(), printer),
     };

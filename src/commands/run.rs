@@ -1,7 +1,7 @@
 //! `ship`, `plan` and `ps`, and the removal of a preview: puts the adapters behind the ports and lets the run go.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, BufWriter, Write as _},
     panic::AssertUnwindSafe,
@@ -20,6 +20,7 @@ use skipper_core::{
     event::{Event, RunStarted},
     exit::Exit,
     failure::Failure,
+    iam::EcrRegistry,
     observed::Observed,
     orchestrator::fleet::Fleet,
     preview::{Cause, REMOVE},
@@ -76,9 +77,12 @@ pub(crate) async fn run(
     let connected = async {
         let kept = keep_events(settings, *printer)?;
         let secrets = settings::given_secrets(config).map_err(|error| error.failure())?;
-        Ok((kept, secrets, connect_docker(config, settings)?, connect_aws(config, settings, *printer).await?))
+        let aws = connect_aws(config, settings, *printer).await?;
+        let logins = ecr_logins(config, settings, &aws, *printer).await;
+        let concealed: Vec<Secret> = logins.values().map(|(_, password)| password.clone()).collect();
+        Ok((kept, (secrets, concealed), connect_docker(config, settings, logins)?, aws))
     };
-    let (kept, secrets, docker, aws) = match connected.await {
+    let (kept, (secrets, obtained), docker, aws) = match connected.await {
         Ok(ready) => ready,
         Err(failure) => return super::end_early(&failure, settings.output_file(), *printer),
     };
@@ -104,7 +108,8 @@ pub(crate) async fn run(
     for secret in secrets.values().filter(|secret| secret.expose().len() >= SHORTEST_SECRET) {
         printer.conceal(secret.expose());
     }
-    let concealed: Vec<Secret> = settings.secrets().into_iter().chain(secrets.values().cloned()).collect();
+    let concealed: Vec<Secret> =
+        settings.secrets().into_iter().chain(secrets.values().cloned()).chain(obtained).collect();
     let events = Events::new(listeners).concealing(&concealed);
     let cancel = Cancel::default();
     listen_for_signals(&cancel);
@@ -330,13 +335,51 @@ pub(super) fn root(config: &Path) -> PathBuf {
         .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
+/// Logins by registry.
+pub(super) type Logins = BTreeMap<String, (String, Secret)>;
+
+/// The file's registries of ECR that this run logs in to by itself: those of a command that asks registries, and was given no login.
+fn ecr_registries<'a>(config: &'a Config, settings: &Settings) -> BTreeMap<&'a str, EcrRegistry> {
+    let registries = config.services.values().map(|service| service.repository.registry());
+    let of_ecr = registries.filter_map(|registry| Some((registry, EcrRegistry::of(registry)?)));
+    of_ecr.filter(|_| settings.command.asks_registries() && settings.registry_login.is_none()).collect()
+}
+
+/// Logins to them, for the credentials of this run. Where those may not ask, what Docker's configuration has may do.
+async fn ecr_logins(config: &Config, settings: &Settings, aws: &Aws, printer: Printer) -> Logins {
+    let mut logins = Logins::new();
+    for (registry, ecr) in ecr_registries(config, settings) {
+        match aws.registry_login(&ecr).await {
+            Ok(login) => {
+                printer.conceal(login.password.expose());
+                logins.insert(registry.to_owned(), (login.username, login.password));
+            }
+            Err(error) => {
+                let what = format!("log in to `{registry}`, so Docker's own login is used");
+                let warning = Failure { exit: Exit::Serves, ..error.failure.during(what) };
+                printer.log(&failure_lines("warning", &warning, printer.is_workflow()));
+            }
+        }
+    }
+    logins
+}
+
+/// The same for a command that asks AWS for nothing else.
+pub(super) async fn logins_alone(config: &Config, settings: &Settings, printer: Printer) -> Result<Logins, Failure> {
+    if ecr_registries(config, settings).is_empty() {
+        return Ok(Logins::new());
+    }
+    Ok(ecr_logins(config, settings, &connect_aws(config, settings, printer).await?, printer).await)
+}
+
 /// The login is for the registries that are pushed to, and told to no other.
-pub(super) fn connect_docker(config: &Config, settings: &Settings) -> Result<Docker, Failure> {
+pub(super) fn connect_docker(config: &Config, settings: &Settings, more: Logins) -> Result<Docker, Failure> {
     let built = config.services.values().filter(|service| matches!(service.source, ImageSource::Build(_)));
     let logins = settings
         .registry_login
         .iter()
         .flat_map(|login| built.clone().map(|service| (service.repository.registry().to_owned(), login.clone())))
+        .chain(more)
         .collect();
     Docker::connect(docker::Settings {
         host: settings.docker_host.clone(),

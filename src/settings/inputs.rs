@@ -110,6 +110,11 @@ impl Command {
         !matches!(self, Self::Tag | Self::Push | Self::Check | Self::Iam)
     }
 
+    /// Whether it asks registries for images.
+    pub const fn asks_registries(self) -> bool {
+        matches!(self, Self::Ship | Self::Push | Self::Deploy | Self::Plan | Self::Doctor)
+    }
+
     /// Whether it rolls a release out.
     pub const fn rolls_out(self) -> bool {
         matches!(self, Self::Ship | Self::Deploy)

@@ -7,6 +7,7 @@
 
 mod cloudformation;
 mod document;
+mod ecr;
 mod policy;
 mod roles;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::collections::BTreeSet;
 
 pub use cloudformation::cloudformation;
 pub use document::kept_document;
+pub use ecr::EcrRegistry;
 use serde_json::{Map, Value, json};
 
 use crate::{

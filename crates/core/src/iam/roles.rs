@@ -1,11 +1,13 @@
 //! The three kinds of role: who may take each, and what it may do.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use crate::desired::{LOGINS, SECRETS};
 
 use super::{
-    AUDIENCE, FLATCAR_OWNER, ISSUER, Subject,
+    AUDIENCE, EcrRegistry, FLATCAR_OWNER, ISSUER, Subject,
     policy::{Policy, Statement},
 };
 
@@ -35,7 +37,10 @@ pub(super) fn plan(subject: &Subject<'_>) -> Role {
     Role {
         name: subject.role("plan"),
         trust: trusting(subject, &["pull_request", "ref:refs/heads/*"]),
-        policies: vec![("skipper".to_owned(), Policy([look.to_vec(), profiles(subject)].concat()))],
+        policies: vec![(
+            "skipper".to_owned(),
+            Policy([look.to_vec(), profiles(subject), images(subject, PULLING)].concat()),
+        )],
     }
 }
 
@@ -55,6 +60,7 @@ pub(super) fn deploy(subject: &Subject<'_>) -> Role {
         ),
     ];
     statements.extend(profiles(subject));
+    statements.extend(images(subject, &[PULLING, PUSHING].concat()));
     statements.extend(launching(subject));
     statements.extend(opening(subject));
     Role {
@@ -136,6 +142,29 @@ fn instances_observed(subject: &Subject<'_>) -> Statement {
     Statement::allow("OnItsHosts", &["ssm:SendCommand"])
         .on([subject.regional("ec2", "instance/*")])
         .tagged("ssm:resourceTag", &subject.owned())
+}
+
+/// What a registry of ECR asks for, to give an image away.
+const PULLING: &[&str] = &["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
+/// And to take one in.
+const PUSHING: &[&str] = &["ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"];
+
+/// The file's repositories on ECR, where it has any: hosts pull with the login that the run has, so they need none of this.
+fn images(subject: &Subject<'_>, actions: &[&'static str]) -> Vec<Statement> {
+    let repositories = subject.config.services.values().map(|service| &service.repository);
+    let arns: BTreeSet<String> = repositories
+        .filter_map(|repository| {
+            let EcrRegistry { account, region } = EcrRegistry::of(repository.registry())?;
+            Some(format!("arn:{}:ecr:{region}:{account}:repository/{}", subject.partition(), repository.path()))
+        })
+        .collect();
+    if arns.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        Statement::allow("LogInToRegistry", &["ecr:GetAuthorizationToken"]),
+        Statement::allow("Images", actions).on(arns),
+    ]
 }
 
 fn profiles(subject: &Subject<'_>) -> Vec<Statement> {

@@ -176,6 +176,21 @@ fn the_file_s_images_subnets_and_profiles_are_the_only_ones() {
 }
 
 #[test]
+fn images_on_ecr_are_pushed_by_who_deploys_and_read_by_who_plans() {
+    let file = HELLO.replace(
+        "{name: a/web, tag: \"1\"}",
+        "{name: a/web, registry: 210987654321.dkr.ecr.us-east-2.amazonaws.com, tag: \"1\"}",
+    );
+    let printed = printed(&file, "production", None, json);
+    let images = "arn:aws:ecr:us-east-2:210987654321:repository/a/web";
+    assert_eq!(allowing(&printed["deploy"], "ecr:PutImage")[0]["Resource"], images);
+    assert_eq!(allowing(&printed["plan"], "ecr:BatchGetImage")[0]["Resource"], images);
+    assert!(allowing(&printed["plan"], "ecr:PutImage").is_empty());
+    assert_eq!(allowing(&printed["plan"], "ecr:GetAuthorizationToken")[0]["Resource"], "*");
+    assert!(!printed["hosts"].to_string().contains("ecr:"), "hosts have the run's login");
+}
+
+#[test]
 fn a_host_reads_its_environment_s_secrets_and_nothing_else_of_it() {
     let printed = printed(HELLO, "production", None, json);
     let read = allowing(&printed["hosts"][0], "ssm:GetParameters");
