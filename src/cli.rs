@@ -218,6 +218,16 @@ pub(crate) enum InstancesAction {
     },
     /// Show the hosts: their instances, agents, fleet, etcd, updates and disks
     Ps,
+    /// Open a shell on a host, or run a command there and end with its exit code
+    Ssh {
+        /// The host, by its uuid in the table of `instances ps`, such as `web_1`
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        uuid: String,
+        /// The command: one word is a line for the host's shell, several are a program and its arguments [default: a shell, through
+        /// `session-manager-plugin`]
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
 }
 
 /// Flags of `lease`.

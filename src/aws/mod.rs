@@ -26,7 +26,7 @@ use self::{calls::Calls, ec2::NoCapacity};
 pub use self::{
     ec2::Ec2,
     role::{Conceal, TokenRequest, WebIdentity},
-    ssm::{Kept, ParameterStore, RunCommand},
+    ssm::{Kept, ParameterStore, RunCommand, Session},
 };
 
 /// For opening a connection.
@@ -75,6 +75,11 @@ impl Aws {
         Self { config, region: region.to_owned(), calls: Calls::default() }
     }
 
+    /// The region.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
     /// Requests made so far through the clients made here, by operation, retries included.
     pub fn calls(&self) -> BTreeMap<String, u64> {
         self.calls.so_far()
@@ -106,6 +111,7 @@ impl Aws {
                 aws_sdk_ssm::config::Builder::from(&self.config).interceptor(self.calls.clone()).build(),
             ),
             region: self.region.clone(),
+            endpoint: self.config.endpoint_url().map(ToOwned::to_owned),
             kept: Default::default(),
         }
     }

@@ -13,8 +13,9 @@ mod post;
 mod previews;
 mod replay;
 mod run;
+mod ssh;
 
-use std::{io::Write as _, path::Path, process::ExitCode};
+use std::{cell::Cell, io::Write as _, panic::AssertUnwindSafe, path::Path, process::ExitCode};
 
 use skipper_core::{
     config::Config,
@@ -27,7 +28,8 @@ use skipper_core::{
 use self::output::Printer;
 use crate::{
     cli::{
-        About, Clean, Cli, Command, Common, Deploy, Iam, InstancesAction, Logs, Named, PreviewsAction, Remove, Ship,
+        About, Clean, Cli, Command, Common, Deploy, Iam, Instances, InstancesAction, Logs, Named, PreviewsAction,
+        Remove, Ship,
     },
     settings::{self, Flags, Settings, Verdict},
 };
@@ -37,9 +39,10 @@ pub fn main(cli: Cli) -> ExitCode {
     let printer = Printer::new(cli.common.output, is_workflow()).in_colour();
     defect::watch();
     // A run ends its own events where it can; this is for a defect around it, or in that.
-    let exit = std::panic::catch_unwind(|| dispatch(cli, printer))
+    let passed_on = Cell::new(None);
+    let exit = std::panic::catch_unwind(AssertUnwindSafe(|| dispatch(cli, printer, &passed_on)))
         .unwrap_or_else(|_| end_early(&defect::failure(), settings::output_file().as_deref(), printer));
-    ExitCode::from(exit.code())
+    ExitCode::from(passed_on.get().unwrap_or(exit.code()))
 }
 
 /// What the action does after all other steps of its job, under its second name.
@@ -64,7 +67,8 @@ fn is_workflow() -> bool {
     std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true")
 }
 
-fn dispatch(cli: Cli, printer: Printer) -> Exit {
+/// Does what was asked for. A command on a host that has ended leaves its exit code in `passed_on`.
+fn dispatch(cli: Cli, printer: Printer, passed_on: &Cell<Option<u8>>) -> Exit {
     if let Some(Command::Replay { events }) = &cli.command {
         return replay::replay(events, &printer);
     }
@@ -78,6 +82,10 @@ fn dispatch(cli: Cli, printer: Printer) -> Exit {
             logs::Asked { since: *since, tail: *tail, follow: *follow }
         }
         _ => logs::Asked { since: None, tail: 100, follow: false },
+    };
+    let asked_of_host = match &cli.command {
+        Some(Command::Instances(Instances { action: InstancesAction::Ssh { command, .. } })) => command.clone(),
+        _ => Vec::new(),
     };
     let settings = match Settings::read(flags(cli)) {
         Ok(settings) => settings,
@@ -118,6 +126,9 @@ fn dispatch(cli: Cli, printer: Printer) -> Exit {
                     images::run(&config, &settings, quiet, printer).await
                 }
                 settings::Command::Logs => logs::run(&config, &settings, asked_of_logs, printer).await,
+                settings::Command::InstancesSsh => {
+                    ssh::run(&config, &settings, &asked_of_host, passed_on, printer).await
+                }
                 settings::Command::InstancesPs => instances::ps(&config, &settings, printer).await,
                 settings::Command::Doctor => doctor::run(&config, &settings, printer).await,
                 settings::Command::Previews | settings::Command::Sweep => {
@@ -208,6 +219,9 @@ fn flags(cli: Cli) -> Flags {
                 Flags { command: Some(settings::Command::InstancesDeploy), allow_terminate, wait, ..flags }
             }
             InstancesAction::Ps => Flags { command: Some(settings::Command::InstancesPs), ..flags },
+            InstancesAction::Ssh { uuid, .. } => {
+                Flags { command: Some(settings::Command::InstancesSsh), uuid: Some(uuid), ..flags }
+            }
         },
         Some(Command::Plan(about)) => Flags { command: Some(settings::Command::Plan), ..with_about(flags, about) },
         Some(Command::Lease(lease)) => {

@@ -211,6 +211,7 @@ fn show(command: Command, progress: &Progress, quiet: bool, printer: Printer) {
         | Command::Logs
         | Command::InstancesDeploy
         | Command::InstancesPs
+        | Command::InstancesSsh
         | Command::Tag
         | Command::Push
         | Command::Check

@@ -28,6 +28,8 @@ pub enum Command {
     InstancesDeploy,
     /// Show the hosts.
     InstancesPs,
+    /// Open a shell on a host, or run a command there.
+    InstancesSsh,
     /// Show what `ship` would do.
     Plan,
     /// Show what runs.
@@ -50,7 +52,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Ship,
         Self::Tag,
         Self::Push,
@@ -60,6 +62,7 @@ impl Command {
         Self::Logs,
         Self::InstancesDeploy,
         Self::InstancesPs,
+        Self::InstancesSsh,
         Self::Plan,
         Self::Ps,
         Self::Check,
@@ -83,6 +86,7 @@ impl Command {
             Self::Logs => "logs",
             Self::InstancesDeploy => "instances deploy",
             Self::InstancesPs => "instances ps",
+            Self::InstancesSsh => "instances ssh",
             Self::Plan => "plan",
             Self::Ps => "ps",
             Self::Check => "check",
@@ -131,6 +135,7 @@ impl Command {
                 | Self::Logs
                 | Self::InstancesDeploy
                 | Self::InstancesPs
+                | Self::InstancesSsh
                 | Self::Plan
                 | Self::Ps
                 | Self::Lease

@@ -253,9 +253,10 @@ impl Settings {
         // Which environment a preview is, only the event says, or whoever names the pull request.
         let is_preview = environment == PREVIEW && command.is_about_an_environment();
         // Without one it is the hosts that previews share, which have a lease, too.
-        let is_of_hosts = matches!(command, Command::Lease | Command::InstancesPs | Command::Clean)
-            && workflow.is_none()
-            && named.is_none();
+        let is_of_hosts =
+            matches!(command, Command::Lease | Command::InstancesPs | Command::InstancesSsh | Command::Clean)
+                && workflow.is_none()
+                && named.is_none();
         let trigger = if command.is_about_a_commit() || is_preview && workflow.is_some() {
             let revision = flags.revision.or(inputs.revision);
             let revision = revision.map(|revision| revision.parse::<Revision>()).transpose();

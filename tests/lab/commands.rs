@@ -15,6 +15,10 @@ pub(crate) const TRIALS: Trials = &[
     ("hosts_are_brought_up_and_shown_without_a_service", hosts_are_brought_up_and_shown_without_a_service),
     ("a_replica_is_removed_until_the_next_deployment", a_replica_is_removed_until_the_next_deployment),
     ("older_images_go_and_what_may_be_rolled_back_to_stays", older_images_go_and_what_may_be_rolled_back_to_stays),
+    (
+        "a_command_on_a_host_is_shown_as_it_goes_and_ends_as_it_ends_there",
+        a_command_on_a_host_is_shown_as_it_goes_and_ends_as_it_ends_there,
+    ),
     ("what_replicas_print_is_read_from_all_hosts", what_replicas_print_is_read_from_all_hosts),
     ("environments_of_one_file_have_hosts_of_their_own", environments_of_one_file_have_hosts_of_their_own),
     ("the_keys_of_2014_open_what_no_others_do", the_keys_of_2014_open_what_no_others_do),
@@ -177,6 +181,65 @@ fn older_images_go_and_what_may_be_rolled_back_to_stays(world: &World) {
     skipper(&["deploy", &format!("web:{first}")]).ends_with(0);
     assert_eq!(shop.answers(world), ["<p>v1\n"]);
     skipper(&["clean", "--silent"]).ends_with(0).says("this machine: nothing to remove");
+}
+
+fn a_command_on_a_host_is_shown_as_it_goes_and_ends_as_it_ends_there(world: &World) {
+    let shop = Shop::make(world, "reached").on_one_host();
+    let sha = shop.commit("the first commit");
+    let skipper = |arguments: &[&str]| shop.skipper(world, arguments);
+    skipper(&["instances", "deploy"]).ends_with(0);
+    let unknown = || skipper(&["instances", "ssh", "web_7", "--", "true"]);
+    let refused = world.refusal(&shop, Section::Run, "`instances ssh` to a host that there is not", unknown);
+    refused.ends_with(2).says("there is no host `web_7`").says("name one of `web_1`");
+    let ssh = |command: &[&str]| skipper(&[&["instances", "ssh", "web_1", "--"], command].concat());
+    let told = ssh(&["echo on $(cat /etc/skipper/configuration); echo '::error::no' >&2; exit 7"]).ends_with(7);
+    assert!(told.outcome.log.lines().any(|line| line.starts_with("on ")), "{}", told.outcome.log);
+    assert!(!told.outcome.log.lines().any(|line| line.starts_with("::error::no")), "{}", told.outcome.log);
+    ssh(&["printf", "%s.", "two words", "$HOME"]).ends_with(0).says("two words.$HOME.");
+    ssh(&["docker ps --format '{{.Names}}'"]).ends_with(0);
+    // Longer than Systems Manager gives, of what does not compress.
+    let long = "i=0; while [ $i -lt 1200 ]; do echo \"line $i $(head -c 48 /dev/urandom | base64)\"; i=$((i+1)); done";
+    let told = ssh(&[long]).ends_with(0);
+    let numbers = told.outcome.log.lines().filter_map(|line| line.strip_prefix("line ")?.split(' ').next());
+    assert_eq!(numbers.collect::<Vec<_>>(), (0..1200).map(|number| number.to_string()).collect::<Vec<_>>());
+
+    // It is shown while it goes on, and goes with whoever asked for it.
+    let mut going =
+        start(&shop.job(world, &sha), &["instances", "ssh", "web_1", "--", "echo begun; sleep 4711; echo over"]);
+    going.wait_for("begun", Duration::from_secs(60)).unwrap();
+    going.signal("INT").unwrap();
+    finish(going, 0).ends_with(8).says("the command on host `web_1` was ended");
+    let sleeps = || ssh(&["pgrep", "-x", "-f", "sleep 4711"]);
+    sleeps().ends_with(1);
+
+    // A shell is reached by a program that has to be there, and has a terminal.
+    let shell = || skipper(&["instances", "ssh", "web_1"]);
+    let refused = world.refusal(&shop, Section::Run, "`instances ssh` without `session-manager-plugin`", shell);
+    refused.ends_with(2).says("there is no `session-manager-plugin` on `PATH`");
+    let tools = world.lab.folder().unwrap().join("reached-tools");
+    fs::create_dir_all(&tools).unwrap();
+    let plugin = tools.join("session-manager-plugin");
+    let said = tools.join("said");
+    let text = format!(
+        "#!/bin/sh\n[ \"$1\" != --version ] || {{ echo 1.2.553.0; exit; }}\nprintf '%s\\n' \"$@\" \"$AWS_SSM_START_SESSION_RESPONSE\" >{}\n[ -t 0 ] && exit 5\n",
+        said.display()
+    );
+    fs::write(&plugin, text).unwrap();
+    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    let job = || shop.job(world, &sha).variable("PATH", &path);
+    run(&job(), &["instances", "ssh", "web_1"], 0).ends_with(2).says("a shell needs a terminal");
+    let line = format!("{} instances ssh web_1", env!("CARGO_BIN_EXE_skipper"));
+    let script = std::path::Path::new("/usr/bin/script");
+    let running = job().start(script, &["--quiet", "--return", "--command", &line, "/dev/null"]).unwrap();
+    finish(running, 0).ends_with(5);
+    let said = fs::read_to_string(said).unwrap();
+    let words: Vec<&str> = said.lines().collect();
+    assert_eq!(words[..3], ["AWS_SSM_START_SESSION_RESPONSE", "us-east-1", "StartSession"], "{said}");
+    let target: Value = serde_json::from_str(words[4]).unwrap();
+    assert!(target["Target"].as_str().unwrap().starts_with("i-"), "{said}");
+    let response: Value = serde_json::from_str(words[6]).unwrap();
+    assert!(response["StreamUrl"].as_str().unwrap().starts_with("wss://"), "{said}");
 }
 
 fn what_replicas_print_is_read_from_all_hosts(world: &World) {

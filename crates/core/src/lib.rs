@@ -6,6 +6,7 @@
 //! ```
 
 pub mod clean;
+pub mod command;
 pub mod config;
 pub mod cost;
 pub mod desired;

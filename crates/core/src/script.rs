@@ -120,9 +120,14 @@ pub fn encode_result(text: &str) -> String {
 
 /// Compresses a text into one shell-safe word: gzip, then base64.
 pub fn pack(text: &str) -> String {
+    pack_bytes(text.as_bytes())
+}
+
+/// The same of what need not be text.
+pub fn pack_bytes(bytes: &[u8]) -> String {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     // Writing into a vector cannot fail.
-    let _ = std::io::Write::write_all(&mut encoder, text.as_bytes());
+    let _ = std::io::Write::write_all(&mut encoder, bytes);
     STANDARD.encode(encoder.finish().unwrap_or_default())
 }
 
@@ -133,12 +138,17 @@ pub fn unpack(word: &str) -> Option<String> {
 
 /// The same for a text of at most so many bytes.
 pub fn unpack_within(word: &str, limit: u64) -> Option<String> {
+    unpack_bytes(word, limit).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The same for what need not be text.
+pub fn unpack_bytes(word: &str, limit: u64) -> Option<Vec<u8>> {
     let word: String = word.chars().filter(|char| !char.is_ascii_whitespace()).collect();
     let bytes = STANDARD.decode(word).ok()?;
-    let mut text = Vec::new();
+    let mut unpacked = Vec::new();
     // Reading one byte more tells a text that fits from the beginning of one that does not.
-    let length = GzDecoder::new(&bytes[..]).take(limit + 1).read_to_end(&mut text).ok()?;
-    (length as u64 <= limit).then(|| String::from_utf8_lossy(&text).into_owned())
+    let length = GzDecoder::new(&bytes[..]).take(limit + 1).read_to_end(&mut unpacked).ok()?;
+    (length as u64 <= limit).then_some(unpacked)
 }
 
 #[cfg(test)]

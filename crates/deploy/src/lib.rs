@@ -5,6 +5,7 @@
 //! ```
 
 pub mod cancel;
+pub mod command;
 pub mod events;
 pub mod execute;
 pub mod images;

@@ -101,11 +101,11 @@ impl Eyes<'_> {
         Ok(observed)
     }
 
-    async fn instances(&self, hosts_of: &Scope) -> Result<Vec<FoundInstance>, Failure> {
+    pub(crate) async fn instances(&self, hosts_of: &Scope) -> Result<Vec<FoundInstance>, Failure> {
         self.ask("describe the project's instances", async || self.compute.instances(hosts_of).await).await
     }
 
-    async fn agents(&self, hosts_of: &Scope) -> Result<BTreeMap<InstanceId, Agent>, Failure> {
+    pub(crate) async fn agents(&self, hosts_of: &Scope) -> Result<BTreeMap<InstanceId, Agent>, Failure> {
         self.ask("ask which SSM agents are online", async || self.remote.agents(hosts_of).await).await
     }
 

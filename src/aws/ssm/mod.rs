@@ -3,6 +3,7 @@
 mod agents;
 mod kept;
 mod run;
+mod session;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -21,12 +22,14 @@ use skipper_core::{
 };
 use skipper_deploy::ports::{Invocation, PortResult, Remote};
 
-pub use self::{kept::Kept, store::ParameterStore};
+pub use self::{kept::Kept, session::Session, store::ParameterStore};
 
 /// The `Remote` port: Systems Manager's Run Command.
 pub struct RunCommand {
     pub(super) ssm: aws_sdk_ssm::Client,
     pub(super) region: String,
+    /// Where AWS is asked in place of its own address.
+    pub(super) endpoint: Option<String>,
     /// What was found of the scripts that may be kept as documents, by the document's name.
     pub(super) kept: RefCell<BTreeMap<String, Kept>>,
 }

@@ -349,3 +349,30 @@ async fn records_are_removed_ten_a_call_and_one_that_is_gone_is_no_error() {
     assert_eq!(wire.json(0), json!({ "Names": paths[..10] }));
     assert_eq!(wire.json(1), json!({ "Names": paths[10..] }));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_opened_on_one_instance_and_its_token_is_a_secret() {
+    let answer = json!({ "SessionId": "s-1", "TokenValue": "canary", "StreamUrl": "wss://ssmmessages.example/s-1" });
+    let (aws, wire) = aws([ok(&answer), ok(&json!({ "SessionId": "s-1" }))]).await;
+    let session = aws.remote().start_session(&id("i-1")).await.unwrap();
+    assert_eq!((session.id.as_str(), session.parameters.as_str()), ("s-1", r#"{"Target":"i-1"}"#));
+    assert_eq!(session.endpoint, "https://ssm.us-east-1.amazonaws.com");
+    let response: Value = serde_json::from_str(session.response.expose()).unwrap();
+    assert_eq!(response, answer);
+    assert!(!format!("{session:?}").contains("canary"));
+    aws.remote().terminate_session(&session).await;
+    assert_eq!(wire.actions(), ["StartSession", "TerminateSession"]);
+    assert_eq!((wire.json(0), wire.json(1)), (json!({ "Target": "i-1" }), json!({ "SessionId": "s-1" })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_open_no_sessions_is_told_what_to_ask_for() {
+    let denied = ssm_error(400, "AccessDeniedException", "User is not authorized to perform: ssm:StartSession");
+    let (aws, _) = aws([denied, ssm_error(400, "TargetNotConnected", "i-1 is not connected.")]).await;
+    let remote = aws.remote();
+    let error = remote.start_session(&id("i-1")).await.unwrap_err();
+    assert_eq!(error.kind, PortErrorKind::Denied);
+    assert!(error.failure.hints.iter().any(|hint| hint.contains("SSM-SessionManagerRunShell")), "{:?}", error.failure);
+    let error = remote.start_session(&id("i-1")).await.unwrap_err();
+    assert!(error.failure.hints[0].contains("SSM agent"), "{:?}", error.failure);
+}

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clean::Cleaning,
+    command::{Look, Seen},
     desired::{ReplicaSpec, Scope, SecretVersion},
     image::PinnedImage,
     log::{LogOf, LogPart},
@@ -243,6 +244,18 @@ pub trait Orchestrator {
     /// # Errors
     /// When the host reports a failure or the answer cannot be read.
     fn read_cleaned(&self, output: &str) -> Result<HostCleaned, HostError>;
+
+    /// Begins a command on a host, or looks how far it is. A look that is delivered twice begins it once.
+    fn look_at_command(&self, scope: &Scope, look: &Look) -> Script;
+
+    /// Reads the host's answer to [`Orchestrator::look_at_command`].
+    ///
+    /// # Errors
+    /// When the host reports a failure or the answer cannot be read.
+    fn read_command(&self, output: &str) -> Result<Seen, HostError>;
+
+    /// Ends a command by its name, with everything that it has begun, and forgets its output.
+    fn end_command(&self, scope: &Scope, asked: &str) -> Script;
 
     /// Reads one host's answer to a script that reports nothing but success.
     ///

@@ -35,7 +35,7 @@ impl Host {
         for folder in ["opt/bin", "run/skipper", "world", "etc"] {
             fs::create_dir_all(host.path(folder)).unwrap();
         }
-        for command in ["docker", "systemctl", "curl", "journalctl"] {
+        for command in ["docker", "systemctl", "systemd-run", "curl", "journalctl"] {
             std::os::unix::fs::symlink(fakes().join(command), commands.join(command)).unwrap();
         }
         host.write("run/skipper/instance", "i-1");

@@ -5,6 +5,7 @@
 
 mod checkup;
 mod clean;
+mod command;
 mod configure;
 mod damage;
 mod etcd;

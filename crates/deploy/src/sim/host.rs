@@ -9,6 +9,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use skipper_core::{
     clean::{Cleaning, Needed, Stocked, outdated},
+    command::{CommandState, Look, Part, Seen},
     desired::{LOGINS, SECRETS, Scope, SecretVersion},
     etcd::{EtcdMember, Membership},
     image::PinnedImage,
@@ -19,7 +20,7 @@ use skipper_core::{
         HostCleaned, HostErrorKind, KeptLogin, Orchestrator as _, Place, StartOutcome, Started, Supplies,
         fleet::{
             Fleet, Task, Unit, UnitStart, encode_cleaned, encode_done, encode_error, encode_log_part, encode_report,
-            encode_started,
+            encode_seen, encode_started,
         },
     },
     script::{Script, pack},
@@ -81,9 +82,24 @@ pub struct SimHost {
     pub links: BTreeMap<Scope, Vec<Place>>,
     /// What its replicas have printed.
     pub printed: Vec<LogLine>,
+    /// What comes of commands, by their text; any other is not found.
+    pub answers: BTreeMap<String, SimAnswer>,
+    /// The commands that it has begun, by name, with their texts.
+    pub commands: BTreeMap<String, String>,
     /// Held by the script that changes what a scope has on it, one at a time, and for writing by one that changes the host itself.
     busy: Arc<RwLock<()>>,
     busy_for: BTreeMap<Scope, Arc<Mutex<()>>>,
+}
+
+/// What comes of a command.
+#[derive(Clone, Debug, Default)]
+pub struct SimAnswer {
+    /// What it prints.
+    pub out: Vec<u8>,
+    /// What it prints as errors.
+    pub err: Vec<u8>,
+    /// How it ends; never, when absent.
+    pub code: Option<u8>,
 }
 
 /// Kept while a script runs that no other may run beside.
@@ -127,6 +143,8 @@ impl SimHost {
             units: BTreeMap::new(),
             links: BTreeMap::new(),
             printed: Vec::new(),
+            answers: BTreeMap::new(),
+            commands: BTreeMap::new(),
             busy: Arc::default(),
             busy_for: BTreeMap::new(),
         }
@@ -158,6 +176,25 @@ impl SimHost {
     fn lacks_hosts_file(&self, unit: &Unit) -> bool {
         let mounts = |scope: &Scope| unit.text.contains(&format!("source=/var/lib/skipper/hosts/{scope},"));
         unit.text.contains(",target=/etc/hosts,") && !self.links.keys().any(mounts)
+    }
+
+    /// A look at a command, which begins it where it is the first.
+    fn seen(&mut self, look: &Look) -> String {
+        if look.out == 0 && look.err == 0 {
+            self.commands.entry(look.asked.clone()).or_insert_with(|| look.text.clone());
+        }
+        let Some(text) = self.commands.get(&look.asked) else {
+            return encode_error(HostErrorKind::Other, "what the command has printed is not kept any more");
+        };
+        let not_found = SimAnswer { err: b"not found\n".to_vec(), code: Some(127), ..SimAnswer::default() };
+        let answer = self.answers.get(text).unwrap_or(&not_found);
+        let part = |offset: u64, all: &[u8]| {
+            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(all.len());
+            let to = (from + PART).min(all.len());
+            Part { offset, total: all.len() as u64, bytes: all[from..to].to_vec() }
+        };
+        let state = answer.code.map_or(CommandState::Running, CommandState::Ended);
+        encode_seen(&Seen { out: part(look.out, &answer.out), err: part(look.err, &answer.err), state })
     }
 
     /// Whether another unit that runs has one of these host ports.
@@ -238,7 +275,7 @@ impl SimWorld {
         };
         let _turn = match &task {
             Task::Pull { .. } => None,
-            Task::Logs { .. } => None,
+            Task::Logs { .. } | Task::Command { .. } | Task::EndCommand { .. } => None,
             Task::Observe { .. } if script.fence().is_none() => None,
             task => {
                 let whole = matches!(
@@ -291,6 +328,16 @@ impl SimWorld {
                 let state = self.look();
                 let asked = state.hosts.get(instance).zip(hosts.get(instance));
                 asked.map_or_else(String::new, |(host, of_host)| encode_log_part(&host.log(lines, of_host)))
+            }
+            Task::Command { look, .. } => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let mut seen = String::new();
+                self.on(instance, |host| seen = host.seen(&look));
+                seen
+            }
+            Task::EndCommand { asked, .. } => {
+                self.on(instance, |host| drop(host.commands.remove(&asked)));
+                encode_done()
             }
             Task::Clean { cleaning, .. } => self.clean_on(instance, &cleaning),
             Task::Remove { handles, .. } => {

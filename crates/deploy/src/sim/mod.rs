@@ -34,7 +34,7 @@ use crate::ports::Login;
 
 pub use self::{
     faults::{Fault, FaultKind},
-    host::{SimHost, SimUnit},
+    host::{SimAnswer, SimHost, SimUnit},
     images::SimRegistry,
 };
 

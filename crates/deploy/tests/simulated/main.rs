@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::disallowed_methods, reason = "golden texts stand in files, and variables say how much is tried")]
 
+mod command;
 mod costs;
 mod defects;
 mod faults;

@@ -15,13 +15,16 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use report::{encode_cleaned, encode_done, encode_error, encode_log_part, encode_report, encode_started};
+pub use report::{
+    encode_cleaned, encode_done, encode_error, encode_log_part, encode_report, encode_seen, encode_started,
+};
 pub use task::{Task, UnitStart};
 pub use unit::Unit;
 
 use super::{Cluster, HostCleaned, HostError, KeptLogin, Orchestrator, Place, Start, Started, Supplies};
 use crate::{
     clean::Cleaning,
+    command::{Look, Seen},
     desired::{ReplicaSpec, Scope},
     log::{LogOf, LogPart},
     observed::{Handle, HostReport, InstanceId},
@@ -116,6 +119,18 @@ impl Orchestrator for Fleet {
 
     fn read_cleaned(&self, output: &str) -> Result<HostCleaned, HostError> {
         report::read_cleaned(output)
+    }
+
+    fn look_at_command(&self, scope: &Scope, look: &Look) -> Script {
+        Task::Command { scope: scope.clone(), look: look.clone() }.script()
+    }
+
+    fn read_command(&self, output: &str) -> Result<Seen, HostError> {
+        report::read_seen(output)
+    }
+
+    fn end_command(&self, scope: &Scope, asked: &str) -> Script {
+        Task::EndCommand { scope: scope.clone(), asked: asked.to_owned() }.script()
     }
 
     fn read_done(&self, output: &str) -> Result<(), HostError> {

@@ -9,12 +9,13 @@ use std::{
 
 use super::unit::{read_binding, read_probe};
 use crate::{
+    command::{CommandState, LARGEST_PART, Part, Seen},
     etcd::{EtcdMember, MemberState, Membership},
     log::LogPart,
     name::ReplicaName,
     observed::{Handle, Health, HostReport, ObservedReplica, OrchestratorState, ReplicaState, Stray},
     orchestrator::{HostCleaned, HostError, HostErrorKind, StartOutcome, Started, fleet::quote::systemd_word},
-    script::{decode_result, encode_result},
+    script::{decode_result, encode_result, pack_bytes, unpack_bytes},
 };
 
 /// A field that is not there.
@@ -127,6 +128,32 @@ pub(super) fn read_cleaned(output: &str) -> Result<HostCleaned, HostError> {
         }
     }
     if has_ended { Ok(cleaned) } else { Err(HostError::NotUnderstood("an answer without its last line".to_owned())) }
+}
+
+/// Reads the answer to `command`.
+pub(super) fn read_seen(output: &str) -> Result<Seen, HostError> {
+    let lines = lines(output)?;
+    let part = |line: &[String], name: &str| match line {
+        [word, offset, total, packed] if word == name => {
+            let bytes = unpack_bytes(packed, LARGEST_PART)?;
+            Some(Part { offset: offset.parse().ok()?, total: total.parse().ok()?, bytes })
+        }
+        _ => None,
+    };
+    let state = |line: &[String]| match line {
+        [word, state] if word == "state" => Some(match state.as_str() {
+            "running" => CommandState::Running,
+            "lost" => CommandState::Lost,
+            code => CommandState::Ended(code.parse().ok()?),
+        }),
+        _ => None,
+    };
+    let read = match &lines[..] {
+        [err, out, last] => part(err, "err").zip(part(out, "out")).zip(state(last)),
+        _ => None,
+    };
+    let ((err, out), state) = read.ok_or_else(|| not_understood(&lines.concat()))?;
+    Ok(Seen { out, err, state })
 }
 
 /// One unit of the host, as far as the lines have told.
@@ -366,6 +393,18 @@ pub fn encode_cleaned(cleaned: &HostCleaned) -> String {
     let freed = freed.map_or_else(|| NONE.to_owned(), |bytes| bytes.to_string());
     let _ = writeln!(text, "freed\t{freed}");
     encode_result(&text)
+}
+
+/// What `command` says where this is to be seen.
+pub fn encode_seen(seen: &Seen) -> String {
+    let part =
+        |name: &str, part: &Part| format!("{name}\t{}\t{}\t{}\n", part.offset, part.total, pack_bytes(&part.bytes));
+    let state = match seen.state {
+        CommandState::Running => "running".to_owned(),
+        CommandState::Lost => "lost".to_owned(),
+        CommandState::Ended(code) => code.to_string(),
+    };
+    encode_result(&format!("{}{}state\t{state}\n", part("err", &seen.err), part("out", &seen.out)))
 }
 
 /// What a script says that has done its work and has nothing to report.

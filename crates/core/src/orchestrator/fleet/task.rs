@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::unit::Unit;
 use crate::{
     clean::Cleaning,
+    command::Look,
     desired::Scope,
     image::hex_digest,
     log::LogOf,
@@ -34,6 +35,7 @@ const START: &str = body!("start");
 const LOGS: &str = body!("logs");
 const REMOVE: &str = body!("remove");
 const CLEAN: &str = body!("clean");
+const COMMAND: &str = body!("command");
 
 /// Installed on hosts by `configure`: keeps containers away from etcd, through reboots and restarts of Docker.
 const FIREWALL: &str = include_str!("../scripts/firewall.sh");
@@ -114,6 +116,20 @@ pub enum Task {
         scope: Scope,
         /// Which go, and which stay.
         cleaning: Cleaning,
+    },
+    /// Carry out a command, and tell how far it is.
+    Command {
+        /// Whose host it is.
+        scope: Scope,
+        /// The command, and what was seen of it so far.
+        look: Look,
+    },
+    /// End a command.
+    EndCommand {
+        /// Whose host it is.
+        scope: Scope,
+        /// Its name.
+        asked: String,
     },
 }
 
@@ -240,6 +256,11 @@ impl Task {
                     kept_as: None,
                 }
             }
+            Self::Command { scope, look: Look { asked, text, out, err } } => {
+                // Packed: Systems Manager would take double braces within it for its own.
+                command(scope, asked, "", [pack(text), out.to_string(), err.to_string()])
+            }
+            Self::EndCommand { scope, asked } => command(scope, asked, "yes", Default::default()),
         }
     }
 
@@ -281,9 +302,31 @@ impl Task {
                 let cutoff = script.value("CUTOFF")?.parse().ok()?;
                 Self::Clean { scope: scope()?, cleaning: Cleaning { repositories, cutoff, needed } }
             }
+            "command" if script.value("END")?.is_empty() => Self::Command {
+                scope: scope()?,
+                look: Look {
+                    asked: script.value("ASKED")?.to_owned(),
+                    text: unpack(script.value("COMMAND")?)?,
+                    out: script.value("OUT")?.parse().ok()?,
+                    err: script.value("ERR")?.parse().ok()?,
+                },
+            },
+            "command" => Self::EndCommand { scope: scope()?, asked: script.value("ASKED")?.to_owned() },
             _ => return None,
         })
     }
+}
+
+fn command(scope: &Scope, asked: &str, end: &str, [text, out, err]: [String; 3]) -> Script {
+    let header = vec![
+        (SCOPE, scope.to_string()),
+        ("ASKED", asked.to_owned()),
+        ("END", end.to_owned()),
+        ("COMMAND", text),
+        ("OUT", out),
+        ("ERR", err),
+    ];
+    Script { name: "command", header, body: COMMAND, kept_as: None }
 }
 
 /// The identity of a cluster's configuration: everything that a host is given and that is the same for every host. Hosts

@@ -63,6 +63,13 @@ def _of_ssm(action: str, region: str, given: dict[str, Any], known: Context) -> 
             for instance in given.get("InstanceIds", [])
         ]
         return [Demand("ssm:SendCommand", document(given.get("DocumentName", "")), known), *instances]
+    if action == "StartSession":
+        target = given.get("Target", "")
+        tags = _tagged("ssm:resourceTag", _tags(region, target))
+        instance = Demand("ssm:StartSession", f"arn:aws:ec2:{region}:{ACCOUNT}:instance/{target}", {**known, **tags})
+        return [instance, Demand("ssm:StartSession", document("SSM-SessionManagerRunShell"), known)]
+    if action == "TerminateSession":
+        return [Demand("ssm:TerminateSession", f"{arn}:session/{given.get('SessionId', '')}", known)]
     if action in ("GetDocument", "DescribeDocument"):
         return [Demand(f"ssm:{action}", document(given.get("Name", "")), known)]
     if action in OF_PARAMETERS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
@@ -32,6 +33,7 @@ class LabSsm(SimpleSystemManagerResponse):
     """moto's Parameter Store beside the lab's own Run Command."""
 
     commands: ClassVar[Commands]
+    sessions: ClassVar[set[str]] = set()
 
     def call_action(self) -> Any:
         try:
@@ -303,6 +305,26 @@ class LabSsm(SimpleSystemManagerResponse):
             "StandardErrorUrl": "",
             "CommandPlugins": plugins if self._get_param("Details", False) else [],
         }
+
+    # Sessions, which nobody speaks in here
+
+    def start_session(self) -> ActionResult:
+        target = self._get_param("Target", "")
+        if self._get_param("DocumentName") or self._get_param("Parameters"):
+            raise refusal("ValidationException", "the lab's sessions are those of a shell")
+        if not self._takes_commands(target):
+            raise refusal("TargetNotConnected", f"{target} is not connected.")
+        session = f"lab-{uuid.uuid4().hex[:17]}"
+        self.sessions.add(session)
+        stream = f"wss://ssmmessages.{self.region}.amazonaws.com/v1/data-channel/{session}?role=publish_subscribe"
+        return ActionResult({"SessionId": session, "TokenValue": uuid.uuid4().hex, "StreamUrl": stream})
+
+    def terminate_session(self) -> ActionResult:
+        session = self._get_param("SessionId", "")
+        if session not in self.sessions:
+            raise refusal("DoesNotExistException", "The session does not exist.")
+        self.sessions.discard(session)
+        return ActionResult({"SessionId": session})
 
     # Parameter Store
 
