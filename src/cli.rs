@@ -101,6 +101,9 @@ pub(crate) struct About {
     /// Terminate the hosts of groups that skipper.yml does not name any more
     #[arg(long)]
     pub(crate) allow_terminate: bool,
+    /// Remove inbound rules that somebody else wrote into the project's security groups
+    #[arg(long)]
+    pub(crate) prune_rules: bool,
     /// The pull request to comment on
     #[arg(long, value_name = "NUMBER")]
     pub(crate) pull_request: Option<String>,
@@ -212,6 +215,9 @@ pub(crate) enum InstancesAction {
         /// Terminate the hosts of groups that skipper.yml does not name any more
         #[arg(long)]
         allow_terminate: bool,
+        /// Remove inbound rules that somebody else wrote into the project's security groups
+        #[arg(long)]
+        prune_rules: bool,
         /// Wait while another run holds the lease [default with no value: 1h]
         #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
         wait: Option<String>,

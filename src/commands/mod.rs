@@ -215,8 +215,9 @@ fn flags(cli: Cli) -> Flags {
         }
         Some(Command::Logs(Logs { name, .. })) => Flags { command: Some(settings::Command::Logs), uuid: name, ..flags },
         Some(Command::Instances(instances)) => match instances.action {
-            InstancesAction::Deploy { allow_terminate, wait } => {
-                Flags { command: Some(settings::Command::InstancesDeploy), allow_terminate, wait, ..flags }
+            InstancesAction::Deploy { allow_terminate, prune_rules, wait } => {
+                let command = Some(settings::Command::InstancesDeploy);
+                Flags { command, allow_terminate, prune_rules, wait, ..flags }
             }
             InstancesAction::Ps => Flags { command: Some(settings::Command::InstancesPs), ..flags },
             InstancesAction::Ssh { uuid, .. } => {
@@ -246,8 +247,8 @@ fn named(services: Vec<String>) -> Option<String> {
 }
 
 fn with_about(flags: Flags, about: About) -> Flags {
-    let About { revision, services, allow_terminate, pull_request } = about;
-    Flags { revision, services, allow_terminate, pull_request, ..flags }
+    let About { revision, services, allow_terminate, prune_rules, pull_request } = about;
+    Flags { revision, services, allow_terminate, prune_rules, pull_request, ..flags }
 }
 
 /// Diagnosis is for developers and goes to standard error; what users read comes from events.

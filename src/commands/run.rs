@@ -133,6 +133,7 @@ pub(crate) async fn run(
             services: settings.services.keys().cloned().collect(),
             hosts_only: settings.command == Command::InstancesDeploy,
             allow_terminate: settings.allow_terminate,
+            prune_rules: settings.prune_rules,
             expected_plan: settings.expect_plan.clone(),
             ending: removal.map(|removal| removal.ending.clone()).unwrap_or_default(),
             gives_way: settings.trigger.as_ref().is_some_and(Trigger::gives_way) && !settings.names_tags(),

@@ -216,6 +216,11 @@ const ALLOW_TERMINATE: Input = Input::optional(
     "Terminates the hosts of groups that skipper.yml does not name any more; otherwise they are kept and shown",
 )
 .or("false");
+const PRUNE_RULES: Input = Input::optional(
+    "prune-rules",
+    "Removes inbound rules that somebody else wrote into the project's security groups; otherwise they are kept and shown as drift",
+)
+.or("false");
 const CUTOFF: Input = Input::optional("cutoff", "How many images of a service `clean` leaves, the newest").or("10");
 const CLEAN_HOSTS: Input = Input::optional(
     "clean-hosts",
@@ -278,7 +283,7 @@ const EVENTS: Input = Input::optional(
 );
 
 /// Every input there is, in the order of `action.yml`.
-pub const INPUTS: [Input; 24] = [
+pub const INPUTS: [Input; 25] = [
     COMMAND,
     CONFIG,
     ENVIRONMENT,
@@ -288,6 +293,7 @@ pub const INPUTS: [Input; 24] = [
     UUID,
     REBUILD,
     ALLOW_TERMINATE,
+    PRUNE_RULES,
     CUTOFF,
     CLEAN_HOSTS,
     EXPECT_PLAN,
@@ -325,6 +331,7 @@ pub(super) struct Inputs {
     pub uuid: Option<String>,
     pub rebuild: bool,
     pub allow_terminate: bool,
+    pub prune_rules: bool,
     pub cutoff: u32,
     pub clean_hosts: bool,
     pub expect_plan: Option<String>,
@@ -375,6 +382,7 @@ impl Inputs {
             uuid: optional(UUID)?,
             rebuild: boolean(REBUILD, &text(REBUILD)?)?,
             allow_terminate: boolean(ALLOW_TERMINATE, &text(ALLOW_TERMINATE)?)?,
+            prune_rules: boolean(PRUNE_RULES, &text(PRUNE_RULES)?)?,
             cutoff: number_of_images(text(CUTOFF)?)?,
             clean_hosts: boolean(CLEAN_HOSTS, &text(CLEAN_HOSTS)?)?,
             expect_plan: optional(EXPECT_PLAN)?,

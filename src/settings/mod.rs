@@ -76,6 +76,8 @@ pub struct Flags {
     pub uuid: Option<String>,
     /// Terminates the hosts of groups that are gone.
     pub allow_terminate: bool,
+    /// Removes inbound rules of somebody else's.
+    pub prune_rules: bool,
     /// How many images of a service `clean` leaves.
     pub cutoff: Option<u32>,
     /// Whether it cleans the hosts, too.
@@ -134,6 +136,8 @@ pub struct Settings {
     pub rebuild: bool,
     /// Terminates the hosts of groups that the file does not name any more.
     pub allow_terminate: bool,
+    /// Removes inbound rules that somebody else wrote into the project's security groups.
+    pub prune_rules: bool,
     /// How many images of a service `clean` leaves, the newest.
     pub cutoff: u32,
     /// Whether it cleans the hosts, too.
@@ -292,6 +296,7 @@ impl Settings {
             },
             rebuild: flags.rebuild || inputs.rebuild,
             allow_terminate: flags.allow_terminate || inputs.allow_terminate,
+            prune_rules: flags.prune_rules || inputs.prune_rules,
             cutoff: flags.cutoff.unwrap_or(inputs.cutoff),
             clean_hosts: flags.clean_hosts || inputs.clean_hosts,
             expect_plan: flags.expect_plan.or(inputs.expect_plan).map(expected_plan).transpose()?,

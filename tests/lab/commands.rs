@@ -13,6 +13,10 @@ use crate::{
 pub(crate) const TRIALS: Trials = &[
     ("the_three_steps_of_2014_deploy_a_tag", the_three_steps_of_2014_deploy_a_tag),
     ("hosts_are_brought_up_and_shown_without_a_service", hosts_are_brought_up_and_shown_without_a_service),
+    (
+        "another_hand_s_rule_is_shown_as_drift_until_it_is_pruned",
+        another_hand_s_rule_is_shown_as_drift_until_it_is_pruned,
+    ),
     ("a_replica_is_removed_until_the_next_deployment", a_replica_is_removed_until_the_next_deployment),
     ("older_images_go_and_what_may_be_rolled_back_to_stays", older_images_go_and_what_may_be_rolled_back_to_stays),
     (
@@ -117,6 +121,34 @@ fn hosts_are_brought_up_and_shown_without_a_service(world: &World) {
     // What is shipped then finds the hosts.
     let told = shop.ship(world, "a commit").ends_with(0);
     assert!(!told.outcome.log.contains("launch host"), "{}", told.outcome.log);
+}
+
+fn another_hand_s_rule_is_shown_as_drift_until_it_is_pruned(world: &World) {
+    let shop = Shop::make(world, "pruned").on_one_host();
+    shop.commit("the first commit");
+    let skipper = |arguments: &[&str]| shop.skipper(world, arguments);
+    skipper(&["instances", "deploy"]).ends_with(0);
+    let cloud = world.lab.cloud();
+    let groups = || cloud.alive("pruned", "production").unwrap().into_iter().filter(|id| id.starts_with("sg-"));
+    let lets_in = || -> Vec<String> {
+        let mut sources: Vec<String> = groups().flat_map(|group| cloud.lets_in_from(&group).unwrap()).collect();
+        sources.sort();
+        sources
+    };
+    assert_eq!(lets_in(), ["0.0.0.0/0"]);
+    for group in groups() {
+        cloud.let_in(&group, "tcp", 22, "203.0.113.7/32").unwrap();
+        cloud.let_in(&group, "udp", 53, "0.0.0.0/0").unwrap();
+    }
+    let drift =
+        "drift: the security group of group `web` lets in tcp 22 from 203.0.113.7/32, which skipper did not write";
+    skipper(&["plan"]).ends_with(0).says(drift);
+    skipper(&["instances", "deploy"]).ends_with(0).says("nothing to do: every host is up").says(drift);
+    assert_eq!(lets_in().len(), 5);
+    let told = skipper(&["instances", "deploy", "--prune-rules"]).ends_with(0);
+    told.says("revoke tcp 0-65535 from 0.0.0.0/0 (udp), tcp 22 from 203.0.113.7/32 into the cluster");
+    assert_eq!(lets_in(), ["0.0.0.0/0"]);
+    skipper(&["plan", "--prune-rules"]).ends_with(0);
 }
 
 fn a_replica_is_removed_until_the_next_deployment(world: &World) {

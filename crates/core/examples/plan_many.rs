@@ -129,7 +129,11 @@ fn carried_out(config: &Config, desired: &Desired, plan: &Plan) -> Observed {
     for step in &plan.steps {
         match &step.action {
             Action::CreateSecurityGroup { security_group } => {
-                let found = ObservedSecurityGroup { id: security_group.tag(), rules: Default::default() };
+                let found = ObservedSecurityGroup {
+                    id: security_group.tag(),
+                    rules: Default::default(),
+                    marked: Default::default(),
+                };
                 observed.security_groups.insert(security_group.clone(), found);
             }
             Action::AuthorizeIngress { security_group, rules } => {

@@ -109,6 +109,8 @@ pub struct Desired {
     pub hosts_only: bool,
     /// Whether the hosts of groups that are not among `groups` may be terminated.
     pub allow_terminate: bool,
+    /// Whether inbound rules go that somebody else wrote into the project's security groups.
+    pub prune_rules: bool,
     /// Where hosts get fleet from.
     pub fleet: FleetSource,
     /// The longest that a replica of any service may take to stop, in seconds.
@@ -215,6 +217,7 @@ impl Desired {
             links,
             hosts_only: false,
             allow_terminate: false,
+            prune_rules: false,
             fleet: config.fleet.clone(),
             longest_grace_seconds: longest_grace_seconds(config),
             most_previews,
@@ -238,6 +241,7 @@ impl Desired {
             links: BTreeMap::new(),
             hosts_only: false,
             allow_terminate: false,
+            prune_rules: false,
             fleet: FleetSource::default(),
             longest_grace_seconds,
             most_previews: None,

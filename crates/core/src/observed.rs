@@ -101,6 +101,9 @@ pub struct ObservedSecurityGroup {
     pub id: String,
     /// Its inbound rules.
     pub rules: BTreeSet<IngressRule>,
+    /// Those among them that carry skipper's mark. Any other is somebody else's, whatever it says.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub marked: BTreeSet<IngressRule>,
 }
 
 /// Who may reach a port (always TCP).

@@ -123,6 +123,29 @@ impl Cloud {
         Ok(instances.into_iter().chain(groups).collect())
     }
 
+    /// Lets traffic into a security group by another hand than skipper's.
+    ///
+    /// # Errors
+    /// When the cloud refuses it or does not answer.
+    pub fn let_in(&self, security_group: &str, protocol: &str, port: u16, from: &str) -> Result<()> {
+        let rule = format!(
+            "GroupId={security_group}&IpPermissions.1.IpProtocol={protocol}&IpPermissions.1.FromPort={port}\
+             &IpPermissions.1.ToPort={port}&IpPermissions.1.IpRanges.1.CidrIp={from}"
+        );
+        self.ids(&format!("Action=AuthorizeSecurityGroupIngress&{rule}"), "return")
+            .context("letting traffic in")
+            .map(drop)
+    }
+
+    /// From where a security group lets in traffic over IPv4, one a rule.
+    ///
+    /// # Errors
+    /// When the cloud does not answer.
+    pub fn lets_in_from(&self, security_group: &str) -> Result<Vec<String>> {
+        let query = format!("Action=DescribeSecurityGroups&GroupId.1={security_group}");
+        self.ids(&query, "cidrIp").context("reading what a security group lets in")
+    }
+
     /// The ids of the subnets of the default VPC, one a zone.
     ///
     /// # Errors

@@ -22,6 +22,9 @@ pub(super) const TAG_SECURITY_GROUP: &str = "skipper:security-group";
 /// Security groups a page; the most that EC2 takes.
 const PAGE: i32 = 1_000;
 
+/// The description of rules that skipper writes. Rules have no tags in their permission, and by this one the two hands are told apart.
+const MARK: &str = "skipper";
+
 const ANY_IPV4: &str = "0.0.0.0/0";
 const ANY_IPV6: &str = "::/0";
 
@@ -51,9 +54,17 @@ impl Ec2 {
         }
         let cluster = described.get(&SecurityGroup::Cluster).and_then(|group| group.group_id()).map(ToOwned::to_owned);
         let observed = described.into_iter().filter_map(|(which, group)| {
-            let rules =
-                group.ip_permissions().iter().flat_map(|permission| rules(permission, cluster.as_deref())).collect();
-            Some((which, ObservedSecurityGroup { id: group.group_id?, rules }))
+            let mut observed =
+                ObservedSecurityGroup { id: group.group_id.clone()?, rules: BTreeSet::new(), marked: BTreeSet::new() };
+            for single in group.ip_permissions().iter().flat_map(singles) {
+                let rules = rules(&single, cluster.as_deref());
+                if is_marked(&single) {
+                    let ours = rules.iter().filter(|rule| !matches!(rule.source, Source::Other(_)));
+                    observed.marked.extend(ours.cloned());
+                }
+                observed.rules.extend(rules);
+            }
+            Some((which, observed))
         });
         Ok(observed.collect())
     }
@@ -182,7 +193,7 @@ impl Ec2 {
     pub(super) async fn let_in(&self, id: &str, rules: &[IngressRule], cluster: &str) -> PortResult<()> {
         let asked = self.changes("ec2:AuthorizeSecurityGroupIngress", format!("security group `{id}`"));
         together_or_singly(rules, async |rules| {
-            let permissions = permissions(rules, cluster, &asked)?;
+            let permissions = permissions(rules, cluster, Some(MARK), &asked)?;
             match self
                 .ec2
                 .authorize_security_group_ingress()
@@ -201,8 +212,11 @@ impl Ec2 {
 
     pub(super) async fn shut_out(&self, id: &str, rules: &[IngressRule], cluster: &str) -> PortResult<()> {
         let asked = self.changes("ec2:RevokeSecurityGroupIngress", format!("security group `{id}`"));
-        together_or_singly(rules, async |rules| {
-            let permissions = permissions(rules, cluster, &asked)?;
+        let (foreign, ours): (Vec<IngressRule>, Vec<IngressRule>) =
+            rules.iter().cloned().partition(|rule| matches!(rule.source, Source::Other(_)));
+        self.shut_out_foreign(id, &foreign, cluster, &asked).await?;
+        together_or_singly(&ours, async |rules| {
+            let permissions = permissions(rules, cluster, None, &asked)?;
             match self
                 .ec2
                 .revoke_security_group_ingress()
@@ -218,6 +232,59 @@ impl Ec2 {
         })
         .await
     }
+}
+
+impl Ec2 {
+    /// Rules that skipper could not have written are asked for anew and revoked in EC2's own words: theirs say less.
+    async fn shut_out_foreign(
+        &self,
+        id: &str,
+        rules: &[IngressRule],
+        cluster: &str,
+        asked: &Asked<'_>,
+    ) -> PortResult<()> {
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let reading = self.reads("ec2:DescribeSecurityGroups", format!("security group `{id}`"));
+        let found = self.ec2.describe_security_groups().group_ids(id).send().await;
+        let found = found.map_err(|error| reading.failed(&error))?.security_groups.unwrap_or_default();
+        let all = found.iter().flat_map(types::SecurityGroup::ip_permissions).flat_map(singles);
+        let is_meant =
+            |single: &IpPermission| self::rules(single, Some(cluster)).iter().any(|rule| rules.contains(rule));
+        for permission in all.filter(is_meant) {
+            let sent = self.ec2.revoke_security_group_ingress().group_id(id).ip_permissions(permission).send().await;
+            match sent {
+                Ok(_) => {}
+                Err(error) if error.code() == Some("InvalidPermission.NotFound") => {}
+                Err(error) => return Err(asked.failed(&error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A permission of EC2 as several, with one source each.
+fn singles(permission: &IpPermission) -> Vec<IpPermission> {
+    let empty = || {
+        IpPermission::builder()
+            .set_ip_protocol(permission.ip_protocol.clone())
+            .set_from_port(permission.from_port)
+            .set_to_port(permission.to_port)
+    };
+    let ipv4 = permission.ip_ranges().iter().map(|range| empty().ip_ranges(range.clone()));
+    let ipv6 = permission.ipv6_ranges().iter().map(|range| empty().ipv6_ranges(range.clone()));
+    let groups = permission.user_id_group_pairs().iter().map(|pair| empty().user_id_group_pairs(pair.clone()));
+    let lists = permission.prefix_list_ids().iter().map(|list| empty().prefix_list_ids(list.clone()));
+    ipv4.chain(ipv6).chain(groups).chain(lists).map(|permission| permission.build()).collect()
+}
+
+/// Whether skipper wrote the one source of a permission.
+fn is_marked(single: &IpPermission) -> bool {
+    let ipv4 = single.ip_ranges().iter().map(IpRange::description);
+    let ipv6 = single.ipv6_ranges().iter().map(Ipv6Range::description);
+    let groups = single.user_id_group_pairs().iter().map(UserIdGroupPair::description);
+    ipv4.chain(ipv6).chain(groups).any(|description| description == Some(MARK))
 }
 
 /// EC2 refuses a request as a whole when one of its rules is there, or gone, already (`Ok(false)`); then each rule gets its own.
@@ -286,21 +353,32 @@ fn rules(permission: &IpPermission, cluster: Option<&str>) -> BTreeSet<IngressRu
     ipv4.chain(ipv6).chain(groups).chain(lists).map(rule).collect()
 }
 
-/// Rules as EC2 wants them.
-pub(super) fn permissions(rules: &[IngressRule], cluster: &str, asked: &Asked<'_>) -> PortResult<Vec<IpPermission>> {
+/// Rules as EC2 wants them. What is revoked is known by the rest: rules that somebody else wrote have other descriptions, or none.
+pub(super) fn permissions(
+    rules: &[IngressRule],
+    cluster: &str,
+    mark: Option<&str>,
+    asked: &Asked<'_>,
+) -> PortResult<Vec<IpPermission>> {
+    let mark = mark.map(ToOwned::to_owned);
     let permission = |rule: &IngressRule| {
         let permission =
             IpPermission::builder().ip_protocol("tcp").from_port(rule.from_port.into()).to_port(rule.to_port.into());
-        let permission = match &rule.source {
-            Source::AnyIpv4 => permission.ip_ranges(IpRange::builder().cidr_ip(ANY_IPV4).build()),
-            Source::AnyIpv6 => permission.ipv6_ranges(Ipv6Range::builder().cidr_ipv6(ANY_IPV6).build()),
-            Source::Cluster => permission.user_id_group_pairs(UserIdGroupPair::builder().group_id(cluster).build()),
-            Source::Other(_) => {
-                return Err(
-                    asked.refused(PortErrorKind::Invalid, format!("the rule `{rule}` is not one that skipper writes"))
-                );
-            }
-        };
+        let permission =
+            match &rule.source {
+                Source::AnyIpv4 => {
+                    permission.ip_ranges(IpRange::builder().cidr_ip(ANY_IPV4).set_description(mark.clone()).build())
+                }
+                Source::AnyIpv6 => permission
+                    .ipv6_ranges(Ipv6Range::builder().cidr_ipv6(ANY_IPV6).set_description(mark.clone()).build()),
+                Source::Cluster => permission.user_id_group_pairs(
+                    UserIdGroupPair::builder().group_id(cluster).set_description(mark.clone()).build(),
+                ),
+                Source::Other(_) => {
+                    return Err(asked
+                        .refused(PortErrorKind::Invalid, format!("the rule `{rule}` is not one that skipper writes")));
+                }
+            };
         Ok(permission.build())
     };
     rules.iter().map(permission).collect()

@@ -407,6 +407,8 @@ pub enum Reason {
     RuleMissing,
     /// A rule lets in what the file does not.
     RuleNotInConfig,
+    /// Somebody else wrote the rule, and it was asked that such ones go.
+    RuleForeign,
     /// The host has not been configured.
     NotConfigured,
     /// The host was configured for something else.
@@ -464,6 +466,7 @@ impl fmt::Display for Reason {
             Self::SecurityGroupMissing => f.write_str("it does not exist"),
             Self::RuleMissing => f.write_str("no rule lets it in"),
             Self::RuleNotInConfig => f.write_str("skipper.yml does not ask for it"),
+            Self::RuleForeign => f.write_str("skipper did not write it, and `prune-rules` is given"),
             Self::NotConfigured => f.write_str("not configured yet"),
             Self::ConfigurationDiffers => f.write_str("configured for something else"),
             Self::EtcdSize { hosts, members } => {

@@ -40,23 +40,38 @@ pub(super) fn open(desired: &Desired, observed: &Observed, draft: &mut Draft) ->
 
 /// Stops letting in what the file does not ask for any more, after everything else.
 ///
-/// Only rules that skipper itself could have written are revoked; another hand's rule is shown and kept. A preview revokes
-/// nothing on hosts that it shares: another one may need it.
+/// Only rules that skipper itself wrote are revoked; another hand's rule is shown as drift, and goes where that was asked for. A preview
+/// revokes nothing on hosts that it shares: another one may need it.
 pub(super) fn close(desired: &Desired, observed: &Observed, draft: &mut Draft) {
     let after = draft.all_steps();
     let wanted = wanted(desired);
     for (security_group, found) in &observed.security_groups {
         let Some((_, wanted)) = wanted.iter().find(|(name, _)| name == security_group) else { continue };
-        let (foreign, ours): (Vec<_>, Vec<_>) =
-            found.rules.difference(wanted).cloned().partition(|rule| matches!(rule.source, Source::Other(_)));
+        let (ours, foreign): (Vec<_>, Vec<_>) =
+            found.rules.difference(wanted).cloned().partition(|rule| found.marked.contains(rule));
+        let mut revoke = |rules: Vec<IngressRule>, reason| {
+            if !rules.is_empty() {
+                let action = Action::RevokeIngress { security_group: security_group.clone(), rules };
+                draft.step(action, reason, after.clone());
+            }
+        };
+        match (desired.shares_hosts(), desired.prune_rules) {
+            (false, true) => {
+                revoke(ours, Reason::RuleNotInConfig);
+                revoke(foreign, Reason::RuleForeign);
+                continue;
+            }
+            (false, false) => revoke(ours, Reason::RuleNotInConfig),
+            (true, _) => {}
+        }
+        let fate = match desired.shares_hosts() {
+            true => "it is kept while previews share the hosts",
+            false => "it is kept (`--prune-rules`, the input `prune-rules`, would remove it)",
+        };
         for rule in foreign {
             draft.notes.push(format!(
-                "the security group of {security_group} lets in {rule}, which skipper did not write; it is kept"
+                "drift: the security group of {security_group} lets in {rule}, which skipper did not write; {fate}"
             ));
-        }
-        if !ours.is_empty() && !desired.shares_hosts() {
-            let action = Action::RevokeIngress { security_group: security_group.clone(), rules: ours };
-            draft.step(action, Reason::RuleNotInConfig, after.clone());
         }
     }
 }

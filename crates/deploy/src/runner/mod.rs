@@ -73,6 +73,8 @@ pub struct Bounds {
     pub hosts_only: bool,
     /// Whether the hosts of groups that the file does not name any more may be terminated.
     pub allow_terminate: bool,
+    /// Whether inbound rules of somebody else's are removed from the project's security groups.
+    pub prune_rules: bool,
     /// The plan that may be carried out, and no other.
     pub expected_plan: Option<ExpectedPlan>,
     /// The previews that end with the hosts that they share, where it is those that this run removes.
@@ -184,7 +186,8 @@ impl Runner<'_> {
     /// What the file and the images ask for, within the bounds of this run.
     fn desired(&self, release: &Release) -> Desired {
         let desired = Desired::new(self.config, self.scope().environment.clone(), release);
-        Desired { allow_terminate: self.bounds.allow_terminate, hosts_only: self.bounds.hosts_only, ..desired }
+        let Bounds { allow_terminate, prune_rules, hosts_only, .. } = self.bounds;
+        Desired { allow_terminate, prune_rules, hosts_only, ..desired }
     }
 
     /// The file with the services that this run deploys.

@@ -138,7 +138,9 @@ impl Compute for SimWorld {
             }
             state.earlier.security_groups = state.security_groups.clone();
             let id = state.fresh_id("sg");
-            state.security_groups.insert(key, ObservedSecurityGroup { id: id.clone(), rules: BTreeSet::new() });
+            state
+                .security_groups
+                .insert(key, ObservedSecurityGroup { id: id.clone(), rules: BTreeSet::new(), marked: BTreeSet::new() });
             Ok(id)
         })
         .await
@@ -146,14 +148,22 @@ impl Compute for SimWorld {
 
     async fn authorize(&self, id: &str, rules: &[IngressRule], _cluster: &str) -> PortResult<()> {
         self.call("compute.authorize", async || {
-            self.security_group(id, |found| found.rules.extend(rules.iter().cloned()))
+            self.security_group(id, |found| {
+                // One that is there already keeps the mark that it has, or has none.
+                let new: Vec<IngressRule> = rules.iter().filter(|rule| !found.rules.contains(rule)).cloned().collect();
+                found.marked.extend(new.iter().cloned());
+                found.rules.extend(new);
+            })
         })
         .await
     }
 
     async fn revoke(&self, id: &str, rules: &[IngressRule], _cluster: &str) -> PortResult<()> {
         self.call("compute.revoke", async || {
-            self.security_group(id, |found| found.rules.retain(|rule| !rules.contains(rule)))
+            self.security_group(id, |found| {
+                found.rules.retain(|rule| !rules.contains(rule));
+                found.marked.retain(|rule| !rules.contains(rule));
+            })
         })
         .await
     }

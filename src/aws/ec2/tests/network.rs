@@ -159,12 +159,15 @@ async fn rules_are_let_in_together_and_one_that_is_there_already_does_not_keep_t
             "IpPermissions.1.FromPort=80",
             "IpPermissions.1.IpProtocol=tcp",
             "IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0",
+            "IpPermissions.1.IpRanges.1.Description=skipper",
             "IpPermissions.1.ToPort=80",
             "IpPermissions.2.FromPort=80",
             "IpPermissions.2.IpProtocol=tcp",
             "IpPermissions.2.Ipv6Ranges.1.CidrIpv6=::/0",
+            "IpPermissions.2.Ipv6Ranges.1.Description=skipper",
             "IpPermissions.2.ToPort=80",
             "IpPermissions.3.FromPort=2379",
+            "IpPermissions.3.Groups.1.Description=skipper",
             "IpPermissions.3.Groups.1.GroupId=sg-cluster",
             "IpPermissions.3.IpProtocol=tcp",
             "IpPermissions.3.ToPort=2380",
@@ -189,19 +192,58 @@ async fn rules_are_let_in_together_and_one_that_is_there_already_does_not_keep_t
 }
 
 #[tokio::test]
-async fn a_rule_that_is_gone_already_is_no_error_and_a_foreign_one_is_never_revoked() {
+async fn a_rule_that_is_gone_already_is_no_error() {
     let gone =
         ec2_error(400, "InvalidPermission.NotFound", "The specified rule does not exist in this security group.");
     let (absent, wire) = aws([gone]).await;
     absent.compute().revoke("sg-1", &[rule(80, 80, Source::AnyIpv4)], "sg-cluster").await.unwrap();
     assert_eq!(wire.actions(), ["RevokeSecurityGroupIngress"]);
+}
 
-    let (foreign, wire) = aws::<String>([]).await;
-    let error = foreign
-        .compute()
-        .revoke("sg-1", &[rule(22, 22, Source::Other("10.0.0.0/8".to_owned()))], "sg-cluster")
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind, PortErrorKind::Invalid);
-    assert!(wire.actions().is_empty());
+#[tokio::test]
+async fn rules_of_another_hand_are_revoked_in_the_words_that_ec2_has_for_them_and_no_others() {
+    let group = "<securityGroupInfo><item><groupId>sg-1</groupId><ipPermissions>\
+          <item><ipProtocol>udp</ipProtocol><fromPort>53</fromPort><toPort>53</toPort>\
+            <ipRanges><item><cidrIp>0.0.0.0/0</cidrIp><description>dns</description></item><item><cidrIp>10.0.0.0/8</cidrIp></item></ipRanges></item>\
+          <item><ipProtocol>-1</ipProtocol><prefixListIds><item><prefixListId>pl-1</prefixListId></item></prefixListIds></item>\
+        </ipPermissions></item></securityGroupInfo>";
+    let done = || xml("RevokeSecurityGroupIngress", "<return>true</return>");
+    let (aws, wire) = aws([xml("DescribeSecurityGroups", group), done(), done(), done()]).await;
+    let other = |text: &str| rule(0, u16::MAX, Source::Other(text.to_owned()));
+    // And one that somebody wrote as skipper would have.
+    let rules = [other("0.0.0.0/0 (udp)"), other("pl-1 (every protocol)"), rule(22, 22, Source::AnyIpv4)];
+    aws.compute().revoke("sg-1", &rules, "sg-cluster").await.unwrap();
+    assert_eq!(
+        wire.form(1),
+        [
+            "Action=RevokeSecurityGroupIngress",
+            "GroupId=sg-1",
+            "IpPermissions.1.FromPort=53",
+            "IpPermissions.1.IpProtocol=udp",
+            "IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0",
+            "IpPermissions.1.IpRanges.1.Description=dns",
+            "IpPermissions.1.ToPort=53",
+            "Version=2016-11-15",
+        ]
+    );
+    assert!(wire.form(2).contains(&"IpPermissions.1.PrefixListIds.1.PrefixListId=pl-1".to_owned()));
+    assert!(wire.form(3).contains(&"IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0".to_owned()));
+    assert_eq!(wire.actions().len(), 4);
+}
+
+#[tokio::test]
+async fn what_skipper_wrote_is_known_by_its_description() {
+    let group = "<securityGroupInfo><item><groupId>sg-web</groupId>\
+        <tagSet><item><key>skipper:security-group</key><value>group/web</value></item></tagSet><ipPermissions>\
+          <item><ipProtocol>tcp</ipProtocol><fromPort>80</fromPort><toPort>80</toPort>\
+            <ipRanges><item><cidrIp>0.0.0.0/0</cidrIp><description>skipper</description></item></ipRanges>\
+            <ipv6Ranges><item><cidrIpv6>::/0</cidrIpv6></item></ipv6Ranges></item>\
+          <item><ipProtocol>tcp</ipProtocol><fromPort>22</fromPort><toPort>22</toPort>\
+            <ipRanges><item><cidrIp>10.0.0.0/8</cidrIp><description>skipper</description></item></ipRanges></item>\
+        </ipPermissions></item></securityGroupInfo>";
+    let (aws, _) = aws([xml("DescribeSecurityGroups", group)]).await;
+    let found = aws.compute().security_groups(&scope()).await.unwrap();
+    let web = &found[&SecurityGroup::Group("web".parse().unwrap())];
+    assert_eq!(web.marked, [rule(80, 80, Source::AnyIpv4)].into());
+    assert_eq!(web.rules.len(), 3);
 }

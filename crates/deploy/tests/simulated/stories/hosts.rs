@@ -1,6 +1,9 @@
 //! Hosts that come, go, and keep silent.
 
-use skipper_core::exit::Exit;
+use skipper_core::{
+    exit::Exit,
+    observed::{IngressRule, Source},
+};
 use skipper_deploy::{
     runner::Bounds,
     sim::{Fault, FaultKind, SimWorld},
@@ -178,6 +181,60 @@ fn a_port_that_is_public_no_longer_is_closed_last() {
         ["revoke tcp 80 from 0.0.0.0/0, tcp 80 from ::/0 into group `app`: skipper.yml does not ask for it"]
     );
     assert_eq!(told.exit, Exit::Serves);
+}
+
+/// Rules that somebody else has written into every security group: one as skipper writes them, and one as it does not.
+fn write_by_another_hand(world: &SimWorld) {
+    let rules = [Source::AnyIpv4, Source::Other("10.0.0.0/8".to_owned())].map(|source| IngressRule {
+        from_port: 22,
+        to_port: 22,
+        source,
+    });
+    world.change().security_groups.values_mut().for_each(|group| group.rules.extend(rules.clone()));
+}
+
+fn rules(world: &SimWorld) -> Vec<usize> {
+    world.look().security_groups.values().map(|group| group.rules.len()).collect()
+}
+
+#[test]
+fn another_hand_s_rule_is_shown_as_drift_and_goes_where_that_is_asked_for() {
+    let world = SimWorld::default();
+    ship(&world, &shop(1), &commit(1));
+    let before = rules(&world);
+    write_by_another_hand(&world);
+    let told = ship(&world, &shop(1), &commit(1));
+    assert_eq!((told.exit, told.steps().len()), (Exit::Serves, 0));
+    let note = "drift: the security group of group `app` lets in tcp 22 from 0.0.0.0/0, which skipper did not write; \
+        it is kept (`--prune-rules`, the input `prune-rules`, would remove it)";
+    assert!(told.plan().notes.contains(&note.to_owned()), "{:?}", told.plan().notes);
+    assert_eq!((told.plan().notes.len(), rules(&world)), (4, before.iter().map(|count| count + 2).collect()));
+
+    let prune = || Bounds { prune_rules: true, ..Bounds::default() };
+    let told = ship_within(&world, &shop(1), &commit(1), prune());
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    assert_eq!(
+        told.steps(),
+        ["the cluster", "group `app`"].map(|whose| format!(
+            "revoke tcp 22 from 0.0.0.0/0, tcp 22 from 10.0.0.0/8 into {whose}: skipper did not write it, and `prune-rules` is given"
+        ))
+    );
+    assert_eq!(rules(&world), before);
+    assert!(ship_within(&world, &shop(1), &commit(1), prune()).steps().is_empty());
+}
+
+#[test]
+fn a_rule_that_somebody_wrote_first_is_nobody_else_s_to_close() {
+    let world = SimWorld::default();
+    let mut closed = shop(1);
+    closed.groups.values_mut().for_each(|group| group.public_ports.clear());
+    ship(&world, &closed, &commit(1));
+    let http = [Source::AnyIpv4, Source::AnyIpv6].map(|source| IngressRule { from_port: 80, to_port: 80, source });
+    world.change().security_groups.values_mut().for_each(|group| group.rules.extend(http.clone()));
+    ship(&world, &shop(1), &commit(1));
+    let told = ship(&world, &closed, &commit(1));
+    assert!(told.steps().is_empty(), "{:?}", told.steps());
+    assert!(told.plan().notes.iter().any(|note| note.starts_with("drift: ")));
 }
 
 #[test]
