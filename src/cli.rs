@@ -38,7 +38,7 @@ pub(crate) enum Command {
     Clean(Clean),
     /// Show what replicas have printed, of all hosts in the order of time
     Logs(Logs),
-    /// Bring up the hosts, or show them
+    /// Bring up the hosts, show them, or take one away
     Instances(Instances),
     /// Show what `ship` would do, and change nothing
     Plan(About),
@@ -233,6 +233,17 @@ pub(crate) enum InstancesAction {
         /// `session-manager-plugin`]
         #[arg(last = true, value_name = "COMMAND")]
         command: Vec<String>,
+    },
+    /// Move a host's member of etcd, stop what runs on it, and terminate it; the next deployment brings it back unless `scale` is lowered
+    Remove {
+        /// The host, by its uuid in the table of `instances ps`, such as `web_1`
+        uuid: String,
+        /// Remove the last member of etcd, the last replica of a service, and a host that does not answer, too
+        #[arg(long)]
+        force: bool,
+        /// Wait while another run holds the lease [default with no value: 1h]
+        #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+        wait: Option<String>,
     },
 }
 

@@ -219,6 +219,9 @@ fn flags(cli: Cli) -> Flags {
                 let command = Some(settings::Command::InstancesDeploy);
                 Flags { command, allow_terminate, prune_rules, wait, ..flags }
             }
+            InstancesAction::Remove { uuid, force, wait } => {
+                Flags { command: Some(settings::Command::InstancesRemove), uuid: Some(uuid), force, wait, ..flags }
+            }
             InstancesAction::Ps => Flags { command: Some(settings::Command::InstancesPs), ..flags },
             InstancesAction::Ssh { uuid, .. } => {
                 Flags { command: Some(settings::Command::InstancesSsh), uuid: Some(uuid), ..flags }

@@ -164,6 +164,9 @@ pub(crate) async fn run(
             (Command::Remove, ..) => runner.remove_replica(settings.uuid.as_deref().unwrap_or_default()).await,
             (Command::Clean, ..) => runner.clean(Wanted { cutoff: settings.cutoff, hosts: settings.clean_hosts }).await,
             (Command::InstancesDeploy, ..) => runner.bring_up().await,
+            (Command::InstancesRemove, ..) => {
+                runner.remove_host(settings.uuid.as_deref().unwrap_or_default(), settings.force).await
+            }
             (Command::Ship | Command::Deploy, Some(revision), None) => runner.ship(revision).await,
             _ => runner.ps().await,
         }
@@ -213,6 +216,7 @@ fn show(command: Command, progress: &Progress, quiet: bool, printer: Printer) {
         | Command::InstancesDeploy
         | Command::InstancesPs
         | Command::InstancesSsh
+        | Command::InstancesRemove
         | Command::Tag
         | Command::Push
         | Command::Check

@@ -71,9 +71,9 @@ pub enum SettingsError {
     /// A service is named twice.
     #[error("`{0}`: its service is named twice")]
     ServiceTwice(String),
-    /// Nobody said which replica.
-    #[error("`remove` removes one replica, and none is named")]
-    NoUuid,
+    /// Nobody said which replica, or which host.
+    #[error("`{}` removes one {}, and none is named", .0.as_str(), if *.0 == Command::Remove { "replica" } else { "host" })]
+    NoUuid(Command),
     /// Others may read the keys.
     #[error("`.skippercfg` can be read by others, and it holds keys")]
     KeysShown,
@@ -208,7 +208,10 @@ impl SettingsError {
             Self::NotABoolean { input, .. } => format!("write `{input}: true` or `{input}: false` below `with:`"),
             Self::Choice { input, choices, .. } => format!("write `{input}:` with {} below `with:`", words(choices)),
             Self::Service { .. } => "correct `services`: names of services of skipper.yml, separated by blanks or commas".to_owned(),
-            Self::NoUuid => "name it as `ps` does: `skipper remove web_1` (input `uuid`)".to_owned(),
+            Self::NoUuid(command) => {
+                let list = if *command == Command::Remove { "ps" } else { "instances ps" };
+                format!("name it as `{list}` does: `skipper {} web_1` (input `uuid`)", command.as_str())
+            }
             Self::Cutoff(_) => "write `cutoff` (or `--cutoff`) as a number, such as `10`; `0` leaves only what is used or may be rolled back to".to_owned(),
             Self::KeysShown => "make it yours alone: `chmod 600 .skippercfg`; and keep it out of the repository".to_owned(),
             Self::KeysUnread(_) | Self::KeysShape(_) | Self::HalfTheKeys => "write `{\"AWS\": {\"ACCESS_KEY\": \"…\", \"SECRET_KEY\": \"…\"}}`, or remove it and set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`".to_owned(),

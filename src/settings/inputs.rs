@@ -30,6 +30,8 @@ pub enum Command {
     InstancesPs,
     /// Open a shell on a host, or run a command there.
     InstancesSsh,
+    /// Take one host away.
+    InstancesRemove,
     /// Show what `ship` would do.
     Plan,
     /// Show what runs.
@@ -52,7 +54,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Ship,
         Self::Tag,
         Self::Push,
@@ -63,6 +65,7 @@ impl Command {
         Self::InstancesDeploy,
         Self::InstancesPs,
         Self::InstancesSsh,
+        Self::InstancesRemove,
         Self::Plan,
         Self::Ps,
         Self::Check,
@@ -87,6 +90,7 @@ impl Command {
             Self::InstancesDeploy => "instances deploy",
             Self::InstancesPs => "instances ps",
             Self::InstancesSsh => "instances ssh",
+            Self::InstancesRemove => "instances remove",
             Self::Plan => "plan",
             Self::Ps => "ps",
             Self::Check => "check",
@@ -136,6 +140,7 @@ impl Command {
                 | Self::InstancesDeploy
                 | Self::InstancesPs
                 | Self::InstancesSsh
+                | Self::InstancesRemove
                 | Self::Plan
                 | Self::Ps
                 | Self::Lease
@@ -189,7 +194,7 @@ impl Input {
 
 const COMMAND: Input = Input::optional(
     "command",
-    "What to do: `ship`, `tag` (build and tag the images), `push` (push them), `deploy` (deploy what the registry has), `remove` (remove the replica `uuid`), `clean` (remove older images), `logs` (show what replicas have printed), `instances deploy` (bring up the hosts), `instances ps` (show them), `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease), `releases` (show what was rolled out), `previews` (show which previews there are), `previews sweep` (remove those that have outlived their pull requests), `iam` (print the roles and policies that this takes) or `doctor` (check everything that a deployment needs)",
+    "What to do: `ship`, `tag` (build and tag the images), `push` (push them), `deploy` (deploy what the registry has), `remove` (remove the replica `uuid`), `clean` (remove older images), `logs` (show what replicas have printed), `instances deploy` (bring up the hosts), `instances ps` (show them), `instances remove` (take the host `uuid` away), `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease), `releases` (show what was rolled out), `previews` (show which previews there are), `previews sweep` (remove those that have outlived their pull requests), `iam` (print the roles and policies that this takes) or `doctor` (check everything that a deployment needs)",
 )
 .or("ship");
 const CONFIG: Input = Input::optional("config", "Where skipper.yml is, relative to the workspace").or("skipper.yml");
@@ -207,7 +212,7 @@ const SERVICES: Input = Input::optional(
 );
 const UUID: Input = Input::optional(
     "uuid",
-    "The replica that `remove` removes, by its name in the table of `ps`, such as `web_1`; for `logs` a replica or a service, all when not given",
+    "The replica that `remove` removes, by its name in the table of `ps`, such as `web_1`; for `instances remove` a host, by its name in that of `instances ps`; for `logs` a replica or a service, all when not given",
 );
 const REBUILD: Input =
     Input::optional("rebuild", "Builds every image anew, even where the registry has it").or("false");
@@ -225,6 +230,11 @@ const CUTOFF: Input = Input::optional("cutoff", "How many images of a service `c
 const CLEAN_HOSTS: Input = Input::optional(
     "clean-hosts",
     "Whether `clean` removes older images on the hosts, too, and not only on the machine that runs it",
+)
+.or("false");
+const FORCE: Input = Input::optional(
+    "force",
+    "`instances remove` takes away the last member of etcd, the last replica of a service, and a host that does not answer, too",
 )
 .or("false");
 const EXPECT_PLAN: Input = Input::optional(
@@ -283,7 +293,7 @@ const EVENTS: Input = Input::optional(
 );
 
 /// Every input there is, in the order of `action.yml`.
-pub const INPUTS: [Input; 25] = [
+pub const INPUTS: [Input; 26] = [
     COMMAND,
     CONFIG,
     ENVIRONMENT,
@@ -296,6 +306,7 @@ pub const INPUTS: [Input; 25] = [
     PRUNE_RULES,
     CUTOFF,
     CLEAN_HOSTS,
+    FORCE,
     EXPECT_PLAN,
     WAIT,
     ON_SUPERSEDED,
@@ -334,6 +345,7 @@ pub(super) struct Inputs {
     pub prune_rules: bool,
     pub cutoff: u32,
     pub clean_hosts: bool,
+    pub force: bool,
     pub expect_plan: Option<String>,
     pub wait: Option<String>,
     pub on_superseded: Verdict,
@@ -385,6 +397,7 @@ impl Inputs {
             prune_rules: boolean(PRUNE_RULES, &text(PRUNE_RULES)?)?,
             cutoff: number_of_images(text(CUTOFF)?)?,
             clean_hosts: boolean(CLEAN_HOSTS, &text(CLEAN_HOSTS)?)?,
+            force: boolean(FORCE, &text(FORCE)?)?,
             expect_plan: optional(EXPECT_PLAN)?,
             wait: optional(WAIT)?,
             on_superseded: choice(

@@ -72,7 +72,7 @@ pub struct Flags {
     pub revision: Option<String>,
     /// The services to act on, each with its tag where one is named.
     pub services: Option<String>,
-    /// The replica to remove, or what logs are shown of.
+    /// The replica or host to remove, or what logs are shown of.
     pub uuid: Option<String>,
     /// Terminates the hosts of groups that are gone.
     pub allow_terminate: bool,
@@ -82,6 +82,8 @@ pub struct Flags {
     pub cutoff: Option<u32>,
     /// Whether it cleans the hosts, too.
     pub clean_hosts: bool,
+    /// Takes away the last one of something, too.
+    pub force: bool,
     /// The plan that may be carried out.
     pub expect_plan: Option<String>,
     /// The pull request to comment on.
@@ -130,7 +132,7 @@ pub struct Settings {
     pub region: Option<String>,
     /// The services to act on, each with the tag that is asked for; all when empty.
     pub services: BTreeMap<ServiceName, Option<Tag>>,
-    /// The replica to remove, there where that is the command; else the replica or service that logs are shown of.
+    /// The replica or host to remove, there where that is the command; else the replica or service that logs are shown of.
     pub uuid: Option<String>,
     /// Builds even what the registry has.
     pub rebuild: bool,
@@ -142,6 +144,8 @@ pub struct Settings {
     pub cutoff: u32,
     /// Whether it cleans the hosts, too.
     pub clean_hosts: bool,
+    /// Takes a host away though it is the last one of something, or does not answer.
+    pub force: bool,
     /// The plan that may be carried out, and no other; any when absent.
     pub expect_plan: Option<ExpectedPlan>,
     /// What a run comes to whose commit is older than the one that serves.
@@ -291,7 +295,7 @@ impl Settings {
             region: flags.region.or(inputs.region),
             services,
             uuid: match (command, flags.uuid.or(inputs.uuid)) {
-                (Command::Remove, None) => return Err(SettingsError::NoUuid),
+                (Command::Remove | Command::InstancesRemove, None) => return Err(SettingsError::NoUuid(command)),
                 (_, uuid) => uuid,
             },
             rebuild: flags.rebuild || inputs.rebuild,
@@ -299,6 +303,7 @@ impl Settings {
             prune_rules: flags.prune_rules || inputs.prune_rules,
             cutoff: flags.cutoff.unwrap_or(inputs.cutoff),
             clean_hosts: flags.clean_hosts || inputs.clean_hosts,
+            force: flags.force || inputs.force,
             expect_plan: flags.expect_plan.or(inputs.expect_plan).map(expected_plan).transpose()?,
             on_superseded: inputs.on_superseded,
             fork: inputs.fork,

@@ -2,12 +2,15 @@
 
 use serde_json::Value;
 
-use crate::{Trials, World, shop::Shop};
+use crate::{Trials, World, errors::Section, shop::Shop};
 
-pub(crate) const TRIALS: Trials = &[(
-    "etcd_goes_from_one_member_to_three_and_back_while_all_runs_on",
-    etcd_goes_from_one_member_to_three_and_back_while_all_runs_on,
-)];
+pub(crate) const TRIALS: Trials = &[
+    (
+        "etcd_goes_from_one_member_to_three_and_back_while_all_runs_on",
+        etcd_goes_from_one_member_to_three_and_back_while_all_runs_on,
+    ),
+    ("a_host_is_removed_until_the_next_deployment", a_host_is_removed_until_the_next_deployment),
+];
 
 /// The containers of both services, by what changes when one is restarted.
 fn containers(world: &World, shop: &Shop) -> Vec<String> {
@@ -53,4 +56,35 @@ fn etcd_goes_from_one_member_to_three_and_back_while_all_runs_on(world: &World) 
     assert_eq!(members(world, &shop), ["web_1"]);
     assert_eq!(containers(world, &shop), before);
     shop.ship_again(world).ends_with(0).says("nothing to do");
+}
+
+fn a_host_is_removed_until_the_next_deployment(world: &World) {
+    let shop = Shop::make(world, "without");
+    shop.ship(world, "two hosts").ends_with(0);
+    let remove = |arguments: &[&str]| shop.skipper(world, &[&["instances", "remove"], arguments].concat());
+    let unknown = || remove(&["web_7"]);
+    let refused = world.refusal(&shop, Section::Run, "`instances remove` of a uuid that no host has", unknown);
+    refused.ends_with(2).says("there is no host `web_7`").says("name one of `web_1`, `web_2`");
+
+    // The host with the only member of etcd: that moves first, and what runs on the other goes on.
+    let before = containers(world, &shop);
+    let told = remove(&["web_1"]).ends_with(0).says("give host `web_2` a member of etcd");
+    told.says("take the member of etcd from host `web_1`")
+        .says("the next deployment brings it back unless `scale` is lowered");
+    assert_eq!(members(world, &shop), ["web_2"]);
+    let left = containers(world, &shop);
+    assert!(left.len() == 2 && left.iter().all(|container| before.contains(container)), "{before:?}\n{left:?}");
+    assert_eq!(shop.answers(world).len(), 1);
+
+    let last = || remove(&["web_2"]);
+    let refused = world.refusal(&shop, Section::Hosts, "`instances remove` of the last host", last);
+    refused.ends_with(5).says("it has the last member of etcd").says("no other host serves `web`").says("--force");
+    assert_eq!(containers(world, &shop), left);
+
+    let told = shop.ship_again(world).ends_with(0);
+    told.says("launch host `web_1`");
+    assert_eq!((shop.answers(world).len(), members(world, &shop)), (2, vec!["web_2".to_owned()]));
+    remove(&["web_1", "--output", "json"]).ends_with(0);
+    remove(&["web_2", "--force"]).ends_with(0);
+    assert!(hosts(world, &shop).iter().all(|row| row["state"] == "missing"));
 }

@@ -29,8 +29,8 @@ pub(super) struct Etcd {
     speaker: Option<HostName>,
     /// Hosts that get a member, in order.
     joining: Vec<HostName>,
-    /// Hosts whose member goes, in order.
-    leaving: Vec<HostName>,
+    /// Hosts whose member goes, in order, each with the address of the member where it does not answer itself.
+    leaving: Vec<(HostName, Option<String>)>,
     /// The members that there are and will be, which every host is told of before any of them moves.
     told: Vec<HostName>,
     /// The members in the end.
@@ -105,7 +105,12 @@ impl Etcd {
         let joining = members.iter().filter(|host| !has_joined(host)).map(|host| (*host).clone()).collect();
         let there = parts.iter().filter(|(_, part)| part.own != Membership::None || part.listed.is_some());
         let there: BTreeSet<&HostName> = there.map(|(host, _)| *host).collect();
-        let leaving = there.iter().rev().filter(|host| !members.contains(*host)).map(|host| (*host).clone()).collect();
+        let unheard = |host: &HostName| {
+            let found = observed.hosts.get(host).filter(|found| found.report.is_none());
+            found.and_then(|found| found.private_address.clone())
+        };
+        let leaving = there.iter().rev().filter(|host| !members.contains(*host));
+        let leaving = leaving.map(|host| ((*host).clone(), unheard(host))).collect();
         Some(Self {
             founding: false,
             broken_off,
@@ -194,10 +199,14 @@ impl Etcd {
             return;
         }
         let mut last: Option<StepId> = None;
-        for host in &self.leaving {
+        for (host, unheard) in &self.leaving {
             let needs = last.map_or_else(|| draft.all_steps(), |last| vec![last]);
             let reason = if hosts.contains(host) { self.reason.clone() } else { Reason::HostLeaves };
-            let action = Action::LeaveEtcd { host: host.clone(), members: self.members.clone() };
+            let members = self.members.clone();
+            let action = match (unheard, &self.speaker) {
+                (Some(address), Some(by)) => Action::ForgetMember { address: address.clone(), by: by.clone(), members },
+                _ => Action::LeaveEtcd { host: host.clone(), members },
+            };
             last = Some(draft.step(action, reason, needs));
         }
         if last.is_some() {

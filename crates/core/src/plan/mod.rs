@@ -2,6 +2,7 @@
 
 mod etcd;
 mod hosts;
+mod instances;
 mod links;
 mod network;
 mod outline;
@@ -27,6 +28,7 @@ use crate::{
 
 pub use self::{
     hosts::cluster,
+    instances::without_host,
     links::{Places, seen_from},
     outline::{Outline, PlanHash},
     preview::removal,

@@ -136,14 +136,14 @@ impl Numbers {
 }
 
 /// What a host runs, in one order whatever the order it said it in.
-fn found_on<'a>(observed: &'a Observed, host: &HostName) -> Vec<&'a ObservedReplica> {
+pub(super) fn found_on<'a>(observed: &'a Observed, host: &HostName) -> Vec<&'a ObservedReplica> {
     let report = observed.hosts.get(host).and_then(|found| found.report.as_ref());
     let mut found: Vec<&ObservedReplica> = report.into_iter().flat_map(|report| &report.replicas).collect();
     found.sort_by(|a, b| (&a.replica, &a.handle).cmp(&(&b.replica, &b.handle)));
     found
 }
 
-fn removal(replica: &ObservedReplica, reason: Reason) -> (Removal, BTreeSet<u16>) {
+pub(super) fn removal(replica: &ObservedReplica, reason: Reason) -> (Removal, BTreeSet<u16>) {
     let ports = if holds_ports(replica) { host_ports(&replica.bindings) } else { BTreeSet::new() };
     (Removal { replica: Some(replica.replica.clone()), handle: replica.handle.clone(), reason }, ports)
 }
@@ -157,7 +157,7 @@ fn host_ports(bindings: &[Binding]) -> BTreeSet<u16> {
     bindings.iter().map(|binding| binding.host).collect()
 }
 
-fn serves(replica: &ObservedReplica) -> bool {
+pub(super) fn serves(replica: &ObservedReplica) -> bool {
     replica.wanted && replica.state == ReplicaState::Running && !matches!(replica.health, Health::Unhealthy(_))
 }
 

@@ -1,10 +1,13 @@
 //! One run from its first event to its last, and what its commands share: `ship` in [`ship`], `plan` and `ps` in [`look`], the end
-//! of a preview in [`remove`], that of a replica in [`replica`], that of older images in [`clean`].
+//! of a preview in [`remove`], that of a replica in [`replica`], that of older images in [`clean`], what is asked for about hosts
+//! in [`instances`].
 
 mod clean;
 mod ending;
+mod errand;
 mod expected;
 mod hosts;
+mod instances;
 mod judge;
 mod look;
 mod remove;

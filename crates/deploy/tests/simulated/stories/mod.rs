@@ -5,6 +5,7 @@ mod cancels;
 mod clean;
 mod failures;
 mod hosts;
+mod instances;
 mod links;
 mod previews;
 mod releases;

@@ -1,0 +1,146 @@
+//! What somebody asks for about one host.
+
+use skipper_core::{event::RunStarted, exit::Exit};
+use skipper_deploy::{
+    runner::Runner,
+    sim::{Fault, FaultKind, SimHost, SimWorld},
+};
+
+use crate::shop::{Told, commit, run, ship, shop};
+
+fn remove(world: &SimWorld, uuid: &str, force: bool) -> Told {
+    let remove = async |runner: Runner<'_>| {
+        let about = RunStarted { command: "instances remove".to_owned(), revision: None, ..runner.about.clone() };
+        Runner { about, ..runner }.remove_host(uuid, force).await
+    };
+    run(world, &shop(3), &commit(1), |_| false, remove)
+}
+
+fn serving_world(hosts: u32) -> SimWorld {
+    let world = SimWorld::default();
+    assert_eq!(ship(&world, &shop(hosts), &commit(1)).exit, Exit::Serves);
+    world
+}
+
+fn alive(world: &SimWorld) -> Vec<String> {
+    let mut alive: Vec<String> =
+        world.look().hosts.values().filter(|host| host.alive()).map(|host| host.host.to_string()).collect();
+    alive.sort();
+    alive
+}
+
+/// The addresses of etcd's members, each with whether it has begun.
+fn members(world: &SimWorld) -> Vec<bool> {
+    world.look().etcd.values().flat_map(|members| members.values().copied()).collect()
+}
+
+fn each(world: &SimWorld, number: u32, change: impl Fn(&mut SimHost)) {
+    world.change().hosts.values_mut().filter(|host| host.host.number == number).for_each(change);
+}
+
+#[test]
+fn a_host_goes_after_its_member_and_its_replicas_and_comes_back_with_the_next_deployment() {
+    let world = serving_world(3);
+    let told = remove(&world, "app_2", false);
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    let summary = "host `app_2` is removed; the next deployment brings it back unless `scale` is lowered";
+    assert_eq!(told.finished().summary, summary);
+    let steps = told.steps();
+    let place =
+        |words: &str| steps.iter().position(|step| step.starts_with(words)).unwrap_or_else(|| panic!("{steps:?}"));
+    let order =
+        ["take the member of etcd from host `app_2`", "remove `shop-production-", "terminate host `app_2`"].map(place);
+    assert!(order.is_sorted(), "{steps:?}");
+    assert_eq!((alive(&world), members(&world)), (vec!["app_1".to_owned(), "app_3".to_owned()], vec![true]));
+    // What runs elsewhere was not touched.
+    assert_eq!((world.serving_on("app_1").len(), world.serving_on("app_3").len()), (2, 2));
+    let told = ship(&world, &shop(3), &commit(1));
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    assert_eq!((alive(&world).len(), members(&world)), (3, vec![true; 3]));
+}
+
+#[test]
+fn the_only_member_of_etcd_moves_to_another_host_first() {
+    let world = serving_world(2);
+    let told = remove(&world, "app_1", false);
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    let steps = told.steps();
+    assert!(steps.iter().any(|step| step.starts_with("give host `app_2` a member of etcd")), "{steps:?}");
+    assert_eq!(
+        (alive(&world), members(&world), world.serving_on("app_2").len()),
+        (vec!["app_2".to_owned()], vec![true], 2)
+    );
+}
+
+#[test]
+fn a_name_that_no_host_has_is_refused_with_those_that_there_are() {
+    let world = serving_world(2);
+    for unknown in ["app_3", "app", "web_1", ""] {
+        let told = remove(&world, unknown, true);
+        assert_eq!(told.exit, Exit::BadInput, "{unknown}");
+        let failure = told.finished().failure.clone().unwrap();
+        assert_eq!(failure.message, format!("there is no host `{unknown}`"));
+        assert_eq!(failure.hints, ["name one of `app_1`, `app_2`"]);
+    }
+    assert_eq!(alive(&world).len(), 2);
+}
+
+#[test]
+fn the_last_of_something_stays_unless_it_is_forced() {
+    let world = serving_world(1);
+    let told = remove(&world, "app_1", false);
+    assert_eq!(told.exit, Exit::Blocked);
+    for why in ["it has the last member of etcd", "no other host serves `clock`", "no other host serves `web`"] {
+        assert!(told.failure().contains(why), "{}", told.failure());
+    }
+    assert!(told.finished().failure.as_ref().unwrap().hints[0].contains("--force"));
+    assert_eq!(world.serving_on("app_1").len(), 2);
+    assert_eq!(remove(&world, "app_1", true).exit, Exit::Serves);
+    assert_eq!(alive(&world), Vec::<String>::new());
+    assert_eq!(ship(&world, &shop(1), &commit(1)).exit, Exit::Serves);
+
+    // Where the other one does not serve it, either.
+    let world = serving_world(2);
+    each(&world, 2, |host| {
+        host.units.values_mut().for_each(|unit| unit.serves = unit.unit.replica.service.as_ref() == "web")
+    });
+    let told = remove(&world, "app_1", false);
+    assert_eq!(told.exit, Exit::Blocked);
+    assert!(
+        told.failure().contains("no other host serves `clock`") && !told.failure().contains("`web`"),
+        "{}",
+        told.failure()
+    );
+}
+
+#[test]
+fn a_host_that_does_not_answer_goes_only_when_it_is_forced() {
+    let world = serving_world(3);
+    each(&world, 3, |host| host.silent = true);
+    let told = remove(&world, "app_3", false);
+    assert_eq!(told.exit, Exit::Blocked);
+    assert!(told.failure().contains("what it runs is not known"), "{}", told.failure());
+    // While another one is silent, nobody knows what would be left.
+    assert_eq!(remove(&world, "app_2", true).exit, Exit::Blocked);
+    assert_eq!(alive(&world).len(), 3);
+    each(&world, 3, |host| host.stopped = true);
+    let told = remove(&world, "app_3", true);
+    assert_eq!(told.exit, Exit::Serves, "{:?}\n{:?}", told.finished(), told.steps());
+    assert!(told.steps().iter().any(|step| step.starts_with("have etcd forget the member at ")), "{:?}", told.steps());
+    assert_eq!((alive(&world).len(), members(&world)), (2, vec![true]));
+}
+
+#[test]
+fn a_removal_that_is_broken_off_is_gone_on_with() {
+    for call in ["remote.run/leave", "remote.run/configure", "remote.run/remove", "compute.terminate"] {
+        let world = serving_world(3);
+        world.change().faults = vec![Fault::always(call, FaultKind::Denied)];
+        let told = remove(&world, "app_3", false);
+        assert_eq!(told.exit, Exit::Refused, "{call}: {:?}", told.finished());
+        assert_eq!(told.finished().summary, "host `app_3` could not be removed");
+        world.change().faults.clear();
+        let told = remove(&world, "app_3", false);
+        assert_eq!(told.exit, Exit::Serves, "{call}: {:?}", told.finished());
+        assert_eq!((alive(&world).len(), members(&world)), (2, vec![true]), "{call}");
+    }
+}
