@@ -13,6 +13,7 @@ use skipper_core::{
     exit::Exit,
     failure::Failure,
     name::{EnvName, ServiceName},
+    record::Records,
     release::SecretVersions,
     secret::Secret,
 };
@@ -46,20 +47,23 @@ pub(crate) async fn keep(
     config: &Config,
     scope: &Scope,
     given: &GivenSecrets,
+    records: &Records,
     eyes: &Eyes<'_>,
 ) -> Result<VersionsByService, Failure> {
     let names = names(config);
     if names.is_empty() {
         return Ok(VersionsByService::new());
     }
-    refuse_long(&names, given)?;
+    refuse_what_is_not_kept(&names, given)?;
     let path = folder(scope);
     let stored = stored(eyes, &path, true).await?;
-    let steps = decide(&names, given, &stored).map_err(|missing| nowhere(&missing, scope))?;
+    // Those that the run was not given are as little for anybody's eyes.
+    eyes.events.conceal(&stored.values().filter_map(|known| known.value.clone()).collect::<Vec<_>>());
+    let steps = decide(&names, given, &stored, records).map_err(|missing| nowhere(&missing, scope))?;
     let work = steps.into_iter().map(async |(name, step)| {
         let (version, origin) = match step {
             Step::Use(version, origin) => (version, origin),
-            Step::Keep(origin) => (write(eyes, &path, name, given).await?, origin),
+            Step::Keep(origin) => (write(eyes, &path, name, given, used(records, name)).await?, origin),
         };
         eyes.events.emit(EventKind::SecretReady { name: name.clone(), version, origin });
         Ok((name.clone(), version))
@@ -73,16 +77,22 @@ pub(crate) async fn keep(
 ///
 /// # Errors
 /// When the store does not answer.
-pub(crate) async fn foresee(config: &Config, scope: &Scope, eyes: &Eyes<'_>) -> Result<VersionsByService, Failure> {
+pub(crate) async fn foresee(
+    config: &Config,
+    scope: &Scope,
+    records: &Records,
+    eyes: &Eyes<'_>,
+) -> Result<VersionsByService, Failure> {
     let names = names(config);
     if names.is_empty() {
         return Ok(VersionsByService::new());
     }
     let stored = stored(eyes, &folder(scope), false).await?;
     let foreseen = names.into_iter().map(|name| {
-        let (version, origin) = stored
-            .get(name.as_ref())
-            .map_or((1, SecretOrigin::Foreseen), |known| (known.version, SecretOrigin::Stored));
+        let (version, origin) = match stored.get(name.as_ref()) {
+            Some(known) => (served(records, name, known.version), SecretOrigin::Stored),
+            None => (1, SecretOrigin::Foreseen),
+        };
         eyes.events.emit(EventKind::SecretReady { name: name.clone(), version, origin });
         (name.clone(), version)
     });
@@ -94,11 +104,32 @@ async fn stored(eyes: &Eyes<'_>, path: &str, reveal: bool) -> Result<BTreeMap<St
     eyes.ask("read the secrets of the environment", async || eyes.store.secrets(path, reveal).await).await
 }
 
-async fn write(eyes: &Eyes<'_>, path: &str, name: &EnvName, given: &GivenSecrets) -> Result<u64, Failure> {
+/// A parameter that was deleted and made again counts from 1 again. A version that was used before would be taken for what it was
+/// then, by hosts and by whoever compares units, so it is written until its number is one of its own.
+async fn write(eyes: &Eyes<'_>, path: &str, name: &EnvName, given: &GivenSecrets, used: u64) -> Result<u64, Failure> {
     let missing = || Failure::new(Exit::Defect, format!("secret `{name}` was to be kept and has no value"));
     let value = given.get(name).ok_or_else(missing)?;
     let path = format!("{path}/{name}");
-    eyes.ask(&format!("keep secret `{name}`"), async || eyes.store.write_secret(&path, value).await).await
+    let what = format!("keep secret `{name}`");
+    loop {
+        let version = eyes.ask(&what, async || eyes.store.write_secret(&path, value).await).await?;
+        if version > used {
+            return Ok(version);
+        }
+    }
+}
+
+/// The version that the last release which served everywhere was given; what is newest where it had none, or another parameter.
+fn served(records: &Records, name: &EnvName, newest: u64) -> u64 {
+    let versions = records.served().next().into_iter().flat_map(|release| release.secrets.values());
+    let had = versions.filter_map(|versions| versions.get(name)).max().copied();
+    had.filter(|version| *version <= newest).unwrap_or(newest)
+}
+
+/// The highest version that any rollout on record was given.
+fn used(records: &Records, name: &EnvName) -> u64 {
+    let given = records.newest_first().flat_map(|(_, record)| record.release.secrets.values());
+    given.filter_map(|versions| versions.get(name)).max().copied().unwrap_or(0)
 }
 
 /// What is to be done about each; or those that have no value.
@@ -106,6 +137,7 @@ fn decide<'a>(
     names: &BTreeSet<&'a EnvName>,
     given: &GivenSecrets,
     stored: &BTreeMap<String, StoredSecret>,
+    records: &Records,
 ) -> Result<BTreeMap<&'a EnvName, Step>, Vec<&'a EnvName>> {
     let mut steps = BTreeMap::new();
     let mut missing = Vec::new();
@@ -115,7 +147,8 @@ fn decide<'a>(
                 missing.push(name);
                 continue;
             }
-            (None, Some(known)) => Step::Use(known.version, SecretOrigin::Stored),
+            // What serves, and not what a run has left that did not get that far.
+            (None, Some(known)) => Step::Use(served(records, name, known.version), SecretOrigin::Stored),
             (Some(value), Some(known)) if known.value.as_ref() == Some(value) => {
                 Step::Use(known.version, SecretOrigin::Unchanged)
             }
@@ -137,7 +170,14 @@ fn nowhere(missing: &[&EnvName], scope: &Scope) -> Failure {
     ))
 }
 
-fn refuse_long(names: &BTreeSet<&EnvName>, given: &GivenSecrets) -> Result<(), Failure> {
+/// Before anything is written.
+fn refuse_what_is_not_kept(names: &BTreeSet<&EnvName>, given: &GivenSecrets) -> Result<(), Failure> {
+    // "Parameter value can't nest another parameter."
+    let nests = |value: &str| value.split_once("{{").is_some_and(|(_, rest)| rest.contains("}}"));
+    if let Some((name, _)) = given.iter().find(|(name, value)| names.contains(name) && nests(value.expose())) {
+        let message = format!("secret `{name}` holds double braces, which Parameter Store takes for another parameter");
+        return Err(Failure::new(Exit::BadInput, message).hint("encode it, and decode it in the service"));
+    }
     let long = given.iter().find(|(name, value)| names.contains(name) && value.expose().len() > LONGEST);
     let Some((name, value)) = long else { return Ok(()) };
     let message =

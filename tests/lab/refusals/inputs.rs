@@ -42,8 +42,8 @@ fn a_file_that_is_not_right_touches_nothing(world: &World) {
         (
             "a key that is not built yet",
             "    build: web\n",
-            "    build: web\n    secrets: [KEY]\n    scael: 2\n",
-            &["`services.web.secrets` is not built yet", "`services.web.scael`"],
+            "    build: web\n    volumes: [\"data:/data\"]\n    scael: 2\n",
+            &["`services.web.volumes` is not built yet", "`services.web.scael`"],
         ),
     ];
     for (input, from, to, words) in cases {

@@ -76,7 +76,7 @@ forms! {
     }
     EnvName { "type": "string", "pattern": VARIABLE }
     SecretName { "type": "string", "pattern": VARIABLE, "maxLength": super::check::LONGEST_SECRET_NAME }
-    FilePath { "type": "string", "pattern": "^/[A-Za-z0-9._/-]*[A-Za-z0-9._-]$" }
+    FilePath { "type": "string", "pattern": "^(/[A-Za-z0-9._-]+)+$" }
     Prices {
         "type": "object",
         "propertyNames": { "pattern": "^[a-z][a-z0-9-]*[0-9][a-z0-9-]*\\.[a-z0-9-]+$" },

@@ -223,8 +223,9 @@ pub trait Orchestrator {
     /// When the host reports a failure or the answer cannot be read.
     fn read_started(&self, output: &str) -> Result<Vec<Started>, HostError>;
 
-    /// Stops and forgets replicas, by the host that does it, and waits until they are gone.
-    fn remove(&self, scope: &Scope, handles: &BTreeMap<InstanceId, Vec<Handle>>) -> Script;
+    /// Stops and forgets replicas, by the host that does it, and waits until they are gone. Whether the environment `ends` with them:
+    /// then its secrets are forgotten, too.
+    fn remove(&self, scope: &Scope, handles: &BTreeMap<InstanceId, Vec<Handle>>, ends: bool) -> Script;
 
     /// Asks what replicas have printed, by host: the newest lines of each, at most so many. `asked` is the name of the question, under
     /// which a host keeps what it has collected until all parts of it are fetched.

@@ -84,7 +84,7 @@ pub fn step(step: &Step) -> String {
 /// Where a version of a secret came from.
 pub const fn secret_origin(origin: SecretOrigin) -> &'static str {
     match origin {
-        SecretOrigin::Stored => "which the environment has; the run was given no value",
+        SecretOrigin::Stored => "which the environment has",
         SecretOrigin::Unchanged => "unchanged",
         SecretOrigin::Changed => "new, as its value has changed",
         SecretOrigin::New => "the first",

@@ -21,7 +21,7 @@ fn a_host_that_has_seen_a_later_lease_refuses_the_scripts_of_an_earlier_one() {
     let images = supplies(vec![image("0c")]);
     let before = (host.calls("fleetctl"), host.calls("docker"));
     for script in [
-        Fleet.remove(&scope(), &handles),
+        Fleet.remove(&scope(), &handles, false),
         Fleet.pull(&scope(), &images, &[]),
         Fleet.configure(&cluster(None)),
         Fleet.start(&scope(), &on_this_host(vec![replica.clone()])),
@@ -32,5 +32,5 @@ fn a_host_that_has_seen_a_later_lease_refuses_the_scripts_of_an_earlier_one() {
     assert_eq!((host.calls("fleetctl"), host.calls("docker")), before);
     assert_eq!(host.read("var/lib/skipper/fences/demo/production"), "9\n");
     // The run that has the lease goes on.
-    assert_eq!(Fleet.read_done(&host.run(&Fleet.remove(&scope(), &handles).fenced(9))), Ok(()));
+    assert_eq!(Fleet.read_done(&host.run(&Fleet.remove(&scope(), &handles, false).fenced(9))), Ok(()));
 }

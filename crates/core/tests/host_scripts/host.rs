@@ -90,9 +90,15 @@ impl Host {
     }
 
     pub(crate) fn remove(&self, handles: &[&Handle]) -> Result<(), HostError> {
-        Fleet.read_done(
-            &self.run(&Fleet.remove(&scope(), &on_this_host(handles.iter().map(|handle| (*handle).clone()).collect()))),
-        )
+        self.remove_and(handles, false)
+    }
+
+    pub(crate) fn remove_and(&self, handles: &[&Handle], ends: bool) -> Result<(), HostError> {
+        Fleet.read_done(&self.run(&Fleet.remove(
+            &scope(),
+            &on_this_host(handles.iter().map(|handle| (*handle).clone()).collect()),
+            ends,
+        )))
     }
 
     pub(crate) fn pull(&self, images: &[PinnedImage]) -> Result<(), HostError> {

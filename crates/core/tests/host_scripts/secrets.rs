@@ -77,6 +77,29 @@ fn a_secret_that_is_not_given_is_told_by_its_name() {
 }
 
 #[test]
+fn a_host_that_is_told_to_come_again_does_so() {
+    let host = Host::configured();
+    host.keep("secrets/TOKEN", 1, "canary");
+    host.write("world/ssm-throttles", "2");
+    assert_eq!(host.supply(secrets(&["TOKEN:1"]), &[]), Ok(()));
+    assert_eq!(host.calls("curl https://ssm"), 3);
+}
+
+#[test]
+fn a_secret_may_have_any_name_that_the_script_uses_itself() {
+    let host = Host::configured();
+    let names =
+        ["folder", "names", "variables", "variable", "secret", "value", "work", "token", "HERE", "ROOT", "METADATA"];
+    names.iter().for_each(|name| host.keep(&format!("secrets/{name}"), 1, &format!("that of {name}")));
+    let asked: Vec<String> = names.iter().map(|name| format!("{name}={name}:1")).collect();
+    let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+    let shown = with_secrets(&host, &asked, &["env"]).map(|shown| String::from_utf8(shown).unwrap()).unwrap();
+    for name in names {
+        assert!(shown.lines().any(|line| line == format!("{name}=that of {name}")), "{name}: {shown}");
+    }
+}
+
+#[test]
 fn docker_is_logged_in_while_it_pulls_and_not_longer() {
     let host = Host::configured();
     host.keep("logins/REGISTRY_1", 5, "bWU6Y2FuYXJ5");
@@ -89,15 +112,16 @@ fn docker_is_logged_in_while_it_pulls_and_not_longer() {
 }
 
 #[test]
-fn with_the_last_replica_of_an_environment_its_secrets_go() {
+fn with_an_environment_its_secrets_go_and_not_before() {
     let host = Host::configured();
     host.keep("secrets/TOKEN", 1, "canary");
     assert_eq!(host.supply(secrets(&["TOKEN:1"]), &[]), Ok(()));
     let (first, second) = (start(&spec("web_1", "0a")), start(&spec("web_2", "0a")));
     host.start(vec![first.clone(), second.clone()]);
     let kept = host.path("run/skipper/secrets/skipper/demo/production");
-    assert_eq!((host.remove(&[&first.handle]), kept.exists()), (Ok(()), true));
-    assert_eq!((host.remove(&[&second.handle]), kept.exists()), (Ok(()), false));
+    // What comes in the place of the last replica has fetched them already.
+    assert_eq!((host.remove(&[&first.handle, &second.handle]), kept.exists()), (Ok(()), true));
+    assert_eq!((host.remove_and(&[&second.handle], true), kept.exists()), (Ok(()), false));
 }
 
 proptest! {

@@ -50,7 +50,7 @@ fn each_preview_sees_what_is_its_own_and_the_ports_of_the_others() {
 
     // One that goes takes nothing of the others along, and gives its port back.
     let gone = of(&preview(7), 20_007).handle;
-    let removed = host.run(&Fleet.remove(&preview(7), &on_this_host(vec![gone])).fenced(7));
+    let removed = host.run(&Fleet.remove(&preview(7), &on_this_host(vec![gone]), false).fenced(7));
     assert_eq!(Fleet.read_done(&removed), Ok(()));
     let report = observe(&host, &preview(8));
     assert_eq!((report.replicas.len(), report.held_ports), (1, BTreeSet::new()));

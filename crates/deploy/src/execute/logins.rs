@@ -30,7 +30,8 @@ impl Run<'_> {
             let found = self.hands.images.login(repository).await;
             let during = |failure: Failure| failure.during(format!("keep the login to `{registry}` for the hosts"));
             let Some(login) = found.map_err(|error| during(error.failure))? else { continue };
-            let name = parameter_of(registry).ok_or_else(|| during(Failure::new(Exit::Defect, "it has no name")))?;
+            let name = parameter_of(registry, self.hands.lease)
+                .ok_or_else(|| during(Failure::new(Exit::Defect, "it has no name")))?;
             let path = self.login_path(&name);
             let value = as_docker_has_it(&login);
             let version = self.ask(async || self.hands.store.write_secret(&path, &value).await).await;
@@ -40,7 +41,7 @@ impl Run<'_> {
         Ok(kept)
     }
 
-    /// Removes them again. One that stays is encrypted, and the next run writes over it.
+    /// Removes them again. One that stays is encrypted, and told.
     pub(super) async fn forget_logins(&self, logins: &[KeptLogin]) {
         if logins.is_empty() {
             return;
@@ -56,9 +57,10 @@ impl Run<'_> {
     }
 }
 
-/// A name that Parameter Store takes, which knows no colon.
-fn parameter_of(registry: &str) -> Option<EnvName> {
-    format!("REGISTRY_{}", &hex_digest(registry.as_bytes())[..12]).parse().ok()
+/// A name that Parameter Store takes, which knows no colon. Each run has its own: "after deleting a parameter, wait for at least 30
+/// seconds to create a parameter with the same name" (API reference of DeleteParameters).
+fn parameter_of(registry: &str, lease: u64) -> Option<EnvName> {
+    format!("REGISTRY_{}_{lease}", &hex_digest(registry.as_bytes())[..12]).parse().ok()
 }
 
 /// The login as `auth` of Docker's configuration.

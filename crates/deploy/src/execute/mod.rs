@@ -42,6 +42,8 @@ pub struct Hands<'a> {
     pub compute: &'a dyn Compute,
     /// Scripts on hosts.
     pub remote: &'a dyn Remote,
+    /// The number of the lease that it is done under.
+    pub lease: u64,
     /// The logins to registries.
     pub images: &'a dyn Images,
     /// Records.

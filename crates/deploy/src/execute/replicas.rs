@@ -17,7 +17,7 @@ use skipper_core::{
     name::HostName,
     observed::{Handle, InstanceId},
     orchestrator::{Place, Probe, Start, StartOutcome, Started, Supplies},
-    plan::{Fresh, Order, Placement, Places, Removal, Replacement, seen_from},
+    plan::{Fresh, Order, Placement, Places, Reason, Removal, Replacement, seen_from},
 };
 
 use super::{
@@ -63,13 +63,19 @@ impl Run<'_> {
             .iter()
             .map(|(host, removals)| (host.clone(), removals.iter().map(|removal| removal.handle.clone()).collect()))
             .collect();
-        self.remove_handles(&handles).await
+        let ends = removals.values().flatten().all(|removal| matches!(removal.reason, Reason::PreviewEnds(_)));
+        self.forget_handles(&handles, ends).await
     }
 
     async fn remove_handles(&self, handles: &BTreeMap<HostName, Vec<Handle>>) -> StepResult {
+        self.forget_handles(handles, false).await
+    }
+
+    /// Whether the environment `ends` with what is removed.
+    async fn forget_handles(&self, handles: &BTreeMap<HostName, Vec<Handle>>, ends: bool) -> StepResult {
         let hosts: Vec<HostName> = handles.keys().cloned().collect();
         let by_instance = self.by_instance(handles.iter().map(|(host, handles)| (host, handles.clone())))?;
-        let script = self.hands.orchestrator.remove(&self.known.desired.scope, &by_instance);
+        let script = self.hands.orchestrator.remove(&self.known.desired.scope, &by_instance, ends);
         self.run_done(&hosts, &script, REMOVE_MARGIN + self.grace(), "remove replicas from").await
     }
 

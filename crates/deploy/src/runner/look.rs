@@ -33,13 +33,13 @@ impl Runner<'_> {
     }
 
     async fn try_plan(&self, revision: &Revision) -> Result<Ending, Failure> {
-        self.check_account().await?;
+        let (account, past) = futures::join!(self.check_account(), self.past_if_known());
+        account?;
         let eyes = self.eyes();
         let config = self.in_bounds();
         let resolved = images::resolve(&config, revision, &self.options, self.world.images);
-        let secrets = secrets::foresee(&config, self.scope(), &eyes);
-        let (resolved, secrets, observed, past) =
-            futures::join!(resolved, secrets, eyes.observe(self.config, self.scope()), self.past_if_known());
+        let secrets = secrets::foresee(&config, self.scope(), &past.records, &eyes);
+        let (resolved, secrets, observed) = futures::join!(resolved, secrets, eyes.observe(self.config, self.scope()));
         let ((release, to_build), secrets, observed) = (resolved?, secrets?, observed?);
         let release = Release { secrets, ..release };
         for (service, image) in &release.images {

@@ -103,7 +103,7 @@ impl Runner<'_> {
         }
         let (config, eyes) = (self.in_bounds(), self.eyes());
         // Before anything is built: a build takes long, and without its secrets it would be for nothing.
-        let secrets = secrets::keep(&config, self.scope(), self.secrets, &eyes).await?;
+        let secrets = secrets::keep(&config, self.scope(), self.secrets, &past.records, &eyes).await?;
         let release = images::release(&config, revision, &self.options, self.world.images, self.events);
         // The chain of leases has been read before the world is: whoever takes the lease in between is seen to have taken it.
         let (release, observed) = futures::join!(release, eyes.observe(self.config, self.scope()));
@@ -274,6 +274,7 @@ impl Runner<'_> {
         Hands {
             compute: guarded,
             remote: guarded,
+            lease: guarded.lease.number(),
             images: self.world.images,
             store: guarded,
             orchestrator: self.world.orchestrator,

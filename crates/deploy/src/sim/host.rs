@@ -172,6 +172,12 @@ impl SimHost {
         LogPart { offset: of_host.offset, total: whole.len() as u64, text: whole[offset..end].to_owned() }
     }
 
+    /// Whether a unit names secrets that nobody has fetched.
+    fn lacks_secrets(&self, handle: &Handle, unit: &Unit) -> bool {
+        let scope = self.units.get(handle).map(|found| found.scope.to_string()).unwrap_or_default();
+        !unit.secrets.iter().all(|secret| self.secrets.contains_key(&format!("{scope}/{secret}")))
+    }
+
     /// Whether the unit mounts what nobody has written.
     fn lacks_hosts_file(&self, unit: &Unit) -> bool {
         let mounts = |scope: &Scope| unit.text.contains(&format!("source=/var/lib/skipper/hosts/{scope},"));
@@ -340,8 +346,12 @@ impl SimWorld {
                 encode_done()
             }
             Task::Clean { cleaning, .. } => self.clean_on(instance, &cleaning),
-            Task::Remove { handles, .. } => {
+            Task::Remove { scope, handles, ends } => {
                 self.pass_stop_time().await;
+                if ends {
+                    let folder = format!("{scope}/");
+                    self.on(instance, |host| host.secrets.retain(|secret, _| !secret.starts_with(&folder)));
+                }
                 for handle in handles.get(instance).into_iter().flatten() {
                     let mut state = self.change();
                     // What is stray is registered with a host that is gone; any host can make the registry forget it.
@@ -422,7 +432,7 @@ impl SimWorld {
     /// A version of a secret is what was kept as that.
     fn fetch(&self, instance: &InstanceId, scope: &Scope, secret: &SecretVersion) -> Result<(), String> {
         let value = self.kept(scope, SECRETS, secret)?;
-        self.on(instance, |host| drop(host.secrets.insert(secret.to_string(), value)));
+        self.on(instance, |host| drop(host.secrets.insert(format!("{scope}/{secret}"), value)));
         Ok(())
     }
 
@@ -530,7 +540,7 @@ impl SimWorld {
                     Some(unit) if !host.images.contains(&unit.image) => {
                         Some("its image was not pulled before".to_owned())
                     }
-                    Some(unit) if !unit.secrets.iter().all(|secret| host.secrets.contains_key(&secret.to_string())) => {
+                    Some(unit) if host.lacks_secrets(&start.handle, &unit) => {
                         Some("its secrets were not fetched before".to_owned())
                     }
                     Some(unit) if host.lacks_hosts_file(&unit) => Some("bind source path does not exist".to_owned()),

@@ -11,10 +11,24 @@ use crate::{
 /// Parameter Store takes names of 1,011 bytes, path included; what is longer than this is no name.
 pub(in crate::config) const LONGEST_SECRET_NAME: usize = 128;
 
-/// Beginnings of variables that the run itself is told things by. A secret of such a name would hand them on to the containers.
-const OF_THE_RUN: [&str; 8] = ["ACTIONS_", "AWS_", "DOCKER_", "GITHUB_", "INPUT_", "RUNNER_", "SKIPPER_", "SSL_"];
-/// Whole names of the same kind.
-const ALSO_OF_THE_RUN: [&str; 8] = ["CI", "HOME", "HOSTNAME", "PATH", "PWD", "SHELL", "TMPDIR", "USER"];
+/// Variables that the run itself is told things by; with `_` at its end all that begin so. A secret of such a name would hand them
+/// on to the containers.
+#[rustfmt::skip]
+const OF_THE_RUN: [&str; 21] = [
+    "ACTIONS_", "AWS_", "DOCKER_", "GITHUB_", "INPUT_", "RUNNER_", "SKIPPER_", "SSL_",
+    "ALL_PROXY", "CI", "HOME", "HOSTNAME", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PATH", "PWD", "RUST_LOG", "SHELL", "TMPDIR", "USER",
+];
+/// Variables that root's shell and the engine's client on a host obey: through their environment a secret comes to its container.
+#[rustfmt::skip]
+const OF_THE_HOST: [&str; 15] = [
+    "BASH_", "DOCKER_", "LD_", "SKIPPER_",
+    "BASHOPTS", "ENV", "EUID", "HOME", "IFS", "OLDPWD", "PATH", "PPID", "PWD", "SHELLOPTS", "UID",
+];
+
+fn is_among(name: &EnvName, names: &[&str]) -> bool {
+    let upper = name.as_ref().to_ascii_uppercase();
+    names.iter().any(|known| if known.ends_with('_') { upper.starts_with(known) } else { upper == *known })
+}
 
 impl Reader {
     /// The secrets of a service, none twice and none in the place of another or of one of its variables.
@@ -44,7 +58,9 @@ impl Reader {
     fn secret(&mut self, entry: &Entry<'_>) -> Option<(SecretUse, Span)> {
         if !matches!(entry.value.value, Value::Map(_)) {
             let name = self.secret_name(entry)?;
-            return Some((SecretUse { target: SecretTarget::Env(name.clone()), name }, entry.place()));
+            let target = SecretTarget::Env(name.clone());
+            self.may_arrive(&target, entry.place())?;
+            return Some((SecretUse { name, target }, entry.place()));
         }
         let section: raw::SecretUse<'_> = self.section(entry)?;
         let name = section.name.as_ref().and_then(|name| self.secret_name(name));
@@ -61,7 +77,23 @@ impl Reader {
             (None, None) => SecretTarget::Env(name.clone()?),
         };
         let place = section.env.or(section.file).or(section.name)?.place();
+        self.may_arrive(&target, place)?;
         Some((SecretUse { name: name?, target }, place))
+    }
+
+    /// Refuses variables that what starts a container would obey itself.
+    fn may_arrive(&mut self, target: &SecretTarget, place: Span) -> Option<()> {
+        let SecretTarget::Env(variable) = target else { return Some(()) };
+        if is_among(variable, &OF_THE_HOST) {
+            let problem = Diagnostic::error(place, format!("a secret cannot arrive as the variable `{variable}`"));
+            self.report(
+                problem
+                    .label("the host's own shell and Docker would obey it")
+                    .hint("let it arrive as a `file`, or as a variable of another name that the service reads"),
+            );
+            return None;
+        }
+        Some(())
     }
 
     /// A name by which the run may be given a value: that of a variable which is not the run's own.
@@ -72,9 +104,7 @@ impl Reader {
             self.expected(entry, &format!("a name of at most {LONGEST_SECRET_NAME} characters"));
             return None;
         }
-        let upper = text.to_ascii_uppercase();
-        if OF_THE_RUN.iter().any(|beginning| upper.starts_with(beginning)) || ALSO_OF_THE_RUN.contains(&upper.as_str())
-        {
+        if is_among(&name, &OF_THE_RUN) {
             let problem = Diagnostic::error(entry.place(), format!("`{text}` cannot be the name of a secret"));
             self.report(problem.label("the run itself is told something by this variable").hint(format!(
                 "give it another name here, and its own in the container: `{{name: APP_{text}, env: {text}}}`"
@@ -90,7 +120,7 @@ impl Reader {
         let is_one = path.starts_with('/')
             && !path.ends_with('/')
             && path.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-' | '/'))
-            && path.split('/').all(|part| part != "..");
+            && path.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."));
         if !is_one {
             self.expected(
                 entry,

@@ -101,8 +101,8 @@ impl Orchestrator for Fleet {
         report::read_started(output)
     }
 
-    fn remove(&self, scope: &Scope, handles: &BTreeMap<InstanceId, Vec<Handle>>) -> Script {
-        Task::Remove { scope: scope.clone(), handles: handles.clone() }.script()
+    fn remove(&self, scope: &Scope, handles: &BTreeMap<InstanceId, Vec<Handle>>, ends: bool) -> Script {
+        Task::Remove { scope: scope.clone(), handles: handles.clone(), ends }.script()
     }
 
     fn logs(&self, scope: &Scope, lines: u32, asked: &str, hosts: &BTreeMap<InstanceId, LogOf>) -> Script {

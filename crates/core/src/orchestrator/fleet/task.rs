@@ -109,6 +109,8 @@ pub enum Task {
         scope: Scope,
         /// By the host that does it.
         handles: BTreeMap<InstanceId, Vec<Handle>>,
+        /// Whether the environment ends with them.
+        ends: bool,
     },
     /// Remove older images.
     Clean {
@@ -230,11 +232,15 @@ impl Task {
                     kept_as: None,
                 }
             }
-            Self::Remove { scope, handles } => {
+            Self::Remove { scope, handles, ends } => {
                 let rows = by_host(handles).map(|(instance, handle)| vec![instance.0.clone(), handle.0.clone()]);
                 Script {
                     name: "remove",
-                    header: vec![(SCOPE, scope.to_string()), ("TABLE", write_table(rows))],
+                    header: vec![
+                        (SCOPE, scope.to_string()),
+                        ("TABLE", write_table(rows)),
+                        ("ENDS", if *ends { "yes" } else { "" }.to_owned()),
+                    ],
                     body: REMOVE,
                     kept_as: None,
                 }
@@ -293,6 +299,7 @@ impl Task {
             "remove" => Self::Remove {
                 scope: scope()?,
                 handles: read_by_host(&rows()?, |row| Some(Handle(row.get(1)?.clone())))?,
+                ends: !script.value("ENDS")?.is_empty(),
             },
             "clean" => {
                 let lines = |name| Some(unpack(script.value(name)?)?.lines().map(str::to_owned).collect::<Vec<_>>());

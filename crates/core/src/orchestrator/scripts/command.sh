@@ -29,7 +29,7 @@ if [ -n "$END" ]; then
 fi
 
 # Kept for a while after its end: whoever asked fetches the rest at once.
-mkdir -p "$KEPT" && chmod 700 "$KEPT" || fail other "no folder can be made: $(last_words "$WORK/log")"
+{ mkdir -p "$KEPT" && chmod 700 "$KEPT"; } || fail other "no folder can be made: $(last_words "$WORK/log")"
 find "$KEPT" -mindepth 2 -maxdepth 2 -name code -mmin +60 2>/dev/null | while read -r code; do
   rm -rf "${code%/code}"
 done
@@ -37,7 +37,7 @@ done
 # A second delivery of this script finds the command begun.
 if [ "$OUT" = 0 ] && [ "$ERR" = 0 ] && mkdir "$FOLDER" 2>/dev/null; then
   printf '%s' "$COMMAND" | base64 -d | gzip -d -c >"$FOLDER/command" || fail other 'the command cannot be read'
-  : >"$FOLDER/out" && : >"$FOLDER/err" || fail other "its output cannot be kept: $(last_words "$WORK/log")"
+  { : >"$FOLDER/out" && : >"$FOLDER/err"; } || fail other "its output cannot be kept: $(last_words "$WORK/log")"
   # It may replace its shell, and end it: its exit code is for the shell around that.
   cat >"$FOLDER/run" <<'RUN'
 sh "$1/command" </dev/null >"$1/out" 2>"$1/err"

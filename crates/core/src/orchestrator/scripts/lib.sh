@@ -23,6 +23,8 @@ TAB=$(printf '\t')
 RESULT_LIMIT=2400
 
 mkdir -p "$RUN" || exit 1
+# What a script has left that was killed; none takes this long.
+find "$RUN" -maxdepth 1 -name 'work.*' -mmin +120 -exec rm -rf {} + 2>/dev/null
 WORK=$(mktemp -d "$RUN/work.XXXXXX") || exit 1
 # What commands print goes to a log; the real output is for the result.
 exec 3>&1 >"$WORK/log" 2>&1

@@ -30,16 +30,19 @@ with_secrets secrets <"$WORK/secrets"
 of login >"$WORK/logins"
 if [ -s "$WORK/logins" ]; then
   cut -f 1 "$WORK/logins" >"$WORK/login-names"
+  # Not where secrets are kept: it is for this once.
+  SKIPPER_SECRETS=$WORK/login
+  export SKIPPER_SECRETS
   with_secrets logins <"$WORK/login-names"
   DOCKER_CONFIG=$WORK/docker
   export DOCKER_CONFIG
   mkdir -m 700 "$DOCKER_CONFIG"
   echo '{}' >"$DOCKER_CONFIG/config.json"
   while IFS=$TAB read -r login registry; do
-    kept=$ROOT/run/skipper/secrets/skipper/$SCOPE/logins/${login%:*}.${login##*:}
-    jq --rawfile auth "$kept" --arg registry "$registry" '.auths[$registry] = { auth: $auth }' "$DOCKER_CONFIG/config.json" >"$DOCKER_CONFIG/new" &&
-      mv -f "$DOCKER_CONFIG/new" "$DOCKER_CONFIG/config.json"
-    rm -f "$kept"
+    kept=$WORK/login/skipper/$SCOPE/logins/${login%:*}.${login##*:}
+    jq --rawfile auth "$kept" --arg registry "$registry" '.auths[$registry] = { auth: $auth }' "$DOCKER_CONFIG/config.json" >"$DOCKER_CONFIG/new" ||
+      fail other "the login to $registry cannot be used: $(last_words "$WORK/log")"
+    mv -f "$DOCKER_CONFIG/new" "$DOCKER_CONFIG/config.json"
   done <"$WORK/logins"
 fi
 

@@ -4,8 +4,8 @@
 #
 #   with-secrets FOLDER [--secret [VARIABLE=]NAME:VERSION]... [COMMAND [WORD]...]
 #
-# FOLDER is where the parameters are. Each version is fetched once, into a file on tmpfs that is gone with the next boot; with
-# VARIABLE it is in the command's environment, too.
+# FOLDER is where the parameters are. Each version is fetched once, into a file on tmpfs that is gone with the next boot (below
+# SKIPPER_SECRETS where that is set); with VARIABLE it is in the command's environment, too.
 set -u
 LC_ALL=C
 export LC_ALL
@@ -18,7 +18,7 @@ say() {
 
 folder=$1
 shift
-HERE=$ROOT/run/skipper/secrets$folder
+HERE=${SKIPPER_SECRETS:-$ROOT/run/skipper/secrets}$folder
 
 # The names, one a line, and the variables with the names that they are given.
 names=
@@ -58,7 +58,7 @@ identify() {
 role() {
   name=$(ask meta-data/iam/security-credentials/ -H "X-aws-ec2-metadata-token: $token") || return 1
   ask "meta-data/iam/security-credentials/$name" -H "X-aws-ec2-metadata-token: $token" |
-    jq -er '"user = \"\(.AccessKeyId):\(.SecretAccessKey)\"\nheader = \"x-amz-security-token: \(.Token)\""'
+    jq -er 'select(.Token) | "user = \"\(.AccessKeyId):\(.SecretAccessKey)\"\nheader = \"x-amz-security-token: \(.Token)\""'
 }
 
 # fetch: everything that is missing, ten at a time.
@@ -74,21 +74,36 @@ fetch() {
   esac
   missing | jq -Rnc --arg folder "$folder" '[inputs | "\($folder)/\(.)"] | range(0; length; 10) as $from | { Names: .[$from:$from + 10], WithDecryption: true }' >"$work/requests"
   while IFS= read -r request; do
-    printf '%s\n' "$credentials" | curl -sS --max-time 20 --retry 3 -K - --aws-sigv4 "aws:amz:$region:ssm" \
-      -H 'X-Amz-Target: AmazonSSM.GetParameters' -H 'Content-Type: application/x-amz-json-1.1' --data "$request" \
-      -o "$work/answer" --url "${AWS_ENDPOINT_URL_SSM:-https://ssm.$region.$domain}/" || {
-      say "Systems Manager in $region cannot be asked for secrets"
-      return 1
-    }
+    # Where many hosts begin at once, some are told to come again.
+    for pause in 1 2 4 8 ''; do
+      ask_for "$request" || {
+        say "Systems Manager in $region cannot be asked for secrets"
+        return 1
+      }
+      { [ -n "$pause" ] && is_throttled; } || break
+      sleep "$pause"
+    done
     keep || return 1
   done <"$work/requests"
+}
+
+# ask_for REQUEST: what Systems Manager says to it.
+ask_for() {
+  printf '%s\n' "$credentials" | curl -sS --max-time 20 --retry 3 -K - --aws-sigv4 "aws:amz:$region:ssm" \
+    -H 'X-Amz-Target: AmazonSSM.GetParameters' -H 'Content-Type: application/x-amz-json-1.1' --data "$1" \
+    -o "$work/answer" --url "${AWS_ENDPOINT_URL_SSM:-https://ssm.$region.$domain}/"
+}
+
+is_throttled() {
+  jq -e '.__type | test("Throttl|TooMany")' "$work/answer" >/dev/null 2>&1
 }
 
 # keep: puts what was answered into its files, each at once. Whoever may enter the folder is root; in a container it is mounted
 # into, a file is read by whatever user runs there.
 keep() {
   jq -e 'has("Parameters")' "$work/answer" >/dev/null 2>&1 || {
-    say "Systems Manager gives no secrets: $(jq -r '"\(.__type | sub(".*#"; "")): \(.message // .Message // "")"' "$work/answer" 2>/dev/null | cut -c1-300)"
+    words=$(jq -r '"\(.__type | sub(".*#"; "")): \(.message // .Message // "")"' "$work/answer" 2>/dev/null) || words='its answer is none of its own'
+    say "Systems Manager gives no secrets: $(printf '%s' "$words" | cut -c1-300)"
     return 1
   }
   jq -r '.Parameters | length | range(.)' "$work/answer" >"$work/indices"
@@ -118,11 +133,13 @@ if [ -n "$names" ]; then
   umask 022
 fi
 
-while IFS='=' read -r variable secret; do
-  [ -n "$variable" ] || continue
+# A secret may have any name but those that begin with `SKIPPER_`, and must not get in the way of the next one.
+SKIPPER_HERE=$HERE
+while IFS='=' read -r SKIPPER_VARIABLE SKIPPER_SECRET; do
+  [ -n "$SKIPPER_VARIABLE" ] || continue
   # What is read ends in one more character, or line breaks at its end would be lost.
-  value=$(cat "$HERE/${secret%:*}.${secret##*:}" && printf x) || exit 1
-  export "$variable=${value%x}"
+  SKIPPER_VALUE=$(cat "$SKIPPER_HERE/${SKIPPER_SECRET%:*}.${SKIPPER_SECRET##*:}" && printf x) || exit 1
+  export "$SKIPPER_VARIABLE=${SKIPPER_VALUE%x}"
 done <<VARIABLES
 $variables
 VARIABLES

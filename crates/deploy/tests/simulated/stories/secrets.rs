@@ -58,7 +58,7 @@ fn a_secret_is_kept_and_reaches_the_hosts_of_its_service_by_version() {
     let world = SimWorld::default();
     let told = ship_with(&world, &with_database(2), 1, &given(CANARY));
     assert_eq!((told.exit, origins(&told)), (Exit::Serves, vec![(1, SecretOrigin::New)]), "{:?}", told.finished());
-    assert_eq!(fetched(&world, "app_2"), [format!("DATABASE_URL:1 {CANARY}")]);
+    assert_eq!(fetched(&world, "app_2"), [format!("shop/production/DATABASE_URL:1 {CANARY}")]);
     // The same value is the same version, and nothing is done.
     let again = ship_with(&world, &with_database(2), 1, &given(CANARY));
     assert_eq!((again.steps(), origins(&again)), (vec![], vec![(1, SecretOrigin::Unchanged)]));
@@ -75,7 +75,7 @@ fn a_changed_value_restarts_its_service_and_no_other() {
     assert_eq!((told.exit, origins(&told)), (Exit::Serves, vec![(2, SecretOrigin::Changed)]));
     let replaced: Vec<String> = told.steps().into_iter().filter(|step| step.starts_with("replace")).collect();
     assert_eq!(replaced, ["replace `web_1` (stop-first) on host `app_1`: its settings changed"]);
-    assert_eq!(fetched(&world, "app_1").last().unwrap(), "DATABASE_URL:2 another canary");
+    assert_eq!(fetched(&world, "app_1").last().unwrap(), "shop/production/DATABASE_URL:2 another canary");
 }
 
 #[test]
@@ -88,6 +88,29 @@ fn a_release_that_fails_gives_its_predecessor_the_secret_that_it_had() {
     let told = ship_with(&world, &with_database(1), 2, &given("another canary"));
     assert_eq!(told.exit, Exit::Restored, "{:?}", told.finished());
     assert_eq!(world.serving_on("app_1"), before, "the unit that names the first version");
+    // Whoever brings no value means what serves, and not what that run has left.
+    let told = ship_with(&world, &with_database(1), 1, &GivenSecrets::new());
+    assert_eq!((told.exit, origins(&told)), (Exit::Serves, vec![(1, SecretOrigin::Stored)]));
+    assert_eq!(world.serving_on("app_1"), before);
+}
+
+#[test]
+fn a_parameter_that_was_deleted_begins_where_it_ended() {
+    let world = SimWorld::default();
+    ship_with(&world, &with_database(1), 1, &given(CANARY));
+    ship_with(&world, &with_database(1), 1, &given("another canary"));
+    world.change().secrets.clear();
+    let told = ship_with(&world, &with_database(1), 1, &given("a third canary"));
+    assert_eq!((told.exit, origins(&told)), (Exit::Serves, vec![(3, SecretOrigin::New)]));
+    assert_eq!(fetched(&world, "app_1").last().unwrap(), "shop/production/DATABASE_URL:3 a third canary");
+}
+
+#[test]
+fn what_parameter_store_does_not_take_is_refused_before_anything_is_kept() {
+    let world = SimWorld::default();
+    let told = ship_with(&world, &with_database(1), 1, &given("canary {{ of a template }}"));
+    assert_eq!(told.exit, Exit::BadInput);
+    assert!(world.look().secrets.is_empty());
 }
 
 #[test]
