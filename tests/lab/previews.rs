@@ -41,7 +41,7 @@ fn answer(world: &World, shop: &Shop, told: &Told) -> String {
 }
 
 /// What there is of a preview: by EC2, by the records, and by skipper's own list.
-fn remains(world: &World, shop: &Shop, number: u64) -> Vec<String> {
+pub(crate) fn remains(world: &World, shop: &Shop, number: u64) -> Vec<String> {
     let environment = format!("pr-{number}");
     let mut remains = world.lab.cloud().alive(&shop.name, &environment).unwrap();
     let told = |arguments: &[&str]| shop.skipper(world, arguments).ends_with(0).outcome.stdout;

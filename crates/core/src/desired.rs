@@ -105,6 +105,8 @@ pub struct Desired {
     pub left_alone: BTreeSet<ServiceName>,
     /// What each service links to, for every service of the file that has links.
     pub links: BTreeMap<ServiceName, Vec<ServiceName>>,
+    /// The ports by which services are found that others link to, for every such service of the file.
+    pub linked_ports: BTreeMap<ServiceName, BTreeSet<u16>>,
     /// Whether hosts are only brought up: nothing of what runs is changed, and no host goes away.
     pub hosts_only: bool,
     /// Whether the hosts of groups that are not among `groups` may be terminated.
@@ -205,7 +207,11 @@ impl Desired {
             .collect();
         let left_alone = config.services.keys().filter(|name| !services.contains_key(*name)).cloned().collect();
         let linking = config.services.iter().filter(|(_, service)| !service.links.is_empty());
-        let links = linking.map(|(name, service)| (name.clone(), service.links.clone())).collect();
+        let links: BTreeMap<_, _> = linking.map(|(name, service)| (name.clone(), service.links.clone())).collect();
+        let linked = links.values().flatten().filter_map(|name| Some((name, config.services.get(name)?)));
+        let linked_ports = linked
+            .map(|(name, service)| (name.clone(), service.ports.iter().copied().filter_map(Port::linked).collect()))
+            .collect();
         let most_previews = environment.pull_request().map(|_| config.previews.max);
         let scope = Scope { project: config.project.clone(), environment };
         Self {
@@ -215,6 +221,7 @@ impl Desired {
             services,
             left_alone,
             links,
+            linked_ports,
             hosts_only: false,
             allow_terminate: false,
             prune_rules: false,
@@ -239,6 +246,7 @@ impl Desired {
             services: BTreeMap::new(),
             left_alone: BTreeSet::new(),
             links: BTreeMap::new(),
+            linked_ports: BTreeMap::new(),
             hosts_only: false,
             allow_terminate: false,
             prune_rules: false,

@@ -11,7 +11,7 @@ use crate::{
     desired::Binding,
     etcd::{EtcdMember, Membership},
     image::PinnedImage,
-    name::{GroupName, HostName, ReplicaName},
+    name::{GroupName, HostName, ReplicaName, ServiceName},
 };
 
 /// An EC2 instance id, `i-…`.
@@ -137,6 +137,8 @@ pub enum Source {
     AnyIpv6,
     /// The project's own hosts: the cluster's security group itself.
     Cluster,
+    /// The hosts of one of the project's groups: the group's own security group.
+    Group(GroupName),
     /// Something skipper never writes: another address range, group or protocol, as EC2 spells it.
     Other(String),
 }
@@ -147,7 +149,28 @@ impl fmt::Display for Source {
             Self::AnyIpv4 => f.write_str("0.0.0.0/0"),
             Self::AnyIpv6 => f.write_str("::/0"),
             Self::Cluster => f.write_str("the cluster"),
+            Self::Group(group) => write!(f, "group `{group}`"),
             Self::Other(other) => f.write_str(other),
+        }
+    }
+}
+
+impl Source {
+    /// The project's security group that it is, if it is one.
+    pub fn security_group(&self) -> Option<SecurityGroup> {
+        match self {
+            Self::Cluster => Some(SecurityGroup::Cluster),
+            Self::Group(group) => Some(SecurityGroup::Group(group.clone())),
+            Self::AnyIpv4 | Self::AnyIpv6 | Self::Other(_) => None,
+        }
+    }
+}
+
+impl From<SecurityGroup> for Source {
+    fn from(group: SecurityGroup) -> Self {
+        match group {
+            SecurityGroup::Cluster => Self::Cluster,
+            SecurityGroup::Group(group) => Self::Group(group),
         }
     }
 }
@@ -368,6 +391,12 @@ impl Observed {
     pub fn fence(&self) -> u64 {
         let reports = self.hosts.values().filter_map(|host| host.report.as_ref());
         reports.map(|report| report.fence).filter(|fence| *fence <= HIGHEST_LEASE).max().unwrap_or(0)
+    }
+
+    /// The hosts with a replica of a service that is to run there.
+    pub fn hosts_with(&self, service: &ServiceName) -> BTreeSet<HostName> {
+        let found = self.replicas().filter(|(_, found)| found.replica.service == *service && found.wanted);
+        found.map(|(host, _)| host.clone()).collect()
     }
 
     /// Every replica found, with its host.

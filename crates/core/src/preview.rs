@@ -217,7 +217,7 @@ pub struct Remains {
     pub owned: Vec<Owned>,
     /// The names of what is recorded of it, below its path in the store.
     pub records: BTreeSet<String>,
-    /// The hosts that it shares with others, with its own replicas on them.
+    /// The hosts that it shares with others, with its own replicas on them; and its own security groups with their rules.
     pub shared: Observed,
 }
 

@@ -85,6 +85,9 @@ impl PortError {
 /// The result of a call to the world.
 pub type PortResult<T> = Result<T, PortError>;
 
+/// The ids of a project's security groups.
+pub type GroupIds = BTreeMap<SecurityGroup, String>;
+
 /// One instance that carries the ownership tag, as the provider describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundInstance {
@@ -158,10 +161,11 @@ pub trait Compute {
         security_group: &SecurityGroup,
         subnet: Option<&str>,
     ) -> PortResult<String>;
-    /// Lets traffic in; a rule that is there already is no error. `cluster` is the id that [`skipper_core::observed::Source::Cluster`] stands for.
-    async fn authorize(&self, id: &str, rules: &[IngressRule], cluster: &str) -> PortResult<()>;
+    /// Lets traffic in; a rule that is there already is no error. `groups` are the ids of the project's groups that a rule may name as
+    /// its source.
+    async fn authorize(&self, id: &str, rules: &[IngressRule], groups: &GroupIds) -> PortResult<()>;
     /// Stops letting traffic in; a rule that is gone already is no error.
-    async fn revoke(&self, id: &str, rules: &[IngressRule], cluster: &str) -> PortResult<()>;
+    async fn revoke(&self, id: &str, rules: &[IngressRule], groups: &GroupIds) -> PortResult<()>;
     /// Launches one instance with its tags. Returns its id and the state it is in: a token that was used before returns the instance of then, even a dead one (`None`).
     async fn launch(&self, launch: &Launch) -> PortResult<(InstanceId, Option<InstanceState>)>;
     /// Terminates an instance.

@@ -20,7 +20,9 @@ use skipper_core::{
     observed::{IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
     preview::Owned,
 };
-use skipper_deploy::ports::{Compute, FoundInstance, Launch, LaunchQuery, PortError, PortErrorKind, PortResult};
+use skipper_deploy::ports::{
+    Compute, FoundInstance, GroupIds, Launch, LaunchQuery, PortError, PortErrorKind, PortResult,
+};
 
 pub(super) use self::capacity::NoCapacity;
 use super::error::Asked;
@@ -79,12 +81,12 @@ impl Compute for Ec2 {
         self.create_owned_security_group(scope, security_group, subnet).await
     }
 
-    async fn authorize(&self, id: &str, rules: &[IngressRule], cluster: &str) -> PortResult<()> {
-        self.let_in(id, rules, cluster).await
+    async fn authorize(&self, id: &str, rules: &[IngressRule], groups: &GroupIds) -> PortResult<()> {
+        self.let_in(id, rules, groups).await
     }
 
-    async fn revoke(&self, id: &str, rules: &[IngressRule], cluster: &str) -> PortResult<()> {
-        self.shut_out(id, rules, cluster).await
+    async fn revoke(&self, id: &str, rules: &[IngressRule], groups: &GroupIds) -> PortResult<()> {
+        self.shut_out(id, rules, groups).await
     }
 
     async fn launch(&self, launch: &Launch) -> PortResult<(InstanceId, Option<InstanceState>)> {

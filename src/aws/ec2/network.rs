@@ -11,7 +11,7 @@ use skipper_core::{
     desired::{Scope, tags},
     observed::{IngressRule, ObservedSecurityGroup, SecurityGroup, Source},
 };
-use skipper_deploy::ports::{PortError, PortErrorKind, PortResult};
+use skipper_deploy::ports::{GroupIds, PortError, PortErrorKind, PortResult};
 
 use super::{Ec2, filter, instances::TAG_GROUP, owned_by, tag, tagged};
 use crate::aws::error::Asked;
@@ -52,12 +52,13 @@ impl Ec2 {
                 return Err(asked.refused(PortErrorKind::Invalid, why).hint("delete the one that no host uses"));
             }
         }
-        let cluster = described.get(&SecurityGroup::Cluster).and_then(|group| group.group_id()).map(ToOwned::to_owned);
+        let owned: BTreeMap<String, SecurityGroup> =
+            described.iter().filter_map(|(which, group)| Some((group.group_id()?.to_owned(), which.clone()))).collect();
         let observed = described.into_iter().filter_map(|(which, group)| {
             let mut observed =
                 ObservedSecurityGroup { id: group.group_id.clone()?, rules: BTreeSet::new(), marked: BTreeSet::new() };
             for single in group.ip_permissions().iter().flat_map(singles) {
-                let rules = rules(&single, cluster.as_deref());
+                let rules = rules(&single, &owned);
                 if is_marked(&single) {
                     let ours = rules.iter().filter(|rule| !matches!(rule.source, Source::Other(_)));
                     observed.marked.extend(ours.cloned());
@@ -190,10 +191,10 @@ impl Ec2 {
         })
     }
 
-    pub(super) async fn let_in(&self, id: &str, rules: &[IngressRule], cluster: &str) -> PortResult<()> {
+    pub(super) async fn let_in(&self, id: &str, rules: &[IngressRule], groups: &GroupIds) -> PortResult<()> {
         let asked = self.changes("ec2:AuthorizeSecurityGroupIngress", format!("security group `{id}`"));
         together_or_singly(rules, async |rules| {
-            let permissions = permissions(rules, cluster, Some(MARK), &asked)?;
+            let permissions = permissions(rules, groups, Some(MARK), &asked)?;
             match self
                 .ec2
                 .authorize_security_group_ingress()
@@ -210,13 +211,13 @@ impl Ec2 {
         .await
     }
 
-    pub(super) async fn shut_out(&self, id: &str, rules: &[IngressRule], cluster: &str) -> PortResult<()> {
+    pub(super) async fn shut_out(&self, id: &str, rules: &[IngressRule], groups: &GroupIds) -> PortResult<()> {
         let asked = self.changes("ec2:RevokeSecurityGroupIngress", format!("security group `{id}`"));
         let (foreign, ours): (Vec<IngressRule>, Vec<IngressRule>) =
             rules.iter().cloned().partition(|rule| matches!(rule.source, Source::Other(_)));
-        self.shut_out_foreign(id, &foreign, cluster, &asked).await?;
+        self.shut_out_foreign(id, &foreign, groups, &asked).await?;
         together_or_singly(&ours, async |rules| {
-            let permissions = permissions(rules, cluster, None, &asked)?;
+            let permissions = permissions(rules, groups, None, &asked)?;
             match self
                 .ec2
                 .revoke_security_group_ingress()
@@ -240,7 +241,7 @@ impl Ec2 {
         &self,
         id: &str,
         rules: &[IngressRule],
-        cluster: &str,
+        groups: &GroupIds,
         asked: &Asked<'_>,
     ) -> PortResult<()> {
         if rules.is_empty() {
@@ -250,8 +251,8 @@ impl Ec2 {
         let found = self.ec2.describe_security_groups().group_ids(id).send().await;
         let found = found.map_err(|error| reading.failed(&error))?.security_groups.unwrap_or_default();
         let all = found.iter().flat_map(types::SecurityGroup::ip_permissions).flat_map(singles);
-        let is_meant =
-            |single: &IpPermission| self::rules(single, Some(cluster)).iter().any(|rule| rules.contains(rule));
+        let owned = groups.iter().map(|(which, id)| (id.clone(), which.clone())).collect();
+        let is_meant = |single: &IpPermission| self::rules(single, &owned).iter().any(|rule| rules.contains(rule));
         for permission in all.filter(is_meant) {
             let sent = self.ec2.revoke_security_group_ingress().group_id(id).ip_permissions(permission).send().await;
             match sent {
@@ -318,7 +319,7 @@ pub(super) fn read_tag(word: &str) -> Option<SecurityGroup> {
 }
 
 /// The rules that one permission of EC2 stands for. What skipper could not have written becomes [`Source::Other`], in EC2's words.
-fn rules(permission: &IpPermission, cluster: Option<&str>) -> BTreeSet<IngressRule> {
+fn rules(permission: &IpPermission, owned: &BTreeMap<String, SecurityGroup>) -> BTreeSet<IngressRule> {
     let protocol = permission.ip_protocol().unwrap_or("-1");
     let port = |port: Option<i32>| port.and_then(|port| u16::try_from(port).ok());
     let ports = match (protocol, port(permission.from_port()), port(permission.to_port())) {
@@ -337,7 +338,7 @@ fn rules(permission: &IpPermission, cluster: Option<&str>) -> BTreeSet<IngressRu
         .user_id_group_pairs()
         .iter()
         .filter_map(UserIdGroupPair::group_id)
-        .map(|id| if Some(id) == cluster { Source::Cluster } else { Source::Other(id.to_owned()) });
+        .map(|id| owned.get(id).cloned().map_or_else(|| Source::Other(id.to_owned()), Source::from));
     let lists = permission
         .prefix_list_ids()
         .iter()
@@ -356,11 +357,18 @@ fn rules(permission: &IpPermission, cluster: Option<&str>) -> BTreeSet<IngressRu
 /// Rules as EC2 wants them. What is revoked is known by the rest: rules that somebody else wrote have other descriptions, or none.
 pub(super) fn permissions(
     rules: &[IngressRule],
-    cluster: &str,
+    groups: &GroupIds,
     mark: Option<&str>,
     asked: &Asked<'_>,
 ) -> PortResult<Vec<IpPermission>> {
     let mark = mark.map(ToOwned::to_owned);
+    let pair = |rule: &IngressRule| {
+        let id = rule.source.security_group().and_then(|group| groups.get(&group));
+        let id = id.ok_or_else(|| {
+            asked.refused(PortErrorKind::Invalid, format!("the rule `{rule}` names a security group that is not there"))
+        })?;
+        Ok(UserIdGroupPair::builder().group_id(id).set_description(mark.clone()).build())
+    };
     let permission = |rule: &IngressRule| {
         let permission =
             IpPermission::builder().ip_protocol("tcp").from_port(rule.from_port.into()).to_port(rule.to_port.into());
@@ -371,9 +379,7 @@ pub(super) fn permissions(
                 }
                 Source::AnyIpv6 => permission
                     .ipv6_ranges(Ipv6Range::builder().cidr_ipv6(ANY_IPV6).set_description(mark.clone()).build()),
-                Source::Cluster => permission.user_id_group_pairs(
-                    UserIdGroupPair::builder().group_id(cluster).set_description(mark.clone()).build(),
-                ),
+                Source::Cluster | Source::Group(_) => permission.user_id_group_pairs(pair(rule)?),
                 Source::Other(_) => {
                     return Err(asked
                         .refused(PortErrorKind::Invalid, format!("the rule `{rule}` is not one that skipper writes")));

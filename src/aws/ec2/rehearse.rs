@@ -8,7 +8,7 @@ use skipper_core::{
     desired::Scope,
     observed::{IngressRule, InstanceId, SecurityGroup, Source},
 };
-use skipper_deploy::ports::{Launch, PortResult};
+use skipper_deploy::ports::{GroupIds, Launch, PortResult};
 
 use super::{Ec2, network::permissions};
 use crate::aws::error::Asked;
@@ -41,7 +41,8 @@ impl Ec2 {
     pub async fn rehearse_rules(&self, id: &str) -> PortResult<()> {
         let asked = self.reads("ec2:AuthorizeSecurityGroupIngress", format!("security group `{id}` (a dry run)"));
         let rule = IngressRule { from_port: 2_379, to_port: 2_380, source: Source::Cluster };
-        let rules = permissions(&[rule], id, None, &asked)?;
+        let groups = GroupIds::from([(SecurityGroup::Cluster, id.to_owned())]);
+        let rules = permissions(&[rule], &groups, None, &asked)?;
         let adding = self.ec2.authorize_security_group_ingress().group_id(id).set_ip_permissions(Some(rules.clone()));
         would(adding.dry_run(true).send().await, &asked, &["InvalidPermission.Duplicate"])?;
         let asked = self.reads("ec2:RevokeSecurityGroupIngress", format!("security group `{id}` (a dry run)"));

@@ -148,7 +148,7 @@ section! {
         "version": "leave it out: the file has no version",
         "environment": "`env` is for every service",
         "volumes": "leave it out: volumes are not built yet",
-        "networks": "leave it out: services reach each other by published ports",
+        "networks": "leave it out: a service reaches those in its `links`",
         "hosts": "`groups` has the hosts, launched by skipper",
     }
 }
@@ -195,7 +195,7 @@ section! {
         "depends_on": "write `links`: a service starts after those that it links to",
         "restart": "leave it out: a replica that ends is always started again",
         "container_name": "leave it out: replicas are named by skipper",
-        "networks": "leave it out: services reach each other by published ports",
+        "networks": "leave it out: a service reaches those in its `links`",
         "size": "it belongs to a group",
     }
 }
@@ -338,7 +338,7 @@ section! {
     }
     required {}
     later {}
-    foreign { "private": "leave it out: hosts of the project reach each other", }
+    foreign { "private": "leave it out: `links` of services open what they need between groups", }
 }
 
 section! {

@@ -101,17 +101,12 @@ impl<'a> Telling<'a> {
     fn places(&self, rank: usize) -> Places {
         let linked: BTreeSet<&ServiceName> = self.desired.links.values().flatten().collect();
         let place = |service: &ServiceName| {
-            let here = self.runs_on(service);
+            let here = self.observed.hosts_with(service);
             let stays = self.desired.left_alone.contains(service);
             let is_up = self.ranks.get(service).is_none_or(|own| *own <= rank);
             let goes = !stays && (is_up || here.is_empty());
             (service.clone(), if goes { self.desired.hosts_with(service).collect() } else { here })
         };
         linked.into_iter().map(place).collect()
-    }
-
-    fn runs_on(&self, service: &ServiceName) -> BTreeSet<HostName> {
-        let found = self.observed.replicas().filter(|(_, found)| found.replica.service == *service && found.wanted);
-        found.map(|(host, _)| host.clone()).collect()
     }
 }

@@ -48,10 +48,10 @@ pub fn plan(desired: &Desired, observed: &Observed, orchestrator: &dyn Orchestra
     draft.block_gaps(observed);
     preview::find_room(desired, observed, &mut draft);
     let network = network::open(desired, observed, &mut draft);
-    let hosts = hosts::bring_up(desired, observed, orchestrator, &network, &mut draft);
+    let hosts = hosts::bring_up(desired, observed, orchestrator, &network.before_launch, &mut draft);
     let wishes = replicas::compare(desired, observed, orchestrator, &hosts, &mut draft);
     let telling = links::Telling::new(desired, observed, orchestrator, &hosts);
-    rollout::arrange(observed, &hosts, wishes, telling, &mut draft);
+    rollout::arrange(observed, &hosts, wishes, telling, &network.links, &mut draft);
     hosts::take_down(desired, &hosts, &mut draft);
     network::close(desired, observed, &mut draft);
     draft.finish()

@@ -6,7 +6,7 @@ use super::{Action, Draft, Plan, Reason, Removal, StepId};
 use crate::{
     desired::{Desired, Scope},
     name::{HostName, ReplicaName},
-    observed::{Handle, Observed, SecurityGroup},
+    observed::{Handle, IngressRule, Observed, SecurityGroup},
     preview::{Cause, Owned, Remains, Thing},
 };
 
@@ -77,10 +77,24 @@ pub fn removal(scope: &Scope, remains: &Remains, cause: &Cause) -> Plan {
             ),
         }
     }
+    // A security group stays while a rule of another names it.
+    let mut revoked: Vec<StepId> = Vec::new();
+    for (security_group, _) in &groups {
+        let found = remains.shared.security_groups.get(*security_group);
+        let names_another =
+            |rule: &&IngressRule| rule.source.security_group().is_some_and(|named| named != **security_group);
+        let rules: Vec<IngressRule> =
+            found.into_iter().flat_map(|found| &found.rules).filter(names_another).cloned().collect();
+        if !rules.is_empty() {
+            let action = Action::RevokeIngress { security_group: (*security_group).clone(), rules };
+            revoked.push(draft.step(action, ends(), terminated.iter().copied()));
+        }
+    }
     // Every host is in its group's security group and in the cluster's.
+    let unused: Vec<StepId> = terminated.into_iter().chain(revoked).collect();
     for (security_group, id) in groups {
         let action = Action::DeleteSecurityGroup { security_group: security_group.clone(), id: id.clone() };
-        draft.step(action, ends(), terminated.iter().copied());
+        draft.step(action, ends(), unused.iter().copied());
     }
     let records = remains.forgettable();
     if !records.is_empty() {
@@ -130,7 +144,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::{observed::InstanceId, render::words};
+    use crate::{
+        observed::{InstanceId, ObservedSecurityGroup, Source},
+        render::words,
+    };
 
     fn scope(environment: &str) -> Scope {
         Scope { project: "demo".parse().unwrap(), environment: environment.parse().unwrap() }
@@ -180,6 +197,33 @@ mod tests {
         assert_eq!(plan.steps[3].needs, [StepId(1), StepId(2), StepId(3)]);
         let Action::ForgetRecords { records } = &plan.steps[3].action else { panic!("{plan:?}") };
         assert_eq!(records, &["launches/web_1", "releases/1"]);
+    }
+
+    #[test]
+    fn security_groups_that_name_each_other_let_go_before_they_are_deleted() {
+        let named = |name: &str| SecurityGroup::Group(name.parse().unwrap());
+        let found = |source: Source| ObservedSecurityGroup {
+            id: "sg-1".to_owned(),
+            rules: [Source::AnyIpv4, source].map(|source| IngressRule { from_port: 80, to_port: 80, source }).into(),
+            marked: Default::default(),
+        };
+        let things = [SecurityGroup::Cluster, named("web"), named("store")];
+        let mut remains = remains(things.map(|group_| owned("pr-7", Some(7), group(group_))).into(), &[]);
+        remains.shared.security_groups = BTreeMap::from([
+            (SecurityGroup::Cluster, found(Source::Cluster)),
+            (named("web"), found(Source::Group("store".parse().unwrap()))),
+            (named("store"), found(Source::Group("web".parse().unwrap()))),
+        ]);
+        let plan = removal(&scope("pr-7"), &remains, &Cause::Closed);
+        assert_eq!(
+            steps(&plan)[..2],
+            [
+                "revoke tcp 80 from group `store` into group `web`: its pull request is closed",
+                "revoke tcp 80 from group `web` into group `store`: its pull request is closed",
+            ]
+        );
+        assert_eq!(plan.steps.len(), 5);
+        assert!(plan.steps[2..].iter().all(|step| step.needs == [StepId(1), StepId(2)]), "{plan:?}");
     }
 
     #[test]

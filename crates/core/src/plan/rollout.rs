@@ -12,15 +12,17 @@ use crate::{
     observed::{Handle, Observed},
 };
 
-/// Puts the wishes of all hosts in order: a service starts and is replaced after those that it links to.
+/// Puts the wishes of all hosts in order: a service starts and is replaced after those that it links to, and after the steps that
+/// open the `ways` between them.
 pub(super) fn arrange(
     observed: &Observed,
     hosts: &Hosts,
     wishes: BTreeMap<HostName, Wishes>,
     mut telling: Telling<'_>,
+    ways: &[StepId],
     draft: &mut Draft,
 ) {
-    let ready: Vec<StepId> = hosts.up.into_iter().chain(hosts.configured).collect();
+    let ready: Vec<StepId> = hosts.up.into_iter().chain(hosts.configured).chain(ways.iter().copied()).collect();
     let mut stages = Stages::default();
     for (host, wishes) in wishes {
         stages.sort_in(host, wishes, &telling);

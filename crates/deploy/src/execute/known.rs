@@ -10,12 +10,14 @@ use skipper_core::{
     observed::{InstanceId, Observed, ObservedHost, SecurityGroup},
 };
 
+use crate::ports::GroupIds;
+
 /// Facts by their symbolic names, as the plan speaks of them.
 pub(crate) struct Known<'a> {
     pub(crate) desired: &'a Desired,
     pub(crate) observed: &'a Observed,
     hosts: RefCell<BTreeMap<HostName, ObservedHost>>,
-    security_groups: RefCell<BTreeMap<SecurityGroup, String>>,
+    security_groups: RefCell<GroupIds>,
 }
 
 impl<'a> Known<'a> {
@@ -48,6 +50,10 @@ impl<'a> Known<'a> {
 
     pub(crate) fn security_group_is(&self, name: &SecurityGroup, id: String) {
         self.security_groups.borrow_mut().insert(name.clone(), id);
+    }
+
+    pub(crate) fn security_groups(&self) -> GroupIds {
+        self.security_groups.borrow().clone()
     }
 
     pub(crate) fn security_group(&self, name: &SecurityGroup) -> Result<String, Failure> {

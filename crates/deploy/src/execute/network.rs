@@ -36,16 +36,16 @@ impl Run<'_> {
 
     pub(super) async fn authorize(&self, security_group: &SecurityGroup, rules: &[IngressRule]) -> StepResult {
         let id = self.known.security_group(security_group)?;
-        let cluster = self.known.security_group(&SecurityGroup::Cluster)?;
-        self.ask(async || self.hands.compute.authorize(&id, rules, &cluster).await).await.map_err(|error| {
+        let groups = self.known.security_groups();
+        self.ask(async || self.hands.compute.authorize(&id, rules, &groups).await).await.map_err(|error| {
             error.failure.during(format!("authorize ingress into the security group of {security_group}")).into()
         })
     }
 
     pub(super) async fn revoke(&self, security_group: &SecurityGroup, rules: &[IngressRule]) -> StepResult {
         let id = self.known.security_group(security_group)?;
-        let cluster = self.known.security_group(&SecurityGroup::Cluster)?;
-        self.ask(async || self.hands.compute.revoke(&id, rules, &cluster).await).await.map_err(|error| {
+        let groups = self.known.security_groups();
+        self.ask(async || self.hands.compute.revoke(&id, rules, &groups).await).await.map_err(|error| {
             error.failure.during(format!("revoke ingress into the security group of {security_group}")).into()
         })
     }

@@ -22,8 +22,8 @@ use skipper_core::{
 
 use super::Lease;
 use crate::ports::{
-    Compute, FoundInstance, Invocation, Launch, LaunchQuery, PortError, PortErrorKind, PortResult, Remote, Store,
-    StoredSecret,
+    Compute, FoundInstance, GroupIds, Invocation, Launch, LaunchQuery, PortError, PortErrorKind, PortResult, Remote,
+    Store, StoredSecret,
 };
 
 /// Ports behind a lease.
@@ -104,12 +104,12 @@ impl Compute for Guarded<'_> {
         self.of_hosts()?.change(self.compute.create_security_group(scope, security_group, subnet)).await
     }
 
-    async fn authorize(&self, id: &str, rules: &[IngressRule], cluster: &str) -> PortResult<()> {
-        self.of_hosts()?.change(self.compute.authorize(id, rules, cluster)).await
+    async fn authorize(&self, id: &str, rules: &[IngressRule], groups: &GroupIds) -> PortResult<()> {
+        self.of_hosts()?.change(self.compute.authorize(id, rules, groups)).await
     }
 
-    async fn revoke(&self, id: &str, rules: &[IngressRule], cluster: &str) -> PortResult<()> {
-        self.of_hosts()?.change(self.compute.revoke(id, rules, cluster)).await
+    async fn revoke(&self, id: &str, rules: &[IngressRule], groups: &GroupIds) -> PortResult<()> {
+        self.of_hosts()?.change(self.compute.revoke(id, rules, groups)).await
     }
 
     async fn launch(&self, launch: &Launch) -> PortResult<(InstanceId, Option<InstanceState>)> {

@@ -9,7 +9,7 @@ use skipper_core::{
     failure::Failure,
     lease::Chain,
     plan::{self, Plan},
-    preview::{self, Cause, LEASES, Remains, shared_instances},
+    preview::{self, Cause, LEASES, Remains, Thing, shared_instances},
     render::words,
 };
 use tokio::time::sleep;
@@ -113,7 +113,7 @@ impl Runner<'_> {
         let hosts_of = self.scope().of_previews();
         // What is recorded goes last: a preview of which nothing is has nothing on any host.
         let shares = hosts_of != *self.scope() && shared_instances(&owned) > 0 && !records.is_empty();
-        let (hosts, shared) = match shares {
+        let (hosts, mut shared) = match shares {
             true => {
                 let hosts = self.chain_of_hosts().await?;
                 (hosts, eyes.observe_shared(&hosts_of, self.scope()).await?)
@@ -121,6 +121,10 @@ impl Runner<'_> {
             false => Default::default(),
         };
         owned.retain(|owned| owned.environment == self.scope().environment);
+        if owned.iter().any(|owned| matches!(owned.thing, Thing::SecurityGroup { .. })) {
+            let what = "describe the security groups of the environment";
+            shared.security_groups = eyes.ask(what, async || compute.security_groups(self.scope()).await).await?;
+        }
         let leases: BTreeMap<String, String> = records
             .iter()
             .filter_map(|(name, text)| Some((name.strip_prefix(LEASES)?.to_owned(), text.clone())))

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::{SimHost, SimWorld};
 use crate::ports::{
-    Compute, FoundInstance, Launch, LaunchQuery, PortError, PortErrorKind, PortResult, Store, StoredSecret,
+    Compute, FoundInstance, GroupIds, Launch, LaunchQuery, PortError, PortErrorKind, PortResult, Store, StoredSecret,
 };
 
 /// From launch to running.
@@ -146,8 +146,9 @@ impl Compute for SimWorld {
         .await
     }
 
-    async fn authorize(&self, id: &str, rules: &[IngressRule], _cluster: &str) -> PortResult<()> {
+    async fn authorize(&self, id: &str, rules: &[IngressRule], groups: &GroupIds) -> PortResult<()> {
         self.call("compute.authorize", async || {
+            self.refuse_unknown(rules, groups)?;
             self.security_group(id, |found| {
                 // One that is there already keeps the mark that it has, or has none.
                 let new: Vec<IngressRule> = rules.iter().filter(|rule| !found.rules.contains(rule)).cloned().collect();
@@ -158,8 +159,9 @@ impl Compute for SimWorld {
         .await
     }
 
-    async fn revoke(&self, id: &str, rules: &[IngressRule], _cluster: &str) -> PortResult<()> {
+    async fn revoke(&self, id: &str, rules: &[IngressRule], groups: &GroupIds) -> PortResult<()> {
         self.call("compute.revoke", async || {
+            self.refuse_unknown(rules, groups)?;
             self.security_group(id, |found| {
                 found.rules.retain(|rule| !rules.contains(rule));
                 found.marked.retain(|rule| !rules.contains(rule));
@@ -211,7 +213,16 @@ impl Compute for SimWorld {
                 Some(&host.scope) == owner.as_ref()
                     && (host.alive() || host.ended.is_some_and(|ended| ended.elapsed() < SHUTDOWN))
             };
-            if state.hosts.values().any(in_use) {
+            let name =
+                state.security_groups.iter().find(|(_, found)| found.id == id).map(|((_, name), _)| name.clone());
+            let named = state.security_groups.iter().any(|((scope, _), found)| {
+                let sources = || found.rules.iter().map(|rule| rule.source.security_group());
+                found.id != id
+                    && Some(scope) == owner.as_ref()
+                    && name.is_some()
+                    && sources().any(|source| source == name)
+            });
+            if named || state.hosts.values().any(in_use) {
                 return Err(PortError::new(PortErrorKind::InUse, format!("`{id}` is in use")));
             }
             state.earlier.security_groups = state.security_groups.clone();
@@ -223,6 +234,18 @@ impl Compute for SimWorld {
 }
 
 impl SimWorld {
+    /// A rule cannot name a security group that does not exist.
+    fn refuse_unknown(&self, rules: &[IngressRule], groups: &GroupIds) -> PortResult<()> {
+        let state = self.look();
+        for group in rules.iter().filter_map(|rule| rule.source.security_group()) {
+            let id = groups.get(&group);
+            if !state.security_groups.values().any(|found| Some(&found.id) == id) {
+                return Err(PortError::new(PortErrorKind::Missing, format!("there is no security group of {group}")));
+            }
+        }
+        Ok(())
+    }
+
     fn security_group(&self, id: &str, change: impl FnOnce(&mut ObservedSecurityGroup)) -> PortResult<()> {
         let mut state = self.change();
         state.earlier.security_groups = state.security_groups.clone();

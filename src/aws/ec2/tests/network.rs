@@ -1,12 +1,19 @@
 //! Security groups and their rules.
 
 use skipper_core::observed::{IngressRule, SecurityGroup, Source};
-use skipper_deploy::ports::{Compute as _, PortErrorKind};
+use skipper_deploy::ports::{Compute as _, GroupIds, PortErrorKind};
 
 use crate::aws::wire::{aws, ec2_error, scope, xml};
 
 fn rule(from_port: u16, to_port: u16, source: Source) -> IngressRule {
     IngressRule { from_port, to_port, source }
+}
+
+fn group_ids() -> GroupIds {
+    let group = |name: &str| SecurityGroup::Group(name.parse().unwrap());
+    [(SecurityGroup::Cluster, "sg-cluster"), (group("web"), "sg-web"), (group("store"), "sg-store")]
+        .map(|(name, id)| (name, id.to_owned()))
+        .into()
 }
 
 const DEFAULT_VPC: &str = "<vpcSet><item><vpcId>vpc-1</vpcId><isDefault>true</isDefault></item></vpcSet>";
@@ -25,6 +32,8 @@ async fn rules_that_skipper_did_not_write_are_not_taken_for_its_own() {
         <item><groupId>sg-cluster</groupId><tagSet><item><key>skipper:security-group</key><value>cluster</value></item></tagSet><ipPermissions>\
           <item><ipProtocol>tcp</ipProtocol><fromPort>2379</fromPort><toPort>2380</toPort>\
             <groups><item><groupId>sg-cluster</groupId></item><item><groupId>sg-else</groupId></item></groups></item>\
+          <item><ipProtocol>tcp</ipProtocol><fromPort>6379</fromPort><toPort>6379</toPort>\
+            <groups><item><groupId>sg-web</groupId></item></groups></item>\
         </ipPermissions></item>\
         <item><groupId>sg-odd</groupId><tagSet><item><key>skipper:security-group</key><value>../x</value></item></tagSet></item>\
         </securityGroupInfo>";
@@ -34,7 +43,12 @@ async fn rules_that_skipper_did_not_write_are_not_taken_for_its_own() {
     assert_eq!(cluster.id, "sg-cluster");
     assert_eq!(
         cluster.rules,
-        [rule(2379, 2380, Source::Cluster), rule(2379, 2380, Source::Other("sg-else".to_owned()))].into()
+        [
+            rule(2379, 2380, Source::Cluster),
+            rule(2379, 2380, Source::Other("sg-else".to_owned())),
+            rule(6379, 6379, Source::Group("web".parse().unwrap())),
+        ]
+        .into()
     );
     let web = &found[&SecurityGroup::Group("web".parse().unwrap())];
     let other = |text: &str| Source::Other(text.to_owned());
@@ -150,7 +164,7 @@ async fn rules_are_let_in_together_and_one_that_is_there_already_does_not_keep_t
     let rules = [rule(80, 80, Source::AnyIpv4), rule(80, 80, Source::AnyIpv6), rule(2379, 2380, Source::Cluster)];
     let done = || xml("AuthorizeSecurityGroupIngress", "<return>true</return>");
     let (fresh, wire) = aws([done()]).await;
-    fresh.compute().authorize("sg-1", &rules, "sg-cluster").await.unwrap();
+    fresh.compute().authorize("sg-1", &rules, &group_ids()).await.unwrap();
     assert_eq!(
         wire.form(0),
         [
@@ -183,12 +197,35 @@ async fn rules_are_let_in_together_and_one_that_is_there_already_does_not_keep_t
         )
     };
     let (again, wire) = aws([there(), there(), done(), done()]).await;
-    again.compute().authorize("sg-1", &rules, "sg-cluster").await.unwrap();
+    again.compute().authorize("sg-1", &rules, &group_ids()).await.unwrap();
     assert_eq!(wire.actions().len(), 4);
 
     let (nothing, wire) = aws::<String>([]).await;
-    nothing.compute().authorize("sg-1", &[], "sg-cluster").await.unwrap();
+    nothing.compute().authorize("sg-1", &[], &group_ids()).await.unwrap();
     assert!(wire.actions().is_empty());
+}
+
+#[tokio::test]
+async fn a_group_is_let_in_by_its_security_group_and_by_no_address() {
+    let (aws, wire) = aws([xml("AuthorizeSecurityGroupIngress", "<return>true</return>")]).await;
+    let rules = [rule(6379, 6379, Source::Group("web".parse().unwrap()))];
+    aws.compute().authorize("sg-store", &rules, &group_ids()).await.unwrap();
+    assert_eq!(
+        wire.form(0),
+        [
+            "Action=AuthorizeSecurityGroupIngress",
+            "GroupId=sg-store",
+            "IpPermissions.1.FromPort=6379",
+            "IpPermissions.1.Groups.1.Description=skipper",
+            "IpPermissions.1.Groups.1.GroupId=sg-web",
+            "IpPermissions.1.IpProtocol=tcp",
+            "IpPermissions.1.ToPort=6379",
+            "Version=2016-11-15",
+        ]
+    );
+    let unknown = [rule(6379, 6379, Source::Group("elsewhere".parse().unwrap()))];
+    let error = aws.compute().authorize("sg-store", &unknown, &group_ids()).await.unwrap_err();
+    assert_eq!((error.kind, wire.actions().len()), (PortErrorKind::Invalid, 1));
 }
 
 #[tokio::test]
@@ -196,7 +233,7 @@ async fn a_rule_that_is_gone_already_is_no_error() {
     let gone =
         ec2_error(400, "InvalidPermission.NotFound", "The specified rule does not exist in this security group.");
     let (absent, wire) = aws([gone]).await;
-    absent.compute().revoke("sg-1", &[rule(80, 80, Source::AnyIpv4)], "sg-cluster").await.unwrap();
+    absent.compute().revoke("sg-1", &[rule(80, 80, Source::AnyIpv4)], &group_ids()).await.unwrap();
     assert_eq!(wire.actions(), ["RevokeSecurityGroupIngress"]);
 }
 
@@ -212,7 +249,7 @@ async fn rules_of_another_hand_are_revoked_in_the_words_that_ec2_has_for_them_an
     let other = |text: &str| rule(0, u16::MAX, Source::Other(text.to_owned()));
     // And one that somebody wrote as skipper would have.
     let rules = [other("0.0.0.0/0 (udp)"), other("pl-1 (every protocol)"), rule(22, 22, Source::AnyIpv4)];
-    aws.compute().revoke("sg-1", &rules, "sg-cluster").await.unwrap();
+    aws.compute().revoke("sg-1", &rules, &group_ids()).await.unwrap();
     assert_eq!(
         wire.form(1),
         [

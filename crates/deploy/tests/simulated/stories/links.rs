@@ -3,12 +3,15 @@
 use skipper_core::{
     config::{Config, Group, Port},
     exit::Exit,
+    observed::SecurityGroup,
+    plan::Action,
 };
 use skipper_deploy::{
     runner::Bounds,
     sim::{Fault, FaultKind, SimWorld},
 };
 
+use super::previews::{remains, remove, ship_preview};
 use crate::shop::{Told, commit, edit, scope, service, ship, ship_within, shop};
 
 /// `web` on the hosts of `front` links to `redis` on those of `store`.
@@ -22,6 +25,18 @@ fn linked(front: u32, store: u32) -> Config {
     let named = |service: &str, scale| Group { services: vec![service.parse().unwrap()], scale, ..group.clone() };
     config.groups.insert("front".parse().unwrap(), named("web", front));
     config.groups.insert("store".parse().unwrap(), Group { public_ports: Vec::new(), ..named("redis", store) });
+    config
+}
+
+/// `edge` on the hosts of `store` links to `web`, so that each group links to the other.
+fn chained() -> Config {
+    let mut config = linked(1, 1);
+    let mut edge = service("edge", Port { host: Some(443), container: 443 });
+    edge.links = vec!["web".parse().unwrap()];
+    config.services.insert("edge".parse().unwrap(), edge);
+    let web = config.services.get_mut(&"web".parse().unwrap()).unwrap();
+    web.ports = vec![Port { host: Some(80), container: 80 }];
+    config.groups.get_mut(&"store".parse().unwrap()).unwrap().services.push("edge".parse().unwrap());
     config
 }
 
@@ -87,6 +102,67 @@ fn what_is_linked_to_starts_first_and_is_known_before_it_is_needed() {
     assert_eq!(found_from(&world, "front_2"), ["redis at store_1"]);
     assert_eq!(found_from(&world, "store_1"), [""; 0]);
     assert!(serves(&world, &linked(2, 1), 1).plan().is_empty());
+}
+
+/// Who may reach the hosts of a group.
+fn reached_by(world: &SimWorld, group: &str) -> Vec<String> {
+    let name = SecurityGroup::Group(group.parse().unwrap());
+    let state = world.look();
+    let found = &state.security_groups[&(scope(&linked(1, 1)), name)];
+    found.rules.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn groups_reach_what_they_link_to_and_nobody_else_does() {
+    let world = SimWorld::default();
+    let told = serves(&world, &linked(2, 1), 1);
+    let steps = told.steps();
+    let opened = steps
+        .iter()
+        .position(|step| step == "authorize tcp 6379 from group `front` into group `store`: no rule lets it in");
+    let (opened, plan) = (told.plan().steps[opened.unwrap()].id, told.plan());
+    let first = plan.steps.iter().find(|step| matches!(step.action, Action::StartReplicas { .. })).unwrap();
+    assert!(first.needs.contains(&opened), "{first:?}");
+    assert_eq!(reached_by(&world, "store"), ["tcp 6379 from group `front`"]);
+    assert_eq!(reached_by(&world, "front"), ["tcp 80 from 0.0.0.0/0", "tcp 80 from ::/0"]);
+    // What runs is left alone where only hosts are brought up, and what it needs stays open.
+    let hosts_only = Bounds { hosts_only: true, ..Bounds::default() };
+    assert!(ship_within(&world, &linked(2, 1), &commit(1), hosts_only).plan().is_empty());
+}
+
+#[test]
+fn what_a_link_needed_is_closed_with_it_and_after_everything_else() {
+    let world = SimWorld::default();
+    serves(&world, &linked(1, 1), 1);
+    let mut config = linked(1, 1);
+    config.services.get_mut(&"web".parse().unwrap()).unwrap().links.clear();
+    let steps = serves(&world, &config, 1).steps();
+    let last = steps.last().unwrap();
+    assert_eq!(last, "revoke tcp 6379 from group `front` into group `store`: skipper.yml does not ask for it");
+    assert_eq!(reached_by(&world, "store"), [""; 0]);
+}
+
+#[test]
+fn one_host_needs_no_way_to_itself_and_two_do() {
+    let world = SimWorld::default();
+    serves(&world, &together(1), 1);
+    let private = |world: &SimWorld| {
+        let all = reached_by(world, "front");
+        all.into_iter().filter(|rule| rule.contains("group")).collect::<Vec<_>>()
+    };
+    assert_eq!(private(&world), [""; 0]);
+    serves(&world, &together(2), 1);
+    assert_eq!(private(&world), ["tcp 6379 from group `front`"]);
+}
+
+#[test]
+fn a_preview_whose_groups_reach_each_other_leaves_nothing() {
+    let world = SimWorld::default();
+    assert_eq!(ship_preview(&world, &chained(), 7, 1).exit, Exit::Serves);
+    let told = remove(&world, 7);
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    assert_eq!(told.steps().iter().filter(|step| step.starts_with("revoke tcp ")).count(), 2, "{:?}", told.steps());
+    assert_eq!(remains(&world, "pr-7"), [""; 0]);
 }
 
 #[test]
@@ -173,13 +249,7 @@ fn where_both_change_the_one_that_is_linked_to_is_replaced_first_on_all_hosts() 
 #[test]
 fn a_chain_of_links_starts_from_its_end() {
     let world = SimWorld::default();
-    let mut config = linked(1, 1);
-    let mut edge = service("edge", Port { host: Some(443), container: 443 });
-    edge.links = vec!["web".parse().unwrap()];
-    config.services.insert("edge".parse().unwrap(), edge);
-    let web = config.services.get_mut(&"web".parse().unwrap()).unwrap();
-    web.ports = vec![Port { host: Some(80), container: 80 }];
-    config.groups.get_mut(&"store".parse().unwrap()).unwrap().services.push("edge".parse().unwrap());
+    let config = chained();
     let told = serves(&world, &config, 1);
     assert_eq!(
         rollout(&told),
@@ -259,8 +329,10 @@ fn a_service_that_is_left_alone_is_found_where_it_runs() {
     let told = ship_within(&world, &moved, &commit(2), only_web());
     assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
     assert_eq!(found_from(&world, "front_1"), ["redis at store_1"]);
+    assert_eq!(reached_by(&world, "store"), ["tcp 6379 from group `front`"]);
     serves(&world, &moved, 2);
     assert_eq!(found_from(&world, "front_1"), ["redis at front_1"]);
+    assert_eq!(reached_by(&world, "store"), [""; 0]);
 }
 
 #[test]
