@@ -22,7 +22,7 @@ fn a_file_that_is_not_right_touches_nothing(world: &World) {
     let shop = fresh(world, "wrong");
     let good = std::fs::read_to_string(shop.folder.join("skipper.yml")).unwrap();
     world.lab.cloud().clear_calls().unwrap();
-    let cases: [(&str, &str, &str, &[&str]); 7] = [
+    let cases: [(&str, &str, &str, &[&str]); 9] = [
         ("no YAML", "name: wrong\n", "name: [wrong\n", &["skipper.yml:"]),
         (
             "a key that does not exist",
@@ -44,6 +44,18 @@ fn a_file_that_is_not_right_touches_nothing(world: &World) {
             "    build: web\n",
             "    build: web\n    volumes: [\"data:/data\"]\n    scael: 2\n",
             &["`services.web.volumes` is not built yet", "`services.web.scael`"],
+        ),
+        (
+            "a link to a service without a port of its own",
+            "    build: web\n",
+            "    build: web\n    links: [clock]\n",
+            &["service `clock`, which `web` links to", "write `ports: [\"9000:9000\"]` for `clock`"],
+        ),
+        (
+            "a link of a service to itself",
+            "    build: web\n",
+            "    build: web\n    links: [web]\n",
+            &["service `web` links to itself"],
         ),
     ];
     for (input, from, to, words) in cases {

@@ -110,3 +110,59 @@ impl<'a> Telling<'a> {
         linked.into_iter().map(place).collect()
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+mod tests {
+    use super::*;
+    use crate::observed::{Agent, InstanceId, InstanceState};
+
+    fn links(links: &[(&str, &[&str])]) -> BTreeMap<ServiceName, Vec<ServiceName>> {
+        let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+        links.iter().map(|(from, to)| (from.parse().unwrap(), names(to))).collect()
+    }
+
+    fn rank(links: &[(&str, &[&str])], service: &str) -> Option<usize> {
+        ranks(&self::links(links)).get(&service.parse().unwrap()).copied()
+    }
+
+    #[test]
+    fn a_service_is_further_than_everything_that_it_links_to() {
+        let shop: &[(&str, &[&str])] = &[("edge", &["api", "web"]), ("web", &["api"]), ("api", &["redis", "mail"])];
+        let all = ["redis", "mail", "api", "web", "edge"].map(|service| rank(shop, service));
+        assert_eq!(all, [Some(0), Some(0), Some(1), Some(2), Some(3)]);
+        assert_eq!(rank(shop, "clock"), None, "it is in no link");
+    }
+
+    #[test]
+    fn links_in_a_circle_which_no_file_has_end_the_search_all_the_same() {
+        assert_eq!(ranks(&links(&[("a", &["b"]), ("b", &["a"]), ("c", &["b"])])).len(), 3);
+    }
+
+    fn host(address: Option<&str>) -> ObservedHost {
+        ObservedHost {
+            instance: InstanceId("i-1".to_owned()),
+            state: InstanceState::Running,
+            size: "t3.small".to_owned(),
+            private_address: address.map(str::to_owned),
+            public_address: None,
+            agent: Agent::Online,
+            report: None,
+        }
+    }
+
+    #[test]
+    fn a_place_without_an_address_is_none_to_tell_of() {
+        let name = |host: &str| -> HostName { host.parse().unwrap() };
+        let places = Places::from([("redis".parse().unwrap(), [name("web_1"), name("web_2")].into())]);
+        let seen = |second| {
+            let hosts = BTreeMap::from([(name("web_1"), host(Some("10.0.0.1"))), (name("web_2"), second)]);
+            let seen = seen_from(&name("web_2"), &places, &hosts)?;
+            Some(seen.iter().map(|place| place.address.to_string()).collect::<Vec<_>>())
+        };
+        assert_eq!(seen(host(Some("10.0.0.2"))).unwrap(), ["10.0.0.2", "10.0.0.1"], "its own comes first");
+        for unknown in [None, Some("10.0.0.2\n127.0.0.1 redis"), Some("fd00::2")] {
+            assert_eq!(seen(host(unknown)), None, "{unknown:?}");
+        }
+    }
+}
