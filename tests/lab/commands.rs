@@ -1,6 +1,6 @@
 //! The commands of 2014, each by itself: tag, push, deploy, ps, remove, and those about instances.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use serde_json::Value;
 
@@ -12,6 +12,10 @@ use crate::{
 
 pub(crate) const TRIALS: Trials = &[
     ("the_three_steps_of_2014_deploy_a_tag", the_three_steps_of_2014_deploy_a_tag),
+    (
+        "an_elastic_address_outlives_an_instance_and_goes_with_its_host",
+        an_elastic_address_outlives_an_instance_and_goes_with_its_host,
+    ),
     ("hosts_are_brought_up_and_shown_without_a_service", hosts_are_brought_up_and_shown_without_a_service),
     (
         "another_hand_s_rule_is_shown_as_drift_until_it_is_pruned",
@@ -121,6 +125,38 @@ fn hosts_are_brought_up_and_shown_without_a_service(world: &World) {
     // What is shipped then finds the hosts.
     let told = shop.ship(world, "a commit").ends_with(0);
     assert!(!told.outcome.log.contains("launch host"), "{}", told.outcome.log);
+}
+
+fn an_elastic_address_outlives_an_instance_and_goes_with_its_host(world: &World) {
+    let shop = Shop::make(world, "addressed");
+    shop.replace("skipper.yml", "size: t3.small", "size: t3.small\n    address: elastic");
+    shop.commit("the first commit");
+    let skipper = |arguments: &[&str]| shop.skipper(world, arguments);
+    let hosts = || document(&skipper(&["instances", "ps", "--output", "json"]).ends_with(0));
+    let ips = || -> Vec<String> {
+        hosts().as_array().unwrap().iter().map(|host| host["ip"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    let plan = skipper(&["plan"]).ends_with(0);
+    plan.says("give elastic addresses: a new one to `web_1`, a new one to `web_2`").says("$37.67 after this");
+    skipper(&["instances", "deploy"]).ends_with(0).says("every host is up");
+    let before = ips();
+    let cloud = world.lab.cloud();
+    assert_eq!(cloud.addresses("addressed").unwrap(), before.iter().cloned().collect::<BTreeSet<_>>());
+    skipper(&["instances", "deploy"]).ends_with(0).says("nothing to do: every host is up");
+
+    // The address waits for the next instance.
+    let former = hosts()[1]["instance"].as_str().unwrap().to_owned();
+    cloud.terminate(&former).unwrap();
+    let told = skipper(&["instances", "deploy"]).ends_with(0);
+    told.says("launch host `web_2`").says(&format!("give elastic addresses: {} to `web_2`", before[1]));
+    assert_eq!(ips(), before);
+    assert_ne!(hosts()[1]["instance"], former.as_str());
+
+    // One that goes takes its address along, and the other keeps its own.
+    shop.replace("skipper.yml", "scale: 2", "scale: 1");
+    shop.ship(world, "one host less").ends_with(0).says(&format!("release address {} of host `web_2`", before[1]));
+    assert_eq!(cloud.addresses("addressed").unwrap(), BTreeSet::from([before[0].clone()]));
+    assert_eq!(ips(), before[..1]);
 }
 
 fn another_hand_s_rule_is_shown_as_drift_until_it_is_pruned(world: &World) {

@@ -43,6 +43,9 @@ pub struct Observed {
     pub security_groups: BTreeMap<SecurityGroup, ObservedSecurityGroup>,
     /// The instances that carry the project's ownership tag, by the host they are. Terminated ones are left out.
     pub hosts: BTreeMap<HostName, ObservedHost>,
+    /// The elastic addresses that carry the project's ownership tag and say which host they are for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<Address>,
     /// What a launch in a group would use; present for groups with missing hosts only.
     pub launch: BTreeMap<GroupName, LaunchFacts>,
     /// How often a host has been launched before.
@@ -52,6 +55,19 @@ pub struct Observed {
     pub previews: BTreeSet<u64>,
     /// What could not be observed.
     pub gaps: Vec<Gap>,
+}
+
+/// An address that outlives instances.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Address {
+    /// The host that it is for.
+    pub host: HostName,
+    /// Its id, `eipalloc-…`.
+    pub allocation: String,
+    /// The address itself.
+    pub ip: String,
+    /// The instance that it leads to now.
+    pub instance: Option<InstanceId>,
 }
 
 /// A part of the world that could not be observed, and why.

@@ -16,7 +16,7 @@ use crate::{
     image::Revision,
     lease::Chain,
     name::{EnvironmentName, HostName},
-    observed::{InstanceId, Observed, SecurityGroup},
+    observed::{Address, InstanceId, Observed, SecurityGroup},
     record::Records,
 };
 
@@ -160,6 +160,13 @@ pub enum Thing {
         id: String,
         /// Which of its environment's it says it is.
         security_group: Option<SecurityGroup>,
+    },
+    /// An elastic address.
+    Address {
+        /// Its id, `eipalloc-…`.
+        allocation: String,
+        /// The address, where it says which host it is for.
+        address: Option<Address>,
     },
 }
 

@@ -59,13 +59,15 @@ impl Eyes<'_> {
     pub async fn observe(&self, config: &Config, scope: &Scope) -> Result<Observed, Failure> {
         let hosts_of = &scope.hosts_of(config);
         let launches_path = launches_path(hosts_of);
-        let (instances, security_groups, agents, launches) = futures::try_join!(
+        let (instances, security_groups, agents, launches, addresses) = futures::try_join!(
             self.instances(hosts_of),
             self.ask("describe the project's security groups", async || self.compute.security_groups(hosts_of).await),
             self.agents(hosts_of),
             self.ask("read the record of launches", async || self.store.read(&launches_path).await),
+            self.ask("describe the project's addresses", async || self.compute.addresses(hosts_of).await),
         )?;
-        let mut observed = Observed { security_groups, launches: read_launches(&launches), ..Observed::default() };
+        let launches = read_launches(&launches);
+        let mut observed = Observed { security_groups, launches, addresses, ..Observed::default() };
         let mut found = hosts(instances, &agents, &mut observed);
         let missing = missing(config, &found);
         let reports = self.reports(scope, &mut found, &mut observed.gaps);

@@ -14,7 +14,9 @@ use skipper_core::{
     failure::Failure,
     image::{Digest, PinnedImage, Repository, Revision, Tag},
     name::{EnvironmentName, GroupName, HostName, ProjectName},
-    observed::{Agent, IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
+    observed::{
+        Address, Agent, IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup,
+    },
     plan::LaunchSpec,
     preview::{Owned, PullRequest},
     render::DeploymentStatus,
@@ -170,6 +172,14 @@ pub trait Compute {
     async fn launch(&self, launch: &Launch) -> PortResult<(InstanceId, Option<InstanceState>)>;
     /// Terminates an instance.
     async fn terminate(&self, instance: &InstanceId) -> PortResult<()>;
+    /// The addresses with the scope's ownership tag that outlive instances and say which host they are for.
+    async fn addresses(&self, scope: &Scope) -> PortResult<Vec<Address>>;
+    /// Allocates an address for a host, with its tags; one that is there for it and leads nowhere is taken up.
+    async fn allocate_address(&self, scope: &Scope, host: &HostName) -> PortResult<Address>;
+    /// Has an address lead to an instance that runs, wherever it has led before.
+    async fn associate_address(&self, address: &Address, instance: &InstanceId) -> PortResult<()>;
+    /// Gives an address back; one that is gone already is no error, [`PortErrorKind::InUse`] while it leads to an instance.
+    async fn release_address(&self, address: &Address) -> PortResult<()>;
     /// Deletes a security group; one that is gone already is no error, [`PortErrorKind::InUse`] while an instance is in it.
     async fn delete_security_group(&self, id: &str) -> PortResult<()>;
 }

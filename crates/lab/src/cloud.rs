@@ -1,6 +1,6 @@
 //! The lab's cloud from outside: faults, counts of calls, and which instance is which host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -121,6 +121,24 @@ impl Cloud {
         let instances = self.ids(&format!("Action=DescribeInstances&{owned}&{states}"), "instanceId")?;
         let groups = self.ids(&format!("Action=DescribeSecurityGroups&{owned}"), "groupId")?;
         Ok(instances.into_iter().chain(groups).collect())
+    }
+
+    /// The elastic addresses of a project.
+    ///
+    /// # Errors
+    /// When the cloud does not answer.
+    pub fn addresses(&self, project: &str) -> Result<BTreeSet<String>> {
+        let query = format!("Action=DescribeAddresses&Filter.1.Name=tag:skipper:project&Filter.1.Value.1={project}");
+        Ok(self.ids(&query, "publicIp").context("reading the addresses")?.into_iter().collect())
+    }
+
+    /// Terminates an instance by another hand than skipper's.
+    ///
+    /// # Errors
+    /// When the cloud refuses it or does not answer.
+    pub fn terminate(&self, instance: &str) -> Result<()> {
+        let query = format!("Action=TerminateInstances&InstanceId.1={instance}");
+        self.ids(&query, "instanceId").context("terminating an instance").map(drop)
     }
 
     /// Lets traffic into a security group by another hand than skipper's.

@@ -176,7 +176,7 @@ fn service(service: &Service) -> String {
 }
 
 fn group(group: &Group) -> String {
-    let Group { size, scale, public_ports, services, instance_profile, subnets, ami, disk } = group;
+    let Group { size, scale, public_ports, services, instance_profile, subnets, ami, disk, elastic } = group;
     let mut keys = vec![
         ("size", text(size.as_ref())),
         ("scale", scale.to_string()),
@@ -187,6 +187,7 @@ fn group(group: &Group) -> String {
     ];
     keys.extend(ami.as_ref().map(|ami| ("ami", text(ami))));
     keys.extend(disk.map(|disk| ("disk", disk.to_string())));
+    keys.extend(elastic.then(|| ("address", text("elastic"))));
     map(keys)
 }
 

@@ -1,5 +1,6 @@
 //! Hosts and ingress rules on EC2.
 
+mod addresses;
 mod capacity;
 mod images;
 mod instances;
@@ -16,8 +17,8 @@ use async_trait::async_trait;
 use aws_sdk_ec2::types::{Filter, Tag};
 use skipper_core::{
     desired::{Scope, ownership},
-    name::{GroupName, ProjectName},
-    observed::{IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
+    name::{GroupName, HostName, ProjectName},
+    observed::{Address, IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
     preview::Owned,
 };
 use skipper_deploy::ports::{
@@ -107,6 +108,22 @@ impl Compute for Ec2 {
             Err(PortError { kind: PortErrorKind::Missing, .. }) => Ok(()),
             answer => answer.map(drop),
         }
+    }
+
+    async fn addresses(&self, scope: &Scope) -> PortResult<Vec<Address>> {
+        self.owned_addresses(scope).await
+    }
+
+    async fn allocate_address(&self, scope: &Scope, host: &HostName) -> PortResult<Address> {
+        self.allocate(scope, host).await
+    }
+
+    async fn associate_address(&self, address: &Address, instance: &InstanceId) -> PortResult<()> {
+        self.associate(address, instance).await
+    }
+
+    async fn release_address(&self, address: &Address) -> PortResult<()> {
+        self.release(address).await
     }
 
     async fn delete_security_group(&self, id: &str) -> PortResult<()> {

@@ -10,7 +10,7 @@ use skipper_core::{
 use skipper_deploy::ports::PortResult;
 
 use super::{
-    Ec2, filter,
+    Ec2, addresses, filter,
     instances::{ALIVE, PAGE, TAG_HOST},
     network::{TAG_SECURITY_GROUP, read_tag},
     tagged,
@@ -41,8 +41,17 @@ impl Ec2 {
         while let Some(group) = groups.next().await {
             owned.extend(security_group(&group.map_err(|error| asked.failed(&error))?));
         }
+        let asked = self.reads("ec2:DescribeAddresses", format!("the addresses of `{project}`"));
+        let addresses = self.ec2.describe_addresses().filters(ours()).send().await;
+        let addresses = addresses.map_err(|error| asked.failed(&error))?.addresses.unwrap_or_default();
+        owned.extend(addresses.iter().filter_map(address));
         Ok(owned)
     }
+}
+
+fn address(address: &types::Address) -> Option<Owned> {
+    let allocation = address.allocation_id()?.to_owned();
+    with_owner(address.tags(), Thing::Address { allocation, address: addresses::read(address) })
 }
 
 fn instance(instance: &Instance) -> Option<Owned> {

@@ -210,6 +210,8 @@ pub struct Group {
     pub ami: Option<String>,
     /// Size of the root volume in GiB; the image's own when absent.
     pub disk: Option<u32>,
+    /// Whether each of its hosts has an address that outlives its instance.
+    pub elastic: bool,
 }
 
 /// Where the engine sends what a replica prints.

@@ -317,9 +317,11 @@ section! {
         ami: schema::Ami,
         /// The size of the root volume in GiB; the machine image's own without it.
         disk: schema::Disk,
+        /// `elastic` for addresses that outlive the instances of their hosts; without it they change when hosts are replaced.
+        address: schema::AddressKind,
     }
     required { size: "write `size: t3.small`", }
-    later { "address": "leave it out: hosts have addresses that change when they are replaced", }
+    later {}
     foreign {
         "instance_type": "write `size`",
         "type": "write `size`",

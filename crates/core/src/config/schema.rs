@@ -49,6 +49,7 @@ forms! {
     Account { "type": "string", "pattern": "^[0-9]{12}$" }
     Orchestrator { "type": "string", "enum": ["fleet"] }
     Scale { "type": "integer", "minimum": 0, "maximum": super::check::MOST_REPLICAS }
+    AddressKind { "type": "string", "enum": ["elastic"] }
     PreviewHosts { "type": "string", "enum": ["own", "shared"] }
     PreviewCount { "type": "integer", "minimum": 1, "maximum": super::check::MOST_PREVIEWS }
     Retries { "type": "integer", "minimum": 1, "maximum": super::check::MOST_RETRIES }

@@ -21,6 +21,8 @@ const LIST: &str = include_str!("prices.csv");
 pub const LIST_DATE: &str = "2026-01";
 /// The regions whose prices the list has.
 const LIST_REGIONS: [&str; 3] = ["us-east-1", "us-east-2", "us-west-2"];
+/// An elastic address an hour, in every region alike (AWS's list price since February 2024).
+const ADDRESS: Price = Price(5_000);
 /// Hours of a month, as AWS's own calculator counts.
 const HOURS: u64 = 730;
 
@@ -70,6 +72,13 @@ pub struct Cost {
 }
 
 impl Cost {
+    /// The same with so many elastic addresses.
+    fn with_addresses(mut self, count: usize) -> Self {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.known = self.known.plus(Price(ADDRESS.a_month().0.saturating_mul(count)));
+        self
+    }
+
     fn of<'a>(sizes: impl IntoIterator<Item = &'a String>, prices: &BTreeMap<String, Price>) -> Self {
         sizes.into_iter().fold(Self::default(), |mut cost, size| {
             match prices.get(size) {
@@ -103,18 +112,23 @@ pub struct Estimate {
     pub source: String,
 }
 
-/// Estimates what the hosts of a plan cost: instances on demand, without volumes and traffic.
+/// Estimates what the hosts of a plan cost: instances on demand and elastic addresses, without volumes and traffic.
 pub fn estimate(config: &Config, observed: &Observed, plan: &Plan) -> Estimate {
     let listed = LIST_REGIONS.contains(&config.region.as_str());
     let mut prices = if listed { list() } else { BTreeMap::new() };
     prices.extend(config.prices.iter().map(|(size, price)| (size.to_string(), *price)));
     let mut sizes: BTreeMap<String, String> =
         observed.hosts.iter().map(|(host, found)| (host.to_string(), found.size.clone())).collect();
-    let before = Cost::of(sizes.values(), &prices);
+    let mut addresses = observed.addresses.len();
+    let before = Cost::of(sizes.values(), &prices).with_addresses(addresses);
     for step in &plan.steps {
         match &step.action {
             Action::LaunchHost { host, spec } => drop(sizes.insert(host.to_string(), spec.size.clone())),
             Action::TerminateHost { host, .. } => drop(sizes.remove(&host.to_string())),
+            Action::GiveAddresses { addresses: given } => {
+                addresses += given.values().filter(|one| one.is_none()).count()
+            }
+            Action::ReleaseAddress { .. } => addresses = addresses.saturating_sub(1),
             _ => {}
         }
     }
@@ -124,7 +138,7 @@ pub fn estimate(config: &Config, observed: &Observed, plan: &Plan) -> Estimate {
         (false, false) => "`prices` of skipper.yml".to_owned(),
         (false, true) => format!("no prices of {} are known: `prices` in skipper.yml may say them", config.region),
     };
-    Estimate { before, after: Cost::of(sizes.values(), &prices), source }
+    Estimate { before, after: Cost::of(sizes.values(), &prices).with_addresses(addresses), source }
 }
 
 fn list() -> BTreeMap<String, Price> {

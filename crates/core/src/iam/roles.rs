@@ -105,6 +105,7 @@ fn trusting(subject: &Subject<'_>, contexts: &[&str]) -> Policy {
 /// Calls that read and cannot be limited to the project's own things.
 fn looking(subject: &Subject<'_>) -> Statement {
     let mut actions = vec![
+        "ec2:DescribeAddresses",
         "ec2:DescribeImages",
         "ec2:DescribeInstances",
         "ec2:DescribeInstanceTypes",
@@ -222,6 +223,30 @@ fn launching(subject: &Subject<'_>) -> Vec<Statement> {
             .on([ec2("instance/*")])
             .tagged("aws:ResourceTag", &own),
     ];
+    let addresses = || [ec2("elastic-ip/*")];
+    // Where the file asks for none any more, one may still be there to go with its host.
+    statements.push(
+        Statement::allow("ReleaseAddresses", &["ec2:ReleaseAddress"]).on(addresses()).tagged("aws:ResourceTag", &own),
+    );
+    if groups.iter().any(|group| group.elastic) {
+        statements.push(
+            Statement::allow("AllocateAddresses", &["ec2:AllocateAddress"])
+                .on(addresses())
+                .tagged("aws:RequestTag", &own),
+        );
+        statements.push(
+            Statement::allow("TagAddresses", &["ec2:CreateTags"]).on(addresses()).tagged("aws:RequestTag", &own).when(
+                "StringEquals",
+                "ec2:CreateAction",
+                "AllocateAddress",
+            ),
+        );
+        statements.push(
+            Statement::allow("GiveAddresses", &["ec2:AssociateAddress"])
+                .on([ec2("elastic-ip/*"), ec2("instance/*"), ec2("network-interface/*")])
+                .tagged("aws:ResourceTag", &own),
+        );
+    }
     if groups.iter().any(|group| group.ami.is_none()) {
         let any = subject.public("ec2", "image/*");
         statements.push(run("LaunchFlatcar").on([any]).when("StringEquals", "ec2:Owner", FLATCAR_OWNER));

@@ -134,6 +134,26 @@ fn who_deploys_reaches_only_what_carries_the_environment_s_tags() {
 }
 
 #[test]
+fn addresses_are_allocated_where_the_file_asks_for_them_and_given_and_released_by_their_tags() {
+    let tags = |key: &str| json!({format!("{key}/skipper:project"): "hello", format!("{key}/skipper:environment"): "production"});
+    let without = printed(HELLO, "production", None, json);
+    let of = |role: &Value, action: &str| {
+        let allowed = allowing(role, action);
+        allowed.first().map(|statement| statement["Condition"]["StringEquals"].clone())
+    };
+    for action in ["ec2:AllocateAddress", "ec2:AssociateAddress"] {
+        assert_eq!(of(&without["deploy"], action), None);
+    }
+    // One may still be there to go with its host.
+    assert_eq!(of(&without["deploy"], "ec2:ReleaseAddress"), Some(tags("aws:ResourceTag")));
+    let file = HELLO.replace("scale: 2", "scale: 2, address: elastic");
+    let with = printed(&file, "production", None, json);
+    assert_eq!(of(&with["deploy"], "ec2:AllocateAddress"), Some(tags("aws:RequestTag")));
+    assert_eq!(of(&with["deploy"], "ec2:AssociateAddress"), Some(tags("aws:ResourceTag")));
+    assert_eq!(of(&with["plan"], "ec2:AllocateAddress"), None);
+}
+
+#[test]
 fn who_deploys_previews_reaches_those_of_every_pull_request_and_nothing_else() {
     let printed = printed(HELLO, "preview", None, json);
     let deploy = &printed["deploy"];
@@ -205,6 +225,7 @@ fn a_host_reads_its_environment_s_secrets_and_nothing_else_of_it() {
 #[test]
 fn everything_fits_into_what_aws_takes_even_under_the_longest_names() {
     let long = HELLO.replace("name: hello", &format!("name: {}", "p".repeat(32)));
+    let long = long.replace("scale: 2", "scale: 2, address: elastic");
     for (file, environment) in [(HELLO, "production"), (long.as_str(), &*"e".repeat(32))] {
         let roles = printed(file, environment, Some((u64::MAX, u64::MAX)), json);
         let template = printed(file, environment, Some((u64::MAX, u64::MAX)), cloudformation);

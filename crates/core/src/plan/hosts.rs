@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Blocked, Draft, LaunchSpec, Reason, StepId, etcd::Etcd};
+use super::{Action, Blocked, Draft, LaunchSpec, Reason, StepId, addresses, etcd::Etcd};
 use crate::{
     config::Group,
     desired::Desired,
@@ -88,8 +88,11 @@ pub(super) fn bring_up(
             Readiness::Silent => {}
         }
     }
+    let given = addresses::give(desired, observed, &wanted, &before_await, draft);
+    before_await.extend(given);
     let up = (!awaited.is_empty())
-        .then(|| draft.step(Action::AwaitHosts { hosts: awaited }, Reason::HostStarting, before_await));
+        .then(|| draft.step(Action::AwaitHosts { hosts: awaited }, Reason::HostStarting, before_await))
+        .or(given);
     // To hosts that previews share, one only ever adds; and where hosts are only brought up, none goes away.
     let may_leave = !desired.shares_hosts() && !desired.hosts_only;
     let is_kept = |(host, found): &(&HostName, &ObservedHost)| {

@@ -1,5 +1,6 @@
 //! What it takes to bring the observed world to the desired one: total, pure and deterministic.
 
+mod addresses;
 mod etcd;
 mod hosts;
 mod instances;
@@ -21,7 +22,7 @@ use crate::{
     desired::{Binding, Desired},
     image::PinnedImage,
     name::{HostName, ReplicaName},
-    observed::{Handle, IngressRule, InstanceId, Observed, SecurityGroup},
+    observed::{Address, Handle, IngressRule, InstanceId, Observed, SecurityGroup},
     orchestrator::Orchestrator,
     preview::Cause,
 };
@@ -53,6 +54,7 @@ pub fn plan(desired: &Desired, observed: &Observed, orchestrator: &dyn Orchestra
     let telling = links::Telling::new(desired, observed, orchestrator, &hosts);
     rollout::arrange(observed, &hosts, wishes, telling, &network.links, &mut draft);
     hosts::take_down(desired, &hosts, &mut draft);
+    addresses::release(desired, observed, &hosts.leaving, &mut draft);
     network::close(desired, observed, &mut draft);
     draft.finish()
 }
@@ -128,6 +130,8 @@ impl Plan {
             | Action::JoinEtcd { .. }
             | Action::LeaveEtcd { .. }
             | Action::ForgetMember { .. }
+            | Action::GiveAddresses { .. }
+            | Action::ReleaseAddress { .. }
             | Action::TerminateHost { .. }
             | Action::DeleteSecurityGroup { .. } => true,
             Action::PullImages { .. }
@@ -198,6 +202,16 @@ pub enum Action {
         host: HostName,
         /// The launch.
         spec: LaunchSpec,
+    },
+    /// Gives hosts the addresses that outlive their instances, once those run.
+    GiveAddresses {
+        /// The address of each host; one is allocated where it has none.
+        addresses: BTreeMap<HostName, Option<Address>>,
+    },
+    /// Gives an address back, once nothing uses it any more.
+    ReleaseAddress {
+        /// Which.
+        address: Address,
     },
     /// Waits until hosts run and their SSM agents are online.
     AwaitHosts {
@@ -409,6 +423,10 @@ pub enum Reason {
     RuleMissing,
     /// A rule lets in what the file does not.
     RuleNotInConfig,
+    /// The file wants the host to have an address of its own, and it does not lead there.
+    AddressMissing,
+    /// The host that an address was for goes, or is gone.
+    AddressUnused,
     /// Somebody else wrote the rule, and it was asked that such ones go.
     RuleForeign,
     /// The host has not been configured.
@@ -468,6 +486,8 @@ impl fmt::Display for Reason {
             Self::SecurityGroupMissing => f.write_str("it does not exist"),
             Self::RuleMissing => f.write_str("no rule lets it in"),
             Self::RuleNotInConfig => f.write_str("skipper.yml does not ask for it"),
+            Self::AddressMissing => f.write_str("`address: elastic` asks for it"),
+            Self::AddressUnused => f.write_str("its host has no use for it"),
             Self::RuleForeign => f.write_str("skipper did not write it, and `prune-rules` is given"),
             Self::NotConfigured => f.write_str("not configured yet"),
             Self::ConfigurationDiffers => f.write_str("configured for something else"),

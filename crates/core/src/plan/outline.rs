@@ -105,6 +105,10 @@ fn changes(step: &Step) -> Vec<String> {
             let subnets: String = subnets.into_iter().map(|subnet| format!(", {subnet}")).collect();
             vec![format!("launch host `{host}` ({}{disk}, {}{subnets})", spec.size, spec.instance_profile)]
         }
+        Action::GiveAddresses { addresses } => {
+            addresses.keys().map(|host| format!("give host `{host}` an elastic address")).collect()
+        }
+        Action::ReleaseAddress { address } => vec![format!("release the address of host `{}`", address.host)],
         Action::AwaitHosts { .. } | Action::PullImages { .. } => Vec::new(),
         Action::ConfigureHosts { hosts, members, .. } => {
             let members: Vec<String> = members.iter().map(|member| format!("`{member}`")).collect();

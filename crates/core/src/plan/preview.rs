@@ -6,7 +6,7 @@ use super::{Action, Draft, Plan, Reason, Removal, StepId};
 use crate::{
     desired::{Desired, Scope},
     name::{HostName, ReplicaName},
-    observed::{Handle, IngressRule, Observed, SecurityGroup},
+    observed::{Address, Handle, IngressRule, Observed, SecurityGroup},
     preview::{Cause, Owned, Remains, Thing},
 };
 
@@ -55,6 +55,7 @@ pub fn removal(scope: &Scope, remains: &Remains, cause: &Cause) -> Plan {
         draft.step(Action::RemoveReplicas { removals }, ends(), []);
     }
     let mut groups: Vec<(&SecurityGroup, &String)> = Vec::new();
+    let mut addresses: Vec<&Address> = Vec::new();
     let mut terminated: Vec<StepId> = Vec::new();
     for owned in &remains.owned {
         match &owned.thing {
@@ -70,6 +71,7 @@ pub fn removal(scope: &Scope, remains: &Remains, cause: &Cause) -> Plan {
                 terminated.push(draft.step(action, ends(), []));
             }
             Thing::SecurityGroup { id, security_group: Some(security_group) } => groups.push((security_group, id)),
+            Thing::Address { address: Some(address), .. } => addresses.push(address),
             thing => draft.block(
                 name(thing),
                 "it carries the preview's tags, and does not say what it is there for",
@@ -89,6 +91,9 @@ pub fn removal(scope: &Scope, remains: &Remains, cause: &Cause) -> Plan {
             let action = Action::RevokeIngress { security_group: (*security_group).clone(), rules };
             revoked.push(draft.step(action, ends(), terminated.iter().copied()));
         }
+    }
+    for address in addresses {
+        draft.step(Action::ReleaseAddress { address: address.clone() }, ends(), terminated.iter().copied());
     }
     // Every host is in its group's security group and in the cluster's.
     let unused: Vec<StepId> = terminated.into_iter().chain(revoked).collect();
@@ -125,6 +130,7 @@ fn name(thing: &Thing) -> String {
     match thing {
         Thing::Instance { instance, .. } => format!("instance `{instance}`"),
         Thing::SecurityGroup { id, .. } => format!("security group `{id}`"),
+        Thing::Address { allocation, .. } => format!("address `{allocation}`"),
     }
 }
 
@@ -224,6 +230,26 @@ mod tests {
         );
         assert_eq!(plan.steps.len(), 5);
         assert!(plan.steps[2..].iter().all(|step| step.needs == [StepId(1), StepId(2)]), "{plan:?}");
+    }
+
+    #[test]
+    fn addresses_are_released_when_no_instance_uses_them() {
+        let address = |host: Option<&str>| {
+            let allocation = "eipalloc-1".to_owned();
+            let of = |host: &str| Address {
+                host: host.parse().unwrap(),
+                allocation: allocation.clone(),
+                ip: "198.51.100.7".to_owned(),
+                instance: None,
+            };
+            Thing::Address { address: host.map(of), allocation }
+        };
+        let things = vec![owned("pr-7", Some(7), address(Some("web_1"))), owned("pr-7", Some(7), host(1))];
+        let plan = removal(&scope("pr-7"), &remains(things, &[]), &Cause::Closed);
+        assert_eq!(steps(&plan)[1], "release address 198.51.100.7 of host `web_1`: its pull request is closed");
+        assert_eq!(plan.steps[1].needs, [StepId(1)]);
+        let plan = removal(&scope("pr-7"), &remains(vec![owned("pr-7", Some(7), address(None))], &[]), &Cause::Closed);
+        assert_eq!((plan.steps.len(), plan.blocked[0].what.as_str()), (0, "address `eipalloc-1`"));
     }
 
     #[test]

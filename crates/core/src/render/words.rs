@@ -21,6 +21,14 @@ pub fn action(action: &Action) -> String {
             format!("revoke {} into {security_group}", list_rules(rules))
         }
         Action::LaunchHost { host, spec } => format!("launch host `{host}` ({}, {})", spec.size, spec.image_name),
+        Action::GiveAddresses { addresses } => {
+            let given = addresses.iter().map(|(host, address)| match address {
+                Some(address) => format!("{} to `{host}`", address.ip),
+                None => format!("a new one to `{host}`"),
+            });
+            format!("give elastic addresses: {}", given.collect::<Vec<_>>().join(", "))
+        }
+        Action::ReleaseAddress { address } => format!("release address {} of host `{}`", address.ip, address.host),
         Action::AwaitHosts { hosts } => format!("wait until {} online", are(hosts)),
         Action::ConfigureHosts { hosts, members, .. } => {
             format!("configure {} (etcd on {})", list(hosts), list(members))

@@ -44,6 +44,8 @@ pub(super) fn left_by(step: &Step) -> Leftovers {
         action @ (Action::AuthorizeIngress { .. }
         | Action::RevokeIngress { .. }
         | Action::ForgetMember { .. }
+        | Action::GiveAddresses { .. }
+        | Action::ReleaseAddress { .. }
         | Action::TerminateHost { .. }
         | Action::DeleteSecurityGroup { .. }
         | Action::ForgetRecords { .. }) => {

@@ -1,5 +1,6 @@
 //! Carries a plan out, step by step, as many at a time as need nothing from each other; the only place that changes the world.
 
+mod addresses;
 mod etcd;
 mod hosts;
 mod known;
@@ -198,6 +199,8 @@ impl Run<'_> {
             Action::AuthorizeIngress { security_group, rules } => self.authorize(security_group, rules).await,
             Action::RevokeIngress { security_group, rules } => self.revoke(security_group, rules).await,
             Action::LaunchHost { host, spec } => self.launch(host, spec).await,
+            Action::GiveAddresses { addresses } => self.give_addresses(addresses).await,
+            Action::ReleaseAddress { address } => self.release_address(address).await,
             Action::AwaitHosts { hosts } => self.await_hosts(hosts).await,
             Action::ConfigureHosts { hosts, members, founding } => self.configure(hosts, members, *founding).await,
             Action::JoinEtcd { host, members } => self.join(host, members).await,

@@ -13,8 +13,10 @@ use skipper_core::{
     desired::Scope,
     exit::Exit,
     failure::Failure,
-    name::{GroupName, ProjectName},
-    observed::{Agent, IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
+    name::{GroupName, HostName, ProjectName},
+    observed::{
+        Address, Agent, IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup,
+    },
     preview::Owned,
     script::Script,
     secret::Secret,
@@ -118,6 +120,22 @@ impl Compute for Guarded<'_> {
 
     async fn terminate(&self, instance: &InstanceId) -> PortResult<()> {
         self.of_hosts()?.change(self.compute.terminate(instance)).await
+    }
+
+    async fn addresses(&self, scope: &Scope) -> PortResult<Vec<Address>> {
+        self.compute.addresses(scope).await
+    }
+
+    async fn allocate_address(&self, scope: &Scope, host: &HostName) -> PortResult<Address> {
+        self.of_hosts()?.change(self.compute.allocate_address(scope, host)).await
+    }
+
+    async fn associate_address(&self, address: &Address, instance: &InstanceId) -> PortResult<()> {
+        self.of_hosts()?.change(self.compute.associate_address(address, instance)).await
+    }
+
+    async fn release_address(&self, address: &Address) -> PortResult<()> {
+        self.of_hosts()?.change(self.compute.release_address(address)).await
     }
 
     async fn delete_security_group(&self, id: &str) -> PortResult<()> {

@@ -8,14 +8,14 @@ use std::{
 use async_trait::async_trait;
 use skipper_core::{
     desired::Scope,
-    name::{GroupName, ProjectName},
-    observed::{IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
+    name::{GroupName, HostName, ProjectName},
+    observed::{Address, IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
     preview::{Owned, Thing},
     secret::Secret,
 };
 use tokio::time::Instant;
 
-use super::{SimHost, SimWorld};
+use super::{SimHost, SimWorld, State};
 use crate::ports::{
     Compute, FoundInstance, GroupIds, Launch, LaunchQuery, PortError, PortErrorKind, PortResult, Store, StoredSecret,
 };
@@ -99,7 +99,11 @@ impl Compute for SimWorld {
             let security_groups = state.security_groups.iter().map(|((scope, name), found)| {
                 (scope, Thing::SecurityGroup { id: found.id.clone(), security_group: Some(name.clone()) })
             });
-            let all = instances.chain(security_groups).filter(|(scope, _)| scope.project == *project);
+            let addresses = state.addresses.iter().map(|(scope, address)| {
+                let (allocation, address) = (address.allocation.clone(), Some(address.clone()));
+                (scope, Thing::Address { allocation, address })
+            });
+            let all = instances.chain(security_groups).chain(addresses).filter(|(scope, _)| scope.project == *project);
             Ok(all.map(|(scope, thing)| owned(scope, thing)).collect())
         })
         .await
@@ -204,6 +208,66 @@ impl Compute for SimWorld {
         .await
     }
 
+    async fn addresses(&self, scope: &Scope) -> PortResult<Vec<Address>> {
+        self.call("compute.addresses", async || {
+            let state = self.look();
+            // What is gone uses nothing.
+            let leads = |address: &Address| address.instance.clone().filter(|instance| state.uses(instance));
+            let theirs = state.addresses.iter().filter(|(owner, _)| owner == scope);
+            Ok(theirs.map(|(_, address)| Address { instance: leads(address), ..address.clone() }).collect())
+        })
+        .await
+    }
+
+    async fn allocate_address(&self, scope: &Scope, host: &HostName) -> PortResult<Address> {
+        self.call("compute.allocate_address", async || {
+            let mut state = self.change();
+            let free = |(owner, address): &&(Scope, Address)| {
+                owner == scope && address.host == *host && address.instance.is_none()
+            };
+            if let Some((_, address)) = state.addresses.iter().find(free) {
+                return Ok(address.clone());
+            }
+            let allocation = state.fresh_id("eipalloc");
+            let ip = format!("198.51.100.{}", state.next % 250);
+            let address = Address { host: host.clone(), allocation, ip, instance: None };
+            state.addresses.push((scope.clone(), address.clone()));
+            Ok(address)
+        })
+        .await
+    }
+
+    async fn associate_address(&self, address: &Address, instance: &InstanceId) -> PortResult<()> {
+        self.call("compute.associate_address", async || {
+            let mut state = self.change();
+            let runs = state.hosts.get(instance).is_some_and(|host| host.alive() && host.launched.elapsed() >= BOOT);
+            if !runs {
+                return Err(PortError::new(PortErrorKind::Invalid, format!("`{instance}` does not run")));
+            }
+            let found = state.addresses.iter_mut().find(|(_, found)| found.allocation == address.allocation);
+            let found = found.ok_or_else(|| PortError::new(PortErrorKind::Missing, "there is no such address"))?;
+            found.1.instance = Some(instance.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn release_address(&self, address: &Address) -> PortResult<()> {
+        self.call("compute.release_address", async || {
+            let mut state = self.change();
+            let used = |found: &Address| {
+                found.allocation == address.allocation
+                    && found.instance.as_ref().is_some_and(|instance| state.uses(instance))
+            };
+            if state.addresses.iter().any(|(_, found)| used(found)) {
+                return Err(PortError::new(PortErrorKind::InUse, format!("`{}` is in use", address.allocation)));
+            }
+            state.addresses.retain(|(_, found)| found.allocation != address.allocation);
+            Ok(())
+        })
+        .await
+    }
+
     async fn delete_security_group(&self, id: &str) -> PortResult<()> {
         self.call("compute.delete_security_group", async || {
             let mut state = self.change();
@@ -230,6 +294,14 @@ impl Compute for SimWorld {
             Ok(())
         })
         .await
+    }
+}
+
+impl State {
+    /// Whether an instance is there, or not yet shut down.
+    fn uses(&self, instance: &InstanceId) -> bool {
+        let is_up = |host: &SimHost| host.alive() || host.ended.is_some_and(|ended| ended.elapsed() < SHUTDOWN);
+        self.hosts.get(instance).is_some_and(is_up)
     }
 }
 

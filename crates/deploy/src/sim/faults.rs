@@ -82,10 +82,11 @@ impl FaultKind {
 }
 
 /// Calls that answer with what they find. Watching a script is none: its result stands under the command's own id.
-const READS: [&str; 13] = [
+const READS: [&str; 14] = [
     "compute.account",
     "compute.instances",
     "compute.security_groups",
+    "compute.addresses",
     "compute.owned",
     "compute.launch_facts",
     "remote.agents",

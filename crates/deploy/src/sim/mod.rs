@@ -23,7 +23,7 @@ use skipper_core::{
     desired::Scope,
     image::{Digest, PinnedImage, Repository, Revision, Tag},
     name::{HostName, ServiceName},
-    observed::{InstanceId, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
+    observed::{Address, InstanceId, LaunchFacts, ObservedSecurityGroup, SecurityGroup},
     preview::PullRequest,
     render::DeploymentStatus,
     secret::Secret,
@@ -50,6 +50,8 @@ pub struct State {
     pub hosts: BTreeMap<InstanceId, SimHost>,
     /// The security groups, by whose they are.
     pub security_groups: BTreeMap<(Scope, SecurityGroup), ObservedSecurityGroup>,
+    /// The addresses that outlive instances, with whose they are.
+    pub addresses: Vec<(Scope, Address)>,
     /// Launch facts by instance type; an image for any type that is not here.
     pub launch_facts: BTreeMap<String, LaunchFacts>,
     /// The parameters, by path.
@@ -111,6 +113,7 @@ impl Default for SimWorld {
             account: "123456789012".to_owned(),
             hosts: BTreeMap::new(),
             security_groups: BTreeMap::new(),
+            addresses: Vec::new(),
             launch_facts: BTreeMap::new(),
             parameters: BTreeMap::new(),
             secrets: BTreeMap::new(),

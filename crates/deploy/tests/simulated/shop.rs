@@ -49,6 +49,7 @@ pub(crate) fn shop(hosts: u32) -> Config {
         subnets: Vec::new(),
         ami: None,
         disk: None,
+        elastic: false,
     };
     Config {
         project: "shop".parse().unwrap(),

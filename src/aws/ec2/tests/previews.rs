@@ -3,7 +3,7 @@
 use skipper_core::{
     desired::Scope,
     name::EnvironmentName,
-    observed::{InstanceId, SecurityGroup},
+    observed::{Address, InstanceId, SecurityGroup},
     preview::{Owned, Thing},
 };
 use skipper_deploy::ports::{Compute as _, PortErrorKind};
@@ -59,9 +59,16 @@ async fn what_the_project_owns_is_told_with_its_environment_and_its_pull_request
     ];
     let group = [of_seven.as_slice(), &[("skipper:security-group", "group/web")]].concat();
     let groups = format!("<securityGroupInfo><item><groupId>sg-1</groupId>{}</item></securityGroupInfo>", tags(&group));
+    let addresses = format!(
+        "<item><allocationId>eipalloc-1</allocationId><publicIp>198.51.100.7</publicIp>{}</item>\
+         <item><allocationId>eipalloc-2</allocationId><publicIp>198.51.100.8</publicIp>{}</item>",
+        tags(&host),
+        tags(&of_seven)
+    );
     let (aws, wire) = aws([
         xml("DescribeInstances", &format!("<reservationSet>{}</reservationSet>", reservations.concat())),
         xml("DescribeSecurityGroups", &groups),
+        xml("DescribeAddresses", &format!("<addressesSet>{addresses}</addressesSet>")),
     ])
     .await;
     let owned = aws.compute().owned(&scope().project).await.unwrap();
@@ -71,6 +78,16 @@ async fn what_the_project_owns_is_told_with_its_environment_and_its_pull_request
         instance: InstanceId(id.to_owned()),
         host: host.map(|host| host.parse().unwrap()),
     };
+    let address = |id: &str, ip: Option<&str>| {
+        let allocation = id.to_owned();
+        let address = ip.map(|ip| Address {
+            host: "web_1".parse().unwrap(),
+            allocation: allocation.clone(),
+            ip: ip.to_owned(),
+            instance: None,
+        });
+        Thing::Address { allocation, address }
+    };
     let web = Some(SecurityGroup::Group("web".parse().unwrap()));
     assert_eq!(
         owned,
@@ -78,6 +95,8 @@ async fn what_the_project_owns_is_told_with_its_environment_and_its_pull_request
             thing(Some(7), instance("i-1", Some("web_1"))),
             thing(None, instance("i-3", None)),
             thing(Some(7), Thing::SecurityGroup { id: "sg-1".to_owned(), security_group: web }),
+            thing(Some(7), address("eipalloc-1", Some("198.51.100.7"))),
+            thing(Some(7), address("eipalloc-2", None)),
         ]
     );
     assert!(wire.form(0).contains(&"Filter.1.Name=tag:skipper:project".to_owned()), "{:?}", wire.form(0));

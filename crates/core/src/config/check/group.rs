@@ -47,6 +47,7 @@ impl Reader {
             .map_or(Some(Vec::new()), |subnets| self.list(subnets, |reader, item| reader.resource_id(item, "subnet-")));
         let ami = section.ami.as_ref().map_or(Some(None), |ami| self.resource_id(ami, "ami-").map(Some));
         let disk = section.disk.as_ref().map_or(Some(None), |disk| self.integer(disk, DISK).map(Some));
+        let elastic = section.address.as_ref().map_or(Some(false), |address| self.address_kind(address));
         Some(Group {
             size: size?,
             scale: scale?,
@@ -56,7 +57,16 @@ impl Reader {
             subnets: subnets?,
             ami: ami?,
             disk: disk?,
+            elastic: elastic?,
         })
+    }
+
+    fn address_kind(&mut self, entry: &Entry<'_>) -> Option<bool> {
+        let is_elastic = self.text(entry)? == "elastic";
+        if !is_elastic {
+            self.expected(entry, "`elastic`, or left out");
+        }
+        is_elastic.then_some(true)
     }
 
     fn size(&mut self, entry: &Entry<'_>, runs_arm64: bool) -> Option<InstanceType> {

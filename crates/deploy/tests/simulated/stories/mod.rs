@@ -1,5 +1,6 @@
 //! Stories of deployments, as their users would tell them.
 
+mod addresses;
 mod bounds;
 mod cancels;
 mod clean;

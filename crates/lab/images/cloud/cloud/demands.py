@@ -119,6 +119,12 @@ def _of_ec2(action: str, region: str, form: Form, known: Context) -> list[Demand
             return _of_launch(region, form, known, existing, made)
         case "TerminateInstances":
             return [existing("instance", name) for name in _listed(form, "InstanceId")]
+        case "AllocateAddress":
+            return made("elastic-ip")
+        case "AssociateAddress":
+            return [existing("elastic-ip", form.get("AllocationId", "*")), existing("instance", form.get("InstanceId", "*"))]
+        case "ReleaseAddress":
+            return [existing("elastic-ip", form.get("AllocationId", "*"))]
         case "CreateSecurityGroup":
             return [*made("security-group"), Demand("ec2:CreateSecurityGroup", f"{ec2}:vpc/{form.get('VpcId', '*')}", known)]
         case "AuthorizeSecurityGroupIngress" | "RevokeSecurityGroupIngress" | "DeleteSecurityGroup":

@@ -27,6 +27,7 @@ FILTERS = {
         *("architecture", "description", "hypervisor", "image-id", "image-type", "is-public", "name", "owner-id"),
         *("platform", "root-device-name", "root-device-type", "state", "virtualization-type"),
     },
+    "addresses": {"allocation-id", "association-id", "instance-id", "public-ip"},
     "groups": {
         *("description", "group-id", "group-name", "owner-id", "vpc-id"),
         *(f"ip-permission.{part}" for part in ("cidr", "from-port", "group-id", "group-name", "protocol", "to-port")),
@@ -236,6 +237,35 @@ class LabEc2(EC2Response):
     def describe_security_groups(self) -> ActionResult:
         self._checked_filters("groups")
         return self._paged(super().describe_security_groups(), "SecurityGroups", self._page_size(5, 1000))
+
+    # Addresses: no page, and none leads to an instance that is gone.
+
+    def describe_addresses(self) -> ActionResult:
+        self._checked_filters("addresses")
+        self._let_go()
+        return super().describe_addresses()
+
+    def associate_address(self) -> ActionResult:
+        name = self._get_param("InstanceId")
+        instance = self.ec2_backend.get_instance(name)
+        if instance.state != "running":
+            raise refusal(
+                "InvalidInstanceID", f"The {instance.state} instance '{name}' is not in a valid state for this operation."
+            )
+        return super().associate_address()
+
+    def release_address(self) -> ActionResult:
+        self._let_go()
+        allocation = self._get_param("AllocationId")
+        found = next((a for a in self.ec2_backend.addresses if a.allocation_id == allocation), None)
+        if found is not None and found.instance is not None:
+            raise refusal("InvalidIPAddress.InUse", f"Address {found.public_ip} is in use.")
+        return super().release_address()
+
+    def _let_go(self) -> None:
+        for address in self.ec2_backend.addresses:
+            if address.instance is not None and address.instance.state in ("terminated", "shutting-down"):
+                self.ec2_backend.disassociate_address(address=address.public_ip)
 
     def _checked_filters(self, kind: str) -> dict[str, Any]:
         filters: dict[str, Any] = dict(self._filters_from_querystring())

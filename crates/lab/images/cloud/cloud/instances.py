@@ -60,11 +60,13 @@ class LabInstance(Instance):
 
     @property
     def public_ip(self) -> str | None:
-        return self.private_ip
+        # Elastic addresses lead nowhere in here; they are only told.
+        elastic = (address.public_ip for address in self.ec2_backend.addresses if address.instance is self)
+        return next(elastic, self.private_ip)
 
     @property
     def public_ip_address(self) -> str | None:
-        return self.private_ip
+        return self.public_ip
 
     @property
     def private_dns_name(self) -> str:
