@@ -38,7 +38,7 @@ pub(crate) enum Command {
     Clean(Clean),
     /// Show what replicas have printed, of all hosts in the order of time
     Logs(Logs),
-    /// Bring up the hosts, show them, or take one away
+    /// Bring up the hosts, show them, reboot them, or take one away
     Instances(Instances),
     /// Show what `ship` would do, and change nothing
     Plan(About),
@@ -233,6 +233,15 @@ pub(crate) enum InstancesAction {
         /// `session-manager-plugin`]
         #[arg(last = true, value_name = "COMMAND")]
         command: Vec<String>,
+    },
+    /// Reboot a host, or all of them one after another: what serves on it stops, and serves again once the host has joined its cluster.
+    /// A pending update is applied by it
+    Reboot {
+        /// The host, by its uuid in the table of `instances ps`, such as `web_1` [default: all of them]
+        uuid: Option<String>,
+        /// Wait while another run holds the lease [default with no value: 1h]
+        #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+        wait: Option<String>,
     },
     /// Move a host's member of etcd, stop what runs on it, and terminate it; the next deployment brings it back unless `scale` is lowered
     Remove {

@@ -222,6 +222,9 @@ fn flags(cli: Cli) -> Flags {
             InstancesAction::Remove { uuid, force, wait } => {
                 Flags { command: Some(settings::Command::InstancesRemove), uuid: Some(uuid), force, wait, ..flags }
             }
+            InstancesAction::Reboot { uuid, wait } => {
+                Flags { command: Some(settings::Command::InstancesReboot), uuid, wait, ..flags }
+            }
             InstancesAction::Ps => Flags { command: Some(settings::Command::InstancesPs), ..flags },
             InstancesAction::Ssh { uuid, .. } => {
                 Flags { command: Some(settings::Command::InstancesSsh), uuid: Some(uuid), ..flags }

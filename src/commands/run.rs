@@ -164,6 +164,7 @@ pub(crate) async fn run(
             (Command::Remove, ..) => runner.remove_replica(settings.uuid.as_deref().unwrap_or_default()).await,
             (Command::Clean, ..) => runner.clean(Wanted { cutoff: settings.cutoff, hosts: settings.clean_hosts }).await,
             (Command::InstancesDeploy, ..) => runner.bring_up().await,
+            (Command::InstancesReboot, ..) => runner.reboot_hosts(settings.uuid.as_deref()).await,
             (Command::InstancesRemove, ..) => {
                 runner.remove_host(settings.uuid.as_deref().unwrap_or_default(), settings.force).await
             }
@@ -217,6 +218,7 @@ fn show(command: Command, progress: &Progress, quiet: bool, printer: Printer) {
         | Command::InstancesPs
         | Command::InstancesSsh
         | Command::InstancesRemove
+        | Command::InstancesReboot
         | Command::Tag
         | Command::Push
         | Command::Check

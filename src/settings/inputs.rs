@@ -32,6 +32,8 @@ pub enum Command {
     InstancesSsh,
     /// Take one host away.
     InstancesRemove,
+    /// Reboot hosts, one after another.
+    InstancesReboot,
     /// Show what `ship` would do.
     Plan,
     /// Show what runs.
@@ -54,7 +56,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Ship,
         Self::Tag,
         Self::Push,
@@ -66,6 +68,7 @@ impl Command {
         Self::InstancesPs,
         Self::InstancesSsh,
         Self::InstancesRemove,
+        Self::InstancesReboot,
         Self::Plan,
         Self::Ps,
         Self::Check,
@@ -91,6 +94,7 @@ impl Command {
             Self::InstancesPs => "instances ps",
             Self::InstancesSsh => "instances ssh",
             Self::InstancesRemove => "instances remove",
+            Self::InstancesReboot => "instances reboot",
             Self::Plan => "plan",
             Self::Ps => "ps",
             Self::Check => "check",
@@ -141,6 +145,7 @@ impl Command {
                 | Self::InstancesPs
                 | Self::InstancesSsh
                 | Self::InstancesRemove
+                | Self::InstancesReboot
                 | Self::Plan
                 | Self::Ps
                 | Self::Lease
@@ -194,7 +199,7 @@ impl Input {
 
 const COMMAND: Input = Input::optional(
     "command",
-    "What to do: `ship`, `tag` (build and tag the images), `push` (push them), `deploy` (deploy what the registry has), `remove` (remove the replica `uuid`), `clean` (remove older images), `logs` (show what replicas have printed), `instances deploy` (bring up the hosts), `instances ps` (show them), `instances remove` (take the host `uuid` away), `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease), `releases` (show what was rolled out), `previews` (show which previews there are), `previews sweep` (remove those that have outlived their pull requests), `iam` (print the roles and policies that this takes) or `doctor` (check everything that a deployment needs)",
+    "What to do: `ship`, `tag` (build and tag the images), `push` (push them), `deploy` (deploy what the registry has), `remove` (remove the replica `uuid`), `clean` (remove older images), `logs` (show what replicas have printed), `instances deploy` (bring up the hosts), `instances ps` (show them), `instances remove` (take the host `uuid` away), `instances reboot` (reboot the host `uuid`, or all of them one after another), `plan` (show what `ship` would do), `ps` (show what runs), `check` (read skipper.yml only), `lease` (show who holds the lease), `releases` (show what was rolled out), `previews` (show which previews there are), `previews sweep` (remove those that have outlived their pull requests), `iam` (print the roles and policies that this takes) or `doctor` (check everything that a deployment needs)",
 )
 .or("ship");
 const CONFIG: Input = Input::optional("config", "Where skipper.yml is, relative to the workspace").or("skipper.yml");
@@ -212,7 +217,7 @@ const SERVICES: Input = Input::optional(
 );
 const UUID: Input = Input::optional(
     "uuid",
-    "The replica that `remove` removes, by its name in the table of `ps`, such as `web_1`; for `instances remove` a host, by its name in that of `instances ps`; for `logs` a replica or a service, all when not given",
+    "The replica that `remove` removes, by its name in the table of `ps`, such as `web_1`; for `instances remove` and `instances reboot` a host, by its name in that of `instances ps`, for the latter all when not given; for `logs` a replica or a service, all when not given",
 );
 const REBUILD: Input =
     Input::optional("rebuild", "Builds every image anew, even where the registry has it").or("false");

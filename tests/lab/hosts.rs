@@ -10,6 +10,7 @@ pub(crate) const TRIALS: Trials = &[
         etcd_goes_from_one_member_to_three_and_back_while_all_runs_on,
     ),
     ("a_host_is_removed_until_the_next_deployment", a_host_is_removed_until_the_next_deployment),
+    ("hosts_reboot_one_after_another_and_serve_again", hosts_reboot_one_after_another_and_serve_again),
 ];
 
 /// The containers of both services, by what changes when one is restarted.
@@ -87,4 +88,32 @@ fn a_host_is_removed_until_the_next_deployment(world: &World) {
     remove(&["web_1", "--output", "json"]).ends_with(0);
     remove(&["web_2", "--force"]).ends_with(0);
     assert!(hosts(world, &shop).iter().all(|row| row["state"] == "missing"));
+}
+
+fn hosts_reboot_one_after_another_and_serve_again(world: &World) {
+    let shop = Shop::make(world, "rebooted");
+    shop.ship(world, "two hosts").ends_with(0);
+    let reboot = |arguments: &[&str]| shop.skipper(world, &[&["instances", "reboot"], arguments].concat());
+    let unknown = || reboot(&["web_7"]);
+    let refused = world.refusal(&shop, Section::Run, "`instances reboot` of a uuid that no host has", unknown);
+    refused.ends_with(2).says("name one of `web_1`, `web_2`");
+    // What only a boot takes away.
+    let mark = |host: &skipper_lab::Host| host.exec("touch /run/before-the-reboot").unwrap().success().unwrap();
+    let is_marked = |host: &skipper_lab::Host| host.exec("test -e /run/before-the-reboot").unwrap().code == Some(0);
+    shop.hosts(world).iter().for_each(|host| drop(mark(host)));
+    let clock = shop.processes(world, "clock");
+
+    let told = reboot(&["web_2"]).ends_with(0).says("reboot host `web_2`").says("what served there serves again");
+    assert!(!told.outcome.log.contains("reboot host `web_1`"), "{}", told.outcome.log);
+    let marked: Vec<bool> = shop.hosts(world).iter().map(is_marked).collect();
+    assert_eq!(marked.iter().filter(|marked| **marked).count(), 1);
+    assert_eq!(shop.answers(world).len(), 2);
+    let after = shop.processes(world, "clock");
+    assert_eq!(clock.iter().filter(|process| after.contains(process)).count(), 1, "{clock:?}\n{after:?}");
+
+    // The one with the only member of etcd, too; the other is waited for until it sees it again.
+    reboot(&[]).ends_with(0).says("reboot host `web_1`").says("reboot host `web_2`");
+    assert!(!shop.hosts(world).iter().any(is_marked));
+    assert_eq!((shop.answers(world).len(), members(world, &shop)), (2, vec!["web_1".to_owned()]));
+    shop.ship_again(world).ends_with(0).says("nothing to do");
 }

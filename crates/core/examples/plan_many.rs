@@ -178,6 +178,7 @@ fn observed_host(index: usize) -> ObservedHost {
         agent: Agent::Online,
         report: Some(HostReport {
             configured: None,
+            boot: None,
             membership: Membership::None,
             etcd: Vec::new(),
             orchestrator: OrchestratorState::Ready,

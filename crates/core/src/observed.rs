@@ -253,6 +253,9 @@ pub enum Agent {
 pub struct HostReport {
     /// The identity of the last configuration that was applied completely; absent on a fresh host.
     pub configured: Option<String>,
+    /// The boot that it is in, told apart from every other; absent where it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
     /// Its part in etcd.
     pub membership: Membership,
     /// The members of etcd, as they are told here; empty where etcd does not answer. Every host is told the same ones.

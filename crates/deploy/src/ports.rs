@@ -170,6 +170,8 @@ pub trait Compute {
     async fn revoke(&self, id: &str, rules: &[IngressRule], groups: &GroupIds) -> PortResult<()>;
     /// Launches one instance with its tags. Returns its id and the state it is in: a token that was used before returns the instance of then, even a dead one (`None`).
     async fn launch(&self, launch: &Launch) -> PortResult<(InstanceId, Option<InstanceState>)>;
+    /// Reboots an instance, in order where it can.
+    async fn reboot(&self, instance: &InstanceId) -> PortResult<()>;
     /// Terminates an instance.
     async fn terminate(&self, instance: &InstanceId) -> PortResult<()>;
     /// The addresses with the scope's ownership tag that outlive instances and say which host they are for.

@@ -94,6 +94,12 @@ impl Compute for Ec2 {
         self.run_instance(launch).await
     }
 
+    async fn reboot(&self, instance: &InstanceId) -> PortResult<()> {
+        let asked = self.changes("ec2:RebootInstances", format!("instance `{instance}`"));
+        let answer = self.ec2.reboot_instances().instance_ids(&instance.0).send().await;
+        answer.map(drop).map_err(|error| asked.failed(&error))
+    }
+
     async fn terminate(&self, instance: &InstanceId) -> PortResult<()> {
         let asked = self.changes("ec2:TerminateInstances", format!("instance `{instance}`"));
         match self

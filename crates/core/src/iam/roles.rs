@@ -219,7 +219,7 @@ fn launching(subject: &Subject<'_>) -> Vec<Statement> {
             "iam:PassedToService",
             subject.ec2(),
         ),
-        Statement::allow("EndHosts", &["ec2:TerminateInstances"])
+        Statement::allow("EndHosts", &["ec2:RebootInstances", "ec2:TerminateInstances"])
             .on([ec2("instance/*")])
             .tagged("aws:ResourceTag", &own),
     ];

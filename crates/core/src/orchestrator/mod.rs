@@ -223,6 +223,9 @@ pub trait Orchestrator {
     /// When the host reports a failure or the answer cannot be read.
     fn read_started(&self, output: &str) -> Result<Vec<Started>, HostError>;
 
+    /// Stops replicas, by host, waits until they are gone, and keeps them registered.
+    fn stop(&self, scope: &Scope, handles: &BTreeMap<InstanceId, Vec<Handle>>) -> Script;
+
     /// Stops and forgets replicas, by the host that does it, and waits until they are gone. Whether the environment `ends` with them:
     /// then its secrets are forgotten, too.
     fn remove(&self, scope: &Scope, handles: &BTreeMap<InstanceId, Vec<Handle>>, ends: bool) -> Script;

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Draft, Plan, Reason, Removal, etcd, etcd::Etcd, replicas};
+use super::{Action, Draft, Paused, Plan, Reason, Removal, etcd, etcd::Etcd, replicas};
 use crate::{
     desired::Desired,
+    etcd::MemberState,
     name::{HostName, ServiceName},
     observed::{Observed, ObservedHost, ObservedReplica},
     orchestrator::Orchestrator,
@@ -49,6 +50,90 @@ pub fn without_host(
     }
     let action = Action::TerminateHost { host: host.clone(), instance: found.instance.clone() };
     draft.step(action, Reason::AskedFor, last);
+    draft.finish()
+}
+
+/// What a host is to come back to when it has rebooted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebooted {
+    /// The boot that it is to get behind it; absent where it does not tell.
+    boot: Option<String>,
+    /// The replicas that serve on it.
+    serving: Vec<Paused>,
+}
+
+/// What these hosts are to come back to, as they were found.
+pub fn to_reboot(observed: &Observed, hosts: impl IntoIterator<Item = HostName>) -> BTreeMap<HostName, Rebooted> {
+    let rebooted = |host: HostName| {
+        let report = observed.hosts.get(&host).and_then(|found| found.report.as_ref());
+        let serving = replicas::found_on(observed, &host).into_iter().filter(|found| replicas::serves(found));
+        let paused = |found: &ObservedReplica| Paused {
+            replica: found.replica.clone(),
+            handle: found.handle.clone(),
+            probe: found.probe.clone(),
+        };
+        let serving = serving.map(paused).collect();
+        (host, Rebooted { boot: report.and_then(|report| report.boot.clone()), serving })
+    };
+    hosts.into_iter().map(rebooted).collect()
+}
+
+/// What is left to do until these hosts have rebooted and serve what they did: one host after another, each drained first. Every
+/// host has to answer, and all members of etcd. It is total, as every plan.
+pub fn rebooting(observed: &Observed, hosts: &BTreeMap<HostName, Rebooted>) -> Plan {
+    if let Some(first) = etcd::finish(observed) {
+        return first;
+    }
+    let mut draft = Draft::default();
+    draft.block_gaps(observed);
+    let silent = |found: &ObservedHost| {
+        let members = found.report.iter().flat_map(|report| &report.etcd);
+        members.filter(|member| member.state != MemberState::Healthy).map(|member| member.address.clone()).collect()
+    };
+    let silent: BTreeSet<String> = observed.hosts.values().flat_map(|found| -> Vec<String> { silent(found) }).collect();
+    for address in silent {
+        let hint = "see `journalctl -u etcd-member` on its host; `skipper deploy` finishes what was begun";
+        draft.block("etcd", format!("its member at {address} does not answer, and no other may be missing"), hint);
+    }
+    let mut last = None;
+    for (host, rebooted) in hosts {
+        let what = || format!("host `{host}`");
+        let report = observed.hosts.get(host).and_then(|found| Some((found, found.report.as_ref()?)));
+        let Some((found, report)) = report else {
+            draft.block(what(), "it does not tell what it runs", "see whether its instance is well, and run again");
+            continue;
+        };
+        if !report.held_ports.is_empty() {
+            draft.block(what(), "replicas of other environments run on it", "reboot it when they are gone");
+            continue;
+        }
+        let serving: Vec<&ObservedReplica> =
+            replicas::found_on(observed, host).into_iter().filter(|found| replicas::serves(found)).collect();
+        let serves = |paused: &&Paused| serving.iter().any(|found| found.handle == paused.handle);
+        let (draining, missing): (Vec<&Paused>, Vec<&Paused>) = rebooted.serving.iter().partition(serves);
+        let owned = |replicas: Vec<&Paused>| -> Vec<Paused> { replicas.into_iter().cloned().collect() };
+        let resumed = match &rebooted.boot {
+            Some(boot) if report.boot.as_ref() == Some(boot) => {
+                if !draining.is_empty() {
+                    let action = Action::StopReplicas { host: host.clone(), replicas: owned(draining) };
+                    last = Some(draft.step(action, Reason::HostReboots, last));
+                }
+                let (host, instance) = (host.clone(), found.instance.clone());
+                let action = Action::RebootHost { host, instance, boot: boot.clone() };
+                last = Some(draft.step(action, Reason::AskedFor, last));
+                rebooted.serving.clone()
+            }
+            Some(_) => owned(missing),
+            None => {
+                draft.block(what(), "it does not tell its boot", "`skipper instances deploy` configures it anew");
+                continue;
+            }
+        };
+        if !resumed.is_empty() {
+            let action = Action::ResumeReplicas { host: host.clone(), replicas: resumed };
+            last = Some(draft.step(action, Reason::ServedBefore, last));
+        }
+    }
     draft.finish()
 }
 

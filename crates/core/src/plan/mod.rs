@@ -29,7 +29,7 @@ use crate::{
 
 pub use self::{
     hosts::cluster,
-    instances::without_host,
+    instances::{Rebooted, rebooting, to_reboot, without_host},
     links::{Places, seen_from},
     outline::{Outline, PlanHash},
     preview::removal,
@@ -132,6 +132,7 @@ impl Plan {
             | Action::ForgetMember { .. }
             | Action::GiveAddresses { .. }
             | Action::ReleaseAddress { .. }
+            | Action::RebootHost { .. }
             | Action::TerminateHost { .. }
             | Action::DeleteSecurityGroup { .. } => true,
             Action::PullImages { .. }
@@ -139,6 +140,8 @@ impl Plan {
             | Action::StartReplicas { .. }
             | Action::ReplaceReplicas { .. }
             | Action::RemoveReplicas { .. }
+            | Action::StopReplicas { .. }
+            | Action::ResumeReplicas { .. }
             | Action::ForgetRecords { .. } => false,
         })
     }
@@ -280,6 +283,29 @@ pub enum Action {
         /// By the host that does it.
         removals: BTreeMap<HostName, Vec<Removal>>,
     },
+    /// Stops replicas on one host, and keeps them.
+    StopReplicas {
+        /// The host.
+        host: HostName,
+        /// The replicas.
+        replicas: Vec<Paused>,
+    },
+    /// Reboots a host, and waits until it has joined its cluster again.
+    RebootHost {
+        /// The host.
+        host: HostName,
+        /// Its instance.
+        instance: InstanceId,
+        /// The boot that it is to get behind it.
+        boot: String,
+    },
+    /// Starts again what was stopped on one host, and waits until it serves.
+    ResumeReplicas {
+        /// The host.
+        host: HostName,
+        /// The replicas.
+        replicas: Vec<Paused>,
+    },
     /// Terminates the instance of a host.
     TerminateHost {
         /// The host.
@@ -404,6 +430,17 @@ pub struct Removal {
     pub reason: Reason,
 }
 
+/// A replica that stops for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Its symbolic name.
+    pub replica: ReplicaName,
+    /// What it is called.
+    pub handle: Handle,
+    /// How it is probed, as it was told when it was deployed.
+    pub probe: Option<String>,
+}
+
 /// Why a step is needed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -473,6 +510,10 @@ pub enum Reason {
     HostLeaves,
     /// The preview that it belongs to ends.
     PreviewEnds(Cause),
+    /// Its host reboots.
+    HostReboots,
+    /// It served before its host rebooted.
+    ServedBefore,
     /// Somebody asked for it.
     AskedFor,
 }
@@ -509,6 +550,8 @@ impl fmt::Display for Reason {
             Self::Leftover => f.write_str("left over from a rollout that did not finish"),
             Self::HostLeaves => f.write_str("its host goes away"),
             Self::PreviewEnds(cause) => cause.fmt(f),
+            Self::HostReboots => f.write_str("its host reboots"),
+            Self::ServedBefore => f.write_str("it served before"),
             Self::AskedFor => f.write_str("it was asked for"),
         }
     }

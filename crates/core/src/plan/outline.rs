@@ -133,6 +133,13 @@ fn changes(step: &Step) -> Vec<String> {
         Action::RemoveReplicas { removals } => {
             removals.iter().flat_map(|(host, removals)| removals.iter().map(|removal| removed(host, removal))).collect()
         }
+        Action::StopReplicas { host, replicas } => {
+            replicas.iter().map(|paused| format!("stop `{}` on `{host}`", paused.replica)).collect()
+        }
+        Action::RebootHost { host, .. } => vec![format!("reboot host `{host}`")],
+        Action::ResumeReplicas { host, replicas } => {
+            replicas.iter().map(|paused| format!("start `{}` again on `{host}`", paused.replica)).collect()
+        }
         Action::TerminateHost { host, .. } => vec![format!("terminate host `{host}`")],
         Action::DeleteSecurityGroup { security_group, .. } => {
             vec![format!("delete the security group of {security_group}")]

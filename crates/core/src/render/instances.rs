@@ -193,6 +193,7 @@ mod tests {
         };
         let report = HostReport {
             configured: None,
+            boot: None,
             membership: Membership::Member,
             etcd: Vec::new(),
             fence: 0,

@@ -7,7 +7,7 @@ use crate::{
     event::{ImageOrigin, SecretOrigin},
     name::{HostName, ServiceName},
     observed::IngressRule,
-    plan::{Action, Step},
+    plan::{Action, Paused, Step},
 };
 
 /// What a step does, in a few words.
@@ -76,6 +76,9 @@ pub fn action(action: &Action) -> String {
                 .collect();
             format!("remove {}", names.join(", "))
         }
+        Action::StopReplicas { host, replicas } => format!("stop {} on host `{host}`", paused(replicas)),
+        Action::RebootHost { host, instance, .. } => format!("reboot host `{host}` (`{instance}`)"),
+        Action::ResumeReplicas { host, replicas } => format!("start {} again on host `{host}`", paused(replicas)),
         Action::TerminateHost { host, instance } => format!("terminate host `{host}` (`{instance}`)"),
         Action::DeleteSecurityGroup { security_group, id } => {
             format!("delete the security group of {security_group} (`{id}`)")
@@ -148,6 +151,11 @@ pub fn count(number: usize, noun: &str) -> String {
 
 fn list(hosts: &[HostName]) -> String {
     let names: Vec<String> = hosts.iter().map(|host| format!("`{host}`")).collect();
+    names.join(", ")
+}
+
+fn paused(replicas: &[Paused]) -> String {
+    let names: Vec<String> = replicas.iter().map(|paused| format!("`{}`", paused.replica)).collect();
     names.join(", ")
 }
 

@@ -13,10 +13,13 @@ use crate::host::*;
 #[test]
 fn a_fresh_host_has_no_fleet_and_says_so() {
     let report = Host::fresh().observe().unwrap();
+    assert!(report.boot.is_some());
+    let report = HostReport { boot: None, ..report };
     assert_eq!(
         report,
         HostReport {
             configured: None,
+            boot: None,
             membership: Membership::None,
             etcd: vec![],
             orchestrator: OrchestratorState::Absent,

@@ -2,7 +2,10 @@
 
 use std::{fs, sync::mpsc, time::Duration};
 
-use skipper_core::{observed::Handle, orchestrator::HostErrorKind};
+use skipper_core::{
+    observed::{Handle, ReplicaState},
+    orchestrator::{HostErrorKind, Orchestrator as _, Start, StartOutcome, fleet::Fleet},
+};
 
 use crate::host::*;
 
@@ -60,4 +63,22 @@ fn a_pull_that_fails_is_told_by_kind() {
     assert_eq!(said(host.pull(&[image("0a")])).0, HostErrorKind::DiskFull);
     host.write("world/pull-says", "no matching manifest for linux/amd64 in the manifest list entries\n");
     assert_eq!(said(host.pull(&[image("0a")])).0, HostErrorKind::Platform);
+}
+
+#[test]
+fn a_unit_that_is_stopped_stays_registered_and_starts_again() {
+    let host = Host::configured();
+    let start = start(&spec("web_1", "0a"));
+    host.start(vec![start.clone()]);
+    let stop = Fleet.stop(&scope(), &on_this_host(vec![start.handle.clone()]));
+    assert_eq!(Fleet.read_done(&host.run(&stop)), Ok(()));
+    let stopped = host.observe().unwrap().replicas.remove(0);
+    assert_eq!(
+        (stopped.handle.clone(), stopped.wanted, stopped.state),
+        (start.handle.clone(), false, ReplicaState::Stopped)
+    );
+    // Delivered once more it finds its work done.
+    assert_eq!(Fleet.read_done(&host.run(&stop)), Ok(()));
+    let again = Start { spec: None, ..start };
+    assert_eq!(host.start(vec![again])[0].outcome, StartOutcome::Healthy);
 }

@@ -27,6 +27,13 @@ pub(super) fn left_by(step: &Step) -> Leftovers {
             on_hosts(&mut hosts.iter(), "places of linked services that are still being told")
         }
         Action::PullImages { images } => on_hosts(&mut images.keys(), "a pull that is still under way"),
+        Action::StopReplicas { host, replicas } => {
+            replicas.iter().map(|paused| format!("`{}` on host `{host}`, stopped", paused.handle)).collect()
+        }
+        Action::ResumeReplicas { host, replicas } => {
+            replicas.iter().map(|paused| format!("`{}` on host `{host}`, still starting", paused.handle)).collect()
+        }
+        Action::RebootHost { host, .. } => vec![format!("host `{host}`, which goes down and comes up again")],
         Action::StartReplicas { replicas } => replicas
             .iter()
             .map(|fresh| format!("`{}` on host `{}`, still starting", fresh.placement.handle, fresh.placement.host))

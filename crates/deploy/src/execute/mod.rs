@@ -7,6 +7,7 @@ mod known;
 mod left;
 mod logins;
 mod network;
+mod reboot;
 mod records;
 mod replicas;
 mod scripts;
@@ -174,7 +175,14 @@ impl Execution {
 }
 
 fn touches_replicas(action: &Action) -> bool {
-    matches!(action, Action::StartReplicas { .. } | Action::ReplaceReplicas { .. } | Action::RemoveReplicas { .. })
+    matches!(
+        action,
+        Action::StartReplicas { .. }
+            | Action::ReplaceReplicas { .. }
+            | Action::RemoveReplicas { .. }
+            | Action::StopReplicas { .. }
+            | Action::ResumeReplicas { .. }
+    )
 }
 
 /// One step being carried out.
@@ -211,6 +219,9 @@ impl Run<'_> {
             Action::StartReplicas { replicas } => self.start(replicas).await,
             Action::ReplaceReplicas { host, replacements } => self.replace(host, replacements).await,
             Action::RemoveReplicas { removals } => self.remove(removals).await,
+            Action::StopReplicas { host, replicas } => self.stop(host, replicas).await,
+            Action::RebootHost { host, instance, boot } => self.reboot(host, instance, boot).await,
+            Action::ResumeReplicas { host, replicas } => self.resume(host, replicas).await,
             Action::TerminateHost { host, instance } => self.terminate(host, instance).await,
             Action::DeleteSecurityGroup { security_group, id } => self.delete_security_group(security_group, id).await,
             Action::ForgetRecords { records } => self.forget(records).await,

@@ -30,7 +30,7 @@ const PULL_DEADLINE: Duration = Duration::from_secs(30 * 60);
 /// For writing one small file.
 const LINK_DEADLINE: Duration = Duration::from_secs(120);
 /// What removing takes beyond the grace period: the orchestrator's own pace.
-const REMOVE_MARGIN: Duration = Duration::from_secs(120);
+pub(super) const REMOVE_MARGIN: Duration = Duration::from_secs(120);
 /// What starting takes beyond the probes' own deadlines and a predecessor's grace period: registering, the orchestrator's own pace.
 const START_MARGIN: Duration = Duration::from_secs(120);
 
@@ -80,7 +80,7 @@ impl Run<'_> {
     }
 
     /// The longest time that any replica may take to stop.
-    fn grace(&self) -> Duration {
+    pub(super) fn grace(&self) -> Duration {
         Duration::from_secs(self.known.desired.longest_grace_seconds.into())
     }
 
@@ -185,7 +185,7 @@ impl Run<'_> {
         }
     }
 
-    async fn start_all(&self, starts: &BTreeMap<HostName, Vec<Start>>) -> Result<(), StartFailure> {
+    pub(super) async fn start_all(&self, starts: &BTreeMap<HostName, Vec<Start>>) -> Result<(), StartFailure> {
         let hosts: Vec<HostName> = starts.keys().cloned().collect();
         let by_instance = self.by_instance(starts.iter().map(|(host, starts)| (host, starts.clone())))?;
         let script = self.hands.orchestrator.start(&self.known.desired.scope, &by_instance);
@@ -284,8 +284,8 @@ fn is_forbidden(failed: &StartFailure) -> bool {
 }
 
 /// A start that failed, and what may have been started.
-struct StartFailure {
-    failure: Failure,
+pub(super) struct StartFailure {
+    pub(super) failure: Failure,
     handles: BTreeMap<HostName, Vec<Handle>>,
 }
 

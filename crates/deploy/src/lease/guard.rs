@@ -118,6 +118,10 @@ impl Compute for Guarded<'_> {
         self.of_hosts()?.change(self.compute.launch(launch)).await
     }
 
+    async fn reboot(&self, instance: &InstanceId) -> PortResult<()> {
+        self.of_hosts()?.change(self.compute.reboot(instance)).await
+    }
+
     async fn terminate(&self, instance: &InstanceId) -> PortResult<()> {
         self.of_hosts()?.change(self.compute.terminate(instance)).await
     }

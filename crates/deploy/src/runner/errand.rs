@@ -1,12 +1,14 @@
 //! What somebody asks for about what is there, whatever the file says: a plan of its own, carried out under the lease and judged by
 //! looking again.
 
+use std::collections::BTreeSet;
+
 use skipper_core::{
     desired::Desired,
     event::{EventKind, Moment},
     exit::Exit,
     failure::Failure,
-    observed::Observed,
+    observed::{Handle, Health, Observed, ObservedReplica, ReplicaState},
     plan::Plan,
     release::Release,
 };
@@ -34,6 +36,8 @@ pub(super) struct Errand<'a> {
     pub(super) done: String,
     /// The summary of a run that could not.
     pub(super) failed: String,
+    /// Whether what serves before it is to serve after it.
+    pub(super) keeps_serving: bool,
 }
 
 /// Parts that a plan comes in, at most: each finishes what the one before has brought to light.
@@ -93,6 +97,7 @@ impl Runner<'_> {
             // Another run was at work after it was looked at what there is.
             (observed, plan) = self.look_on(&guarded, errand).await?;
         }
+        let served = serving_in(&observed);
         let mut execution = Execution::default();
         for _ in 0..MOST_PARTS {
             if !plan.blocked.is_empty() {
@@ -113,6 +118,7 @@ impl Runner<'_> {
         let Some(after) = self.cancel.within(cancel::LOOK, look).await else {
             return Ok(cancelled(leftovers, failure));
         };
+        let serving = after.as_ref().map(serving_in).unwrap_or_default();
         let failure = match after {
             Ok(after) => {
                 self.tell_found(&after, past, Moment::After);
@@ -130,7 +136,11 @@ impl Runner<'_> {
         if let Some(taken) = taken {
             return Ok(taken_over(taken, failure, leftovers));
         }
-        let exit = if failure.exit == Exit::Refused { Exit::Refused } else { Exit::Blocked };
+        let exit = match failure.exit {
+            _ if errand.keeps_serving && !served.is_subset(&serving) => Exit::Degraded,
+            Exit::Refused => Exit::Refused,
+            _ => Exit::Blocked,
+        };
         let (summary, failure) = (errand.failed.clone(), Some(Failure { exit, ..failure }));
         Ok(Ending { exit, summary, failure, leftovers, serves: false })
     }
@@ -155,6 +165,14 @@ impl Runner<'_> {
         let plan = self.tell_errand(errand, &observed, Moment::Before);
         Ok((observed, plan))
     }
+}
+
+/// What serves, by its handles.
+fn serving_in(observed: &Observed) -> BTreeSet<Handle> {
+    let serves = |found: &&ObservedReplica| {
+        found.state == ReplicaState::Running && !matches!(found.health, Health::Unhealthy(_))
+    };
+    observed.replicas().map(|(_, found)| found).filter(serves).map(|found| found.handle.clone()).collect()
 }
 
 /// The one that is meant by its name; where something did not tell what it has, it `may_be_there`.

@@ -37,6 +37,7 @@ impl Runner<'_> {
             plan: &|observed, moment| taking_down(&replica, observed, moment == Moment::After),
             done: format!("`{replica}` is removed, until the next deployment"),
             failed: format!("`{replica}` could not be removed"),
+            keeps_serving: false,
         };
         self.run_errand(observed, &past, &errand).await
     }

@@ -24,6 +24,8 @@ use crate::ports::{
 const BOOT: Duration = Duration::from_secs(10);
 /// From the call that terminates an instance until it uses nothing any more.
 const SHUTDOWN: Duration = Duration::from_secs(40);
+/// From the call that reboots an instance until it is up again.
+const DOWN: Duration = Duration::from_secs(25);
 /// Instances, groups and agents are described this many at a time.
 pub(super) const PAGE: usize = 50;
 
@@ -190,6 +192,20 @@ impl Compute for SimWorld {
             let host = SimHost::new(scope, host, size, address, Instant::now());
             state.hosts.insert(instance.clone(), host);
             Ok((instance, Some(InstanceState::Pending)))
+        })
+        .await
+    }
+
+    async fn reboot(&self, instance: &InstanceId) -> PortResult<()> {
+        self.call("compute.reboot", async || {
+            let mut state = self.change();
+            state.earlier.hosts = state.hosts.clone();
+            if let Some(host) = state.hosts.get_mut(instance) {
+                host.boots += 1;
+                let down = if host.stays_down { DOWN * 1_000 } else { DOWN };
+                host.down_until = Some(Instant::now() + down);
+            }
+            Ok(())
         })
         .await
     }

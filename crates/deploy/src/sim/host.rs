@@ -58,6 +58,12 @@ pub struct SimHost {
     pub launched: Instant,
     /// Whether its instance is stopped.
     pub stopped: bool,
+    /// Times that it has booted.
+    pub boots: u32,
+    /// Until when it is down, as it reboots.
+    pub(super) down_until: Option<Instant>,
+    /// Whether it would not come back from a reboot.
+    pub stays_down: bool,
     /// Whether its instance is gone, or about to be.
     pub terminated: bool,
     /// When its instance was told to terminate.
@@ -131,6 +137,9 @@ impl SimHost {
             address,
             launched,
             stopped: false,
+            boots: 1,
+            down_until: None,
+            stays_down: false,
             terminated: false,
             ended: None,
             silent: false,
@@ -153,6 +162,11 @@ impl SimHost {
     /// Whether it is described at all.
     pub fn alive(&self) -> bool {
         !self.terminated
+    }
+
+    /// Whether it runs: it was not stopped, and is not between two boots.
+    pub(super) fn runs(&self) -> bool {
+        self.alive() && !self.stopped && self.down_until.is_none_or(|until| until <= Instant::now())
     }
 
     /// A part of the newest of what replicas have printed.
@@ -216,6 +230,7 @@ impl SimHost {
         let held = others.into_iter().flat_map(|(_, found)| &found.unit.bindings).map(|binding| binding.host);
         HostReport {
             configured: self.configured.clone(),
+            boot: Some(format!("boot-{}", self.boots)),
             membership: self.membership,
             etcd,
             orchestrator: match (&self.configured, has_quorum) {
@@ -260,8 +275,7 @@ impl SimUnit {
 impl SimWorld {
     /// Runs a script on one host, as its shell would.
     pub(super) async fn run_on(&self, instance: &InstanceId, script: &Script) -> Invocation {
-        let reachable =
-            self.look().hosts.get(instance).is_some_and(|host| host.alive() && !host.silent && !host.stopped);
+        let reachable = self.look().hosts.get(instance).is_some_and(|host| host.runs() && !host.silent);
         if !reachable {
             return Invocation::Lost("DeliveryTimedOut".to_owned());
         }
@@ -346,6 +360,18 @@ impl SimWorld {
                 encode_done()
             }
             Task::Clean { cleaning, .. } => self.clean_on(instance, &cleaning),
+            Task::Stop { handles, .. } => {
+                self.pass_stop_time().await;
+                for handle in handles.get(instance).into_iter().flatten() {
+                    self.on(instance, |host| {
+                        if let Some(unit) = host.units.get_mut(handle) {
+                            unit.wanted = false;
+                            unit.serves = false;
+                        }
+                    });
+                }
+                encode_done()
+            }
             Task::Remove { scope, handles, ends } => {
                 self.pass_stop_time().await;
                 if ends {

@@ -40,7 +40,10 @@ impl Remote for SimWorld {
                 if host.unlisted > 0 {
                     host.unlisted -= 1;
                 } else {
-                    listed.insert(instance.clone(), if host.silent { Agent::Lost } else { Agent::Online });
+                    listed.insert(
+                        instance.clone(),
+                        if host.silent || !host.runs() { Agent::Lost } else { Agent::Online },
+                    );
                 }
             }
             listed

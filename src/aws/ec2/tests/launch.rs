@@ -128,6 +128,21 @@ async fn a_token_of_a_dead_instance_says_so_in_both_of_the_answers_ec2_has_for_i
 }
 
 #[tokio::test]
+async fn a_host_reboots_by_its_instance_and_one_that_does_not_run_is_told() {
+    let refusal = ec2_error(
+        400,
+        "IncorrectInstanceState",
+        "This instance 'i-1' is not in a state from which it can be rebooted.",
+    );
+    let (aws, wire) = aws([xml("RebootInstances", "<return>true</return>"), refusal]).await;
+    let instance = InstanceId("i-1".to_owned());
+    assert_eq!(aws.compute().reboot(&instance).await, Ok(()));
+    assert!(wire.form(0).contains(&"InstanceId.1=i-1".to_owned()), "{:?}", wire.form(0));
+    let error = aws.compute().reboot(&instance).await.unwrap_err();
+    assert!(error.failure.causes.iter().any(|cause| cause.contains("rebooted")), "{:?}", error.failure);
+}
+
+#[tokio::test]
 async fn a_token_of_other_settings_is_in_the_way_only_while_its_instance_lives() {
     let refusal =
         || ec2_error(400, "IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent");

@@ -101,6 +101,10 @@ impl Orchestrator for Fleet {
         report::read_started(output)
     }
 
+    fn stop(&self, scope: &Scope, handles: &BTreeMap<InstanceId, Vec<Handle>>) -> Script {
+        Task::Stop { scope: scope.clone(), handles: handles.clone() }.script()
+    }
+
     fn remove(&self, scope: &Scope, handles: &BTreeMap<InstanceId, Vec<Handle>>, ends: bool) -> Script {
         Task::Remove { scope: scope.clone(), handles: handles.clone(), ends }.script()
     }

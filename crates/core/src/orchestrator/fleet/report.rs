@@ -169,6 +169,7 @@ struct Found {
 pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
     let lines = lines(output)?;
     let mut configured = None;
+    let mut boot = None;
     let mut membership = None;
     let mut etcd = Vec::new();
     let mut orchestrator = None;
@@ -182,6 +183,7 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
         let fields: Vec<&str> = line.iter().map(String::as_str).collect();
         match fields[..] {
             ["configured", identity] => configured = (identity != NONE).then(|| identity.to_owned()),
+            ["boot", id] => boot = Some(id.to_owned()),
             ["member", word] => {
                 let known = Membership::ALL.into_iter().find(|known| known.word() == word);
                 membership = Some(known.ok_or_else(|| not_understood(line))?);
@@ -228,7 +230,7 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
     let replicas = units.into_values().map(Found::finish).collect();
     // In one order, whatever the order they were told in.
     etcd.sort();
-    Ok(HostReport { configured, membership, etcd, fence, orchestrator, replicas, host, stray, links, held_ports })
+    Ok(HostReport { configured, boot, membership, etcd, fence, orchestrator, replicas, host, stray, links, held_ports })
 }
 
 /// A unit's name, as systemd takes it. It goes back to other hosts, where it names a file.
@@ -304,6 +306,9 @@ impl Found {
 pub fn encode_report(report: &HostReport) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "configured\t{}", report.configured.as_deref().unwrap_or(NONE));
+    if let Some(boot) = &report.boot {
+        let _ = writeln!(text, "boot\t{boot}");
+    }
     let _ = writeln!(text, "member\t{}", report.membership.word());
     for EtcdMember { address, state } in &report.etcd {
         let _ = writeln!(text, "etcd\t{address}\t{}", state.word());

@@ -36,6 +36,7 @@ const LOGS: &str = body!("logs");
 const REMOVE: &str = body!("remove");
 const CLEAN: &str = body!("clean");
 const COMMAND: &str = body!("command");
+const STOP: &str = body!("stop");
 
 /// Installed on hosts by `configure`: keeps containers away from etcd, through reboots and restarts of Docker.
 const FIREWALL: &str = include_str!("../scripts/firewall.sh");
@@ -102,6 +103,13 @@ pub enum Task {
         asked: String,
         /// Of which replicas, by host.
         hosts: BTreeMap<InstanceId, LogOf>,
+    },
+    /// Stop units, and keep them.
+    Stop {
+        /// Whose units they are.
+        scope: Scope,
+        /// By host.
+        handles: BTreeMap<InstanceId, Vec<Handle>>,
     },
     /// Stop and forget units.
     Remove {
@@ -232,18 +240,11 @@ impl Task {
                     kept_as: None,
                 }
             }
+            Self::Stop { scope, handles } => unit_script("stop", STOP, scope, handles),
             Self::Remove { scope, handles, ends } => {
-                let rows = by_host(handles).map(|(instance, handle)| vec![instance.0.clone(), handle.0.clone()]);
-                Script {
-                    name: "remove",
-                    header: vec![
-                        (SCOPE, scope.to_string()),
-                        ("TABLE", write_table(rows)),
-                        ("ENDS", if *ends { "yes" } else { "" }.to_owned()),
-                    ],
-                    body: REMOVE,
-                    kept_as: None,
-                }
+                let mut script = unit_script("remove", REMOVE, scope, handles);
+                script.header.push(("ENDS", if *ends { "yes" } else { "" }.to_owned()));
+                script
             }
             Self::Clean { scope, cleaning } => {
                 let Cleaning { repositories, cutoff, needed } = cleaning;
@@ -295,6 +296,10 @@ impl Task {
                 lines: script.value("LINES")?.parse().ok()?,
                 asked: script.value("ASKED")?.to_owned(),
                 hosts: read_log_of(&rows()?)?,
+            },
+            "stop" => Self::Stop {
+                scope: scope()?,
+                handles: read_by_host(&rows()?, |row| Some(Handle(row.get(1)?.clone())))?,
             },
             "remove" => Self::Remove {
                 scope: scope()?,
@@ -358,6 +363,18 @@ pub(super) fn linked(places: &[Place]) -> String {
 
 fn short_hash(text: &str) -> String {
     hex_digest(text.as_bytes())[..12].to_owned()
+}
+
+/// A script about units.
+fn unit_script(
+    name: &'static str,
+    body: &'static str,
+    scope: &Scope,
+    handles: &BTreeMap<InstanceId, Vec<Handle>>,
+) -> Script {
+    let rows = by_host(handles).map(|(instance, handle)| vec![instance.0.clone(), handle.0.clone()]);
+    let header = vec![(SCOPE, scope.to_string()), ("TABLE", write_table(rows))];
+    Script { name, header, body, kept_as: None }
 }
 
 /// A script that changes what a host has in its cluster.

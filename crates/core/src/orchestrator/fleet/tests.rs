@@ -243,6 +243,7 @@ fn twenty_replicas_fit_into_one_listing() {
     });
     let report = HostReport {
         configured: Some("0123456789ab".to_owned()),
+        boot: Some("4f3e2d1c-0000-4000-8000-0123456789ab-12".to_owned()),
         membership: Membership::Member,
         etcd: ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
             .map(|address| EtcdMember { address: address.to_owned(), state: MemberState::Healthy })
@@ -375,6 +376,7 @@ proptest! {
                 logins: vec![KeptLogin { registry: "https://index.docker.io/v1/".to_owned(), parameter: "REGISTRY_1:2".parse().unwrap() }],
             },
             Task::Logs { scope: scope(), lines: 7, asked: "a1b2".to_owned(), hosts: hosts.keys().enumerate().map(|(index, instance)| (instance.clone(), LogOf { offset: 7, since: (index > 0).then_some(1_764_000_000_000_001), replicas: vec![("web_1".parse().unwrap(), Handle("a.service".to_owned()))] })).collect() },
+            Task::Stop { scope: scope(), handles: hosts.keys().map(|instance| (instance.clone(), vec![Handle("a.service".to_owned())])).collect() },
             Task::Remove { scope: scope(), handles: hosts.keys().map(|instance| (instance.clone(), vec![Handle("a.service".to_owned())])).collect(), ends: hosts.len() % 2 == 0 },
             Task::Command { scope: scope(), look: Look { asked: "a1b2".to_owned(), text: "docker ps --format '{{.Names}}' | wc -l".to_owned(), out: 7, err: 8 } },
             Task::EndCommand { scope: scope(), asked: "a1b2".to_owned() },
@@ -388,6 +390,7 @@ proptest! {
     #[test]
     fn a_report_reads_back(
         configured in proptest::option::of("[0-9a-f]{12}"),
+        boot in proptest::option::of("[0-9a-f-]{1,40}"),
         membership in proptest::sample::select(Membership::ALL.to_vec()),
         etcd in proptest::collection::btree_set(("10\\.0\\.[0-9]\\.[1-9]", proptest::sample::select(MemberState::ALL.to_vec())), 0..4),
         silent in proptest::option::of(words()),
@@ -403,7 +406,7 @@ proptest! {
         replicas.dedup_by(|a, b| a.handle == b.handle);
         let etcd = etcd.into_iter().map(|(address, state)| EtcdMember { address, state }).collect();
         let orchestrator = silent.map_or(OrchestratorState::Ready, OrchestratorState::Silent);
-        let report = HostReport { configured, membership, etcd, fence, orchestrator, replicas, host, stray, links, held_ports };
+        let report = HostReport { configured, boot, membership, etcd, fence, orchestrator, replicas, host, stray, links, held_ports };
         prop_assert_eq!(read_observation(&encode_report(&report)), Ok(report));
     }
 

@@ -35,6 +35,9 @@ read_fence
 report fence "$RAISED"
 if [ -e "$STATE/member" ]; then report member "$(cat "$STATE/member")"; else report member no; fi
 
+# The machine's boot, and when the first process began: where that is a container's, the machine's own boot goes on.
+report boot "$(cat /proc/sys/kernel/random/boot_id)-$(sed 's/.*) //' /proc/1/stat | cut -d ' ' -f 20)"
+
 # etcd's members as they are told here, and which of them answer: side by side, as a dead one costs its whole timeout.
 if etcd_members 127.0.0.1 "$WORK/etcd"; then
   while IFS=$TAB read -r id at state; do

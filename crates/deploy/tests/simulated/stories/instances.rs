@@ -144,3 +144,83 @@ fn a_removal_that_is_broken_off_is_gone_on_with() {
         assert_eq!((alive(&world).len(), members(&world)), (2, vec![true]), "{call}");
     }
 }
+
+fn reboot(world: &SimWorld, uuid: Option<&str>) -> Told {
+    let reboot = async |runner: Runner<'_>| {
+        let about = RunStarted { command: "instances reboot".to_owned(), revision: None, ..runner.about.clone() };
+        Runner { about, ..runner }.reboot_hosts(uuid).await
+    };
+    run(world, &shop(3), &commit(1), |_| false, reboot)
+}
+
+fn boots(world: &SimWorld) -> Vec<(u32, u32)> {
+    let mut boots: Vec<(u32, u32)> = world.look().hosts.values().map(|host| (host.host.number, host.boots)).collect();
+    boots.sort_unstable();
+    boots
+}
+
+#[test]
+fn hosts_reboot_one_after_another_and_what_served_serves_again() {
+    let world = serving_world(3);
+    world.change().serving.clear();
+    let told = reboot(&world, None);
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    assert_eq!(told.finished().summary, "rebooted: `app_1`, `app_2`, `app_3`; what served there serves again");
+    let steps = told.steps();
+    assert_eq!((steps.len(), boots(&world)), (9, vec![(1, 2), (2, 2), (3, 2)]));
+    assert!(steps[0].starts_with("stop `clock_1`, `web_1` on host `app_1`: its host reboots"), "{steps:?}");
+    assert!(
+        steps[1].starts_with("reboot host `app_1`") && steps[2].starts_with("start `clock_1`, `web_1` again"),
+        "{steps:?}"
+    );
+    let served = world.look().serving.clone();
+    assert!(served.iter().all(|serving| serving.values().all(|count| *count >= 2)), "{served:?}");
+    // What is deployed is what was there.
+    assert!(ship(&world, &shop(3), &commit(1)).plan().is_empty());
+}
+
+#[test]
+fn one_host_reboots_by_its_name_and_the_others_run_on() {
+    let world = serving_world(2);
+    let told = reboot(&world, Some("app_2"));
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    assert_eq!(boots(&world), [(1, 1), (2, 2)]);
+    let told = reboot(&world, Some("app_9"));
+    assert_eq!(told.exit, Exit::BadInput);
+    assert_eq!(told.finished().failure.as_ref().unwrap().hints, ["name one of `app_1`, `app_2`"]);
+}
+
+#[test]
+fn the_first_host_that_does_not_come_back_is_the_last_that_was_touched() {
+    let world = serving_world(3);
+    each(&world, 2, |host| host.stays_down = true);
+    let told = reboot(&world, None);
+    assert_eq!(told.exit, Exit::Degraded, "{:?}", told.finished());
+    assert!(told.failure().contains("was not back within 480 s: its SSM agent is not online"), "{}", told.failure());
+    assert_eq!(
+        (boots(&world), world.serving_on("app_1").len(), world.serving_on("app_3").len()),
+        (vec![(1, 2), (2, 2), (3, 1)], 2, 2)
+    );
+}
+
+#[test]
+fn a_reboot_that_is_broken_off_leaves_nothing_that_the_next_deployment_does_not_start() {
+    for call in ["remote.run/stop", "compute.reboot", "remote.run/start"] {
+        let world = serving_world(2);
+        world.change().faults = vec![Fault::always(call, FaultKind::Denied)];
+        let told = reboot(&world, Some("app_1"));
+        assert!(matches!(told.exit, Exit::Degraded | Exit::Refused), "{call}: {:?}", told.finished());
+        assert_eq!(told.exit == Exit::Refused, call == "remote.run/stop", "{call}");
+        world.change().faults.clear();
+        assert_eq!(ship(&world, &shop(2), &commit(1)).exit, Exit::Serves, "{call}");
+        assert_eq!(world.serving_on("app_1").len(), 2, "{call}");
+    }
+}
+
+#[test]
+fn no_host_reboots_while_a_member_of_etcd_is_missing() {
+    let world = serving_world(4);
+    each(&world, 2, |host| host.stopped = true);
+    assert_eq!(reboot(&world, Some("app_1")).exit, Exit::Blocked);
+    assert_eq!(boots(&world), [(1, 1), (2, 1), (3, 1), (4, 1)]);
+}

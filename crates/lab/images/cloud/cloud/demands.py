@@ -117,7 +117,7 @@ def _of_ec2(action: str, region: str, form: Form, known: Context) -> list[Demand
     match action:
         case "RunInstances":
             return _of_launch(region, form, known, existing, made)
-        case "TerminateInstances":
+        case "TerminateInstances" | "RebootInstances":
             return [existing("instance", name) for name in _listed(form, "InstanceId")]
         case "AllocateAddress":
             return made("elastic-ip")
