@@ -299,6 +299,8 @@ pub enum OrchestratorState {
     Ready,
     /// It is installed and does not answer, with its own words.
     Silent(String),
+    /// It answers and has lost what it knew, with its own words: taken at its word, it would be deployed into while it stops what runs.
+    Emptied(String),
 }
 
 /// One replica as found on its host.

@@ -195,7 +195,8 @@ impl Eyes<'_> {
                     Ok(mut report) => {
                         // A host that its orchestrator does not see may be away for a moment.
                         report.stray.retain(|stray| !hosts.contains_key(&stray.host));
-                        if let (OrchestratorState::Silent(words), Some(_)) = (&report.orchestrator, &report.configured)
+                        if let (OrchestratorState::Silent(words) | OrchestratorState::Emptied(words), Some(_)) =
+                            (&report.orchestrator, &report.configured)
                         {
                             gaps.push(gap(host, format!("its orchestrator does not answer: {words}"), "it may be registering again, which takes up to a minute: run again; else look at `journalctl -u fleet -u etcd-member` on the host"));
                         }

@@ -10,7 +10,7 @@ use crate::{
     desired::Desired,
     etcd::{EtcdMember, MemberState, Membership},
     name::HostName,
-    observed::{HostReport, Observed},
+    observed::{HostReport, Observed, ObservedHost, OrchestratorState},
     orchestrator::Orchestrator,
 };
 
@@ -232,10 +232,10 @@ impl Etcd {
     }
 }
 
-/// What an earlier run has begun and not finished, where some of the world does not answer: it may be that which it waits for. A
-/// member that was added and has not begun keeps one other from having a quorum, and a host whose member etcd has forgotten is
-/// blind. What comes after can be planned only once that is done.
-pub(super) fn finish(observed: &Observed) -> Option<Plan> {
+/// What has to be done before anybody can say what runs, where some of the world does not answer: what an earlier run has begun and not
+/// finished, as a member that was added and has not begun keeps one other from having a quorum; else that hosts are configured anew
+/// whose orchestrator does not answer, which starts again whatever has ended there. What comes after can be planned only then.
+pub(super) fn first_part(observed: &Observed) -> Option<Plan> {
     if observed.gaps.is_empty() {
         return None;
     }
@@ -253,9 +253,37 @@ pub(super) fn finish(observed: &Observed) -> Option<Plan> {
         let action = Action::JoinEtcd { host: host.clone(), members: members.clone() };
         last = Some(draft.step(action, Reason::BrokenOff, last));
     }
-    last?;
+    if last.is_none() {
+        let is_silent = |report: &HostReport| {
+            report.configured.is_some() && matches!(report.orchestrator, OrchestratorState::Silent(_))
+        };
+        let silent = reports(observed).filter(|(_, report)| is_silent(report));
+        let silent: Vec<HostName> = silent.map(|(host, _)| host.clone()).collect();
+        let members = members_of_silent(observed, &members)?;
+        if silent.is_empty() || members.is_empty() {
+            return None;
+        }
+        let action = Action::ConfigureHosts { hosts: silent, members, founding: false };
+        draft.step(action, Reason::OrchestratorSilent, None);
+    }
     draft.notes.push("what runs is known only once that is done, and the rest is planned then".to_owned());
     Some(Plan { partial: true, ..draft.finish() })
+}
+
+/// The members that silent hosts are told of: those that etcd has, where it has a quorum, else all that there can be, as only their own
+/// hosts can start them again. Nothing where some are not to be found: a host that is told of fewer would leave those open to its
+/// containers.
+fn members_of_silent(observed: &Observed, own: &[HostName]) -> Option<Vec<HostName>> {
+    let Some(listed) = listed(observed).ok()? else {
+        return matches!(own.len(), 1 | QUORUM_HOSTS).then(|| own.to_vec());
+    };
+    let healthy = listed.values().filter(|state| **state == MemberState::Healthy).count();
+    let at = |address: &String| {
+        let is_there = |found: &ObservedHost| found.private_address.as_ref() == Some(address);
+        observed.hosts.iter().find(|(_, found)| is_there(found)).map(|(host, _)| host.clone())
+    };
+    let members: Option<Vec<HostName>> = listed.keys().map(at).collect();
+    members.filter(|members| healthy * 2 > members.len())
 }
 
 /// Hosts tell of different members.

@@ -132,7 +132,9 @@ enum Readiness {
 fn readiness(found: &ObservedHost) -> Readiness {
     match (found.state, found.agent, &found.report) {
         (InstanceState::Stopping | InstanceState::Stopped, ..) => Readiness::Stopped,
-        (_, _, Some(report)) if matches!(report.orchestrator, OrchestratorState::Silent(_)) => {
+        (_, _, Some(report))
+            if matches!(report.orchestrator, OrchestratorState::Silent(_) | OrchestratorState::Emptied(_)) =>
+        {
             match report.configured {
                 // It broke off while it was configured for the first time; nothing has been deployed to it.
                 None => Readiness::Known,

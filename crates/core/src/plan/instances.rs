@@ -22,14 +22,14 @@ pub fn without_host(
     host: &HostName,
     force: bool,
 ) -> Plan {
-    if let Some(first) = etcd::finish(observed) {
+    let asked = observed.gaps.iter().filter(|gap| gap.host.as_ref() != Some(host));
+    let asked = Observed { gaps: asked.cloned().collect(), ..observed.clone() };
+    if let Some(first) = etcd::first_part(&asked) {
         return first;
     }
     let mut draft = Draft::default();
     let Some(found) = observed.hosts.get(host) else { return draft.finish() };
-    let is_of_another = |gap: &&crate::observed::Gap| gap.host.as_ref() != Some(host);
-    let gaps = observed.gaps.iter().filter(is_of_another).cloned().collect();
-    draft.block_gaps(&Observed { gaps, ..Observed::default() });
+    draft.block_gaps(&asked);
     refuse_unless_forced(observed, host, found, force, &mut draft);
     let is_in_use = |(other, found): &(&HostName, &ObservedHost)| {
         *other != host && found.report.as_ref().is_some_and(|report| report.configured.is_some())
@@ -81,7 +81,7 @@ pub fn to_reboot(observed: &Observed, hosts: impl IntoIterator<Item = HostName>)
 /// What is left to do until these hosts have rebooted and serve what they did: one host after another, each drained first. Every
 /// host has to answer, and all members of etcd. It is total, as every plan.
 pub fn rebooting(observed: &Observed, hosts: &BTreeMap<HostName, Rebooted>) -> Plan {
-    if let Some(first) = etcd::finish(observed) {
+    if let Some(first) = etcd::first_part(observed) {
         return first;
     }
     let mut draft = Draft::default();

@@ -42,7 +42,7 @@ pub use self::{
 /// Total and deterministic: equal inputs give equal plans, and every input gives one. What cannot be
 /// done is not an error but a [`Blocked`] entry, and what is not known is never destroyed.
 pub fn plan(desired: &Desired, observed: &Observed, orchestrator: &dyn Orchestrator) -> Plan {
-    if let Some(first) = etcd::finish(observed) {
+    if let Some(first) = etcd::first_part(observed) {
         return first;
     }
     let mut draft = Draft::default();
@@ -479,6 +479,8 @@ pub enum Reason {
     },
     /// An earlier run began it, and did not get to its end.
     BrokenOff,
+    /// The orchestrator does not answer on it.
+    OrchestratorSilent,
     /// Etcd counts on a member whose host has nothing of it.
     MemberLost,
     /// The hosts do not have the images of the release.
@@ -536,6 +538,7 @@ impl fmt::Display for Reason {
                 write!(f, "{hosts} host{} have {members} member{} of etcd", plural(*hosts), plural(*members))
             }
             Self::BrokenOff => f.write_str("an earlier run began it"),
+            Self::OrchestratorSilent => f.write_str("its orchestrator does not answer"),
             Self::MemberLost => f.write_str("its host has nothing of it"),
             Self::ImagesNeeded => f.write_str("every host has the image before any old replica stops"),
             Self::LinksDiffer => f.write_str("services there link to it"),

@@ -151,6 +151,7 @@ const fn orchestrator(state: &OrchestratorState) -> &'static str {
         OrchestratorState::Absent => "not installed",
         OrchestratorState::Ready => "ready",
         OrchestratorState::Silent(_) => "silent",
+        OrchestratorState::Emptied(_) => "emptied",
     }
 }
 

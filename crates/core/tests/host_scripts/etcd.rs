@@ -143,3 +143,24 @@ fn etcd_forgets_a_member_whose_host_is_gone_and_this_host_keeps_its_own() {
     assert_eq!(host.leave(&both(&cluster), "10.0.0.9"), Ok(()));
     is_well(&host);
 }
+
+#[test]
+fn a_member_that_has_lost_its_data_gives_way_to_the_others_and_joins_anew() {
+    let (host, cluster) = beside(&["10.0.0.2", "10.0.0.3"]);
+    let archive = ("https://example.com/archive".to_owned(), Some(host.publish_archive()));
+    let cluster = Cluster { archive, ..cluster };
+    host.configure(&cluster).unwrap();
+    host.join(&both(&cluster)).unwrap();
+    fs::remove_dir_all(host.path("var/lib/etcd/member")).unwrap();
+    fs::remove_file(host.path("world/active/etcd-member.service")).unwrap();
+    host.write("world/etcd-down/10.0.0.1", "");
+    assert_eq!(host.configure(&both(&cluster)), Ok(()));
+    let report = host.observe().unwrap();
+    assert_eq!(report.membership, Membership::None);
+    assert_eq!(report.etcd[0], member("10.0.0.1", MemberState::Silent));
+    // The others forget it, and then it is one that comes anew.
+    fs::remove_file(host.path("world/etcd/10.0.0.1")).unwrap();
+    fs::remove_file(host.path("world/etcd-down/10.0.0.1")).unwrap();
+    assert_eq!(host.join(&both(&cluster)), Ok(()));
+    assert_eq!(host.observe().unwrap().membership, Membership::Member);
+}

@@ -47,7 +47,7 @@ fn a_registry_that_forgot_what_this_host_has_on_record_is_not_taken_for_an_empty
     host.start(vec![start(&spec("web_1", "0a"))]);
     fs::remove_dir_all(host.path("world/registry")).unwrap();
     match host.observe().unwrap().orchestrator {
-        OrchestratorState::Silent(words) => assert!(words.starts_with("the registry is empty"), "{words}"),
+        OrchestratorState::Emptied(words) => assert!(words.starts_with("the registry is empty"), "{words}"),
         other => panic!("{other:?}"),
     }
 }

@@ -114,7 +114,9 @@ fn is_missing(report: &HostReport) -> Option<String> {
     match &report.orchestrator {
         OrchestratorState::Ready => {}
         OrchestratorState::Absent => return Some("there is no orchestrator".to_owned()),
-        OrchestratorState::Silent(words) => return Some(format!("the orchestrator does not answer: {words}")),
+        OrchestratorState::Silent(words) | OrchestratorState::Emptied(words) => {
+            return Some(format!("the orchestrator does not answer: {words}"));
+        }
     }
     let silent = report.etcd.iter().find(|member| member.state != MemberState::Healthy)?;
     Some(format!("the member of etcd at {} does not answer", silent.address))

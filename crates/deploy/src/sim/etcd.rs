@@ -25,8 +25,9 @@ pub(super) type Members = BTreeMap<String, bool>;
 impl State {
     /// Whether the member at an address has begun, and its host runs.
     fn is_healthy(&self, scope: &Scope, address: &str) -> bool {
-        let runs =
-            |host: &super::SimHost| host.runs() && host.address == address && host.membership != Membership::None;
+        let runs = |host: &super::SimHost| {
+            host.runs() && !host.ended_parts && host.address == address && host.membership != Membership::None
+        };
         self.etcd.get(scope).and_then(|members| members.get(address)) == Some(&true) && self.hosts.values().any(runs)
     }
 

@@ -68,6 +68,10 @@ pub struct SimHost {
     pub terminated: bool,
     /// When its instance was told to terminate.
     pub(super) ended: Option<Instant>,
+    /// Whether its orchestrator, or what that needs, has ended.
+    pub ended_parts: bool,
+    /// Whether its member of etcd has lost its data.
+    pub lost_data: bool,
     /// Whether its agent has stopped answering.
     pub silent: bool,
     /// Times that its agent is missing from the list of agents, though it answers.
@@ -142,6 +146,8 @@ impl SimHost {
             stays_down: false,
             terminated: false,
             ended: None,
+            ended_parts: false,
+            lost_data: false,
             silent: false,
             unlisted: 0,
             configured: None,
@@ -325,7 +331,13 @@ impl SimWorld {
                 match self.found(instance, &cluster) {
                     Err(why) => encode_error(HostErrorKind::Other, &why),
                     Ok(()) => {
-                        self.on(instance, |host| host.configured = Some(identity));
+                        self.on(instance, |host| {
+                            host.configured = Some(identity);
+                            host.ended_parts = false;
+                            if std::mem::take(&mut host.lost_data) {
+                                host.membership = Membership::None;
+                            }
+                        });
                         encode_done()
                     }
                 }
@@ -427,7 +439,7 @@ impl SimWorld {
         });
         let report = |host: &SimHost| {
             let (etcd, has_quorum) = (state.told(&host.scope, &host.address), state.has_quorum(&host.scope));
-            encode_report(&host.report(scope, stray.collect(), etcd, has_quorum))
+            encode_report(&host.report(scope, stray.collect(), etcd, has_quorum && !host.ended_parts))
         };
         state.hosts.get(instance).map_or_else(String::new, report)
     }

@@ -205,6 +205,7 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
             ["fleet", "absent"] => orchestrator = Some(OrchestratorState::Absent),
             ["fleet", "ready"] => orchestrator = Some(OrchestratorState::Ready),
             ["fleet", "silent", ref words @ ..] => orchestrator = Some(OrchestratorState::Silent(words.join(" "))),
+            ["fleet", "emptied", ref words @ ..] => orchestrator = Some(OrchestratorState::Emptied(words.join(" "))),
             ["host", name] => host = Some(name.parse().map_err(|_| not_understood(line))?),
             ["stray", handle, host] => match (read_handle(handle), host.parse()) {
                 (Some(handle), Ok(host)) => stray.push(Stray { handle, host }),
@@ -321,6 +322,7 @@ pub fn encode_report(report: &HostReport) -> String {
         OrchestratorState::Absent => writeln!(text, "fleet\tabsent"),
         OrchestratorState::Ready => writeln!(text, "fleet\tready"),
         OrchestratorState::Silent(words) => writeln!(text, "fleet\tsilent\t{words}"),
+        OrchestratorState::Emptied(words) => writeln!(text, "fleet\temptied\t{words}"),
     };
     if let Some(host) = &report.host {
         let _ = writeln!(text, "host\t{host}");

@@ -393,7 +393,7 @@ proptest! {
         boot in proptest::option::of("[0-9a-f-]{1,40}"),
         membership in proptest::sample::select(Membership::ALL.to_vec()),
         etcd in proptest::collection::btree_set(("10\\.0\\.[0-9]\\.[1-9]", proptest::sample::select(MemberState::ALL.to_vec())), 0..4),
-        silent in proptest::option::of(words()),
+        silent in proptest::option::of((words(), any::<bool>())),
         replicas in vec(replicas(), 0..6),
         host in proptest::option::of("[a-z]{1,4}_[1-9]".prop_map(|host| host.parse().unwrap())),
         stray in vec(("[a-z]{1,6}\\.service".prop_map(Handle), "[a-z]{1,4}_[1-9]").prop_map(|(handle, host)| Stray { handle, host: host.parse().unwrap() }), 0..3),
@@ -405,7 +405,11 @@ proptest! {
         replicas.sort_by(|a, b| a.handle.cmp(&b.handle));
         replicas.dedup_by(|a, b| a.handle == b.handle);
         let etcd = etcd.into_iter().map(|(address, state)| EtcdMember { address, state }).collect();
-        let orchestrator = silent.map_or(OrchestratorState::Ready, OrchestratorState::Silent);
+        let orchestrator = match silent {
+            None => OrchestratorState::Ready,
+            Some((words, true)) => OrchestratorState::Silent(words),
+            Some((words, false)) => OrchestratorState::Emptied(words),
+        };
         let report = HostReport { configured, boot, membership, etcd, fence, orchestrator, replicas, host, stray, links, held_ports };
         prop_assert_eq!(read_observation(&encode_report(&report)), Ok(report));
     }

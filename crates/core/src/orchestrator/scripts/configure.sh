@@ -26,6 +26,11 @@ elif [ "$FOUNDING" = yes ]; then
   systemctl disable --now etcd-member.service
   rm -rf "$ETCD_DATA" "$STATE/member" "$STATE/cluster"
 fi
+# One that has lost its data gives way to the others, which forget it; a new one joins them in its place.
+if [ "$(member)" = yes ] && [ -e "$STATE/etcd-bootstrapped" ] && [ ! -d "$ETCD_DATA" ] && told "$ADDRESS" && answers "$TOLD_BY"; then
+  lead_to_others
+  rm -rf "$STATE/etcd-bootstrapped" "$STATE/cluster" "$SYSTEMD/etcd-member.service.d/20-skipper.conf" "$STATE/member"
+fi
 # Members that are there already come and go by other scripts, one at a time.
 printf '%s\n' "$HOST" | put "$STATE/host"
 printf '%s\n' "$ADDRESS" | put "$STATE/address"

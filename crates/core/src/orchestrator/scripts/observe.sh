@@ -90,7 +90,8 @@ lost=
 # Those of other scopes tell the same, where nothing at all is registered.
 [ -s "$WORK/files" ] || ! grep -q -s '^Description=' "$UNITS"/*.service || lost=yes
 if [ -n "$lost" ]; then
-  silent "the registry is empty, and this host has units on record in $UNITS; etcd has lost its data (delete that folder on every host to begin again from nothing)"
+  report fleet emptied "the registry is empty, and this host has units on record in $UNITS; etcd has lost its data (delete that folder on every host to begin again from nothing)"
+  finish_report
 fi
 report fleet ready
 report host "$HOST"

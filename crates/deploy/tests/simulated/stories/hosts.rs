@@ -6,7 +6,7 @@ use skipper_core::{
 };
 use skipper_deploy::{
     runner::Bounds,
-    sim::{Fault, FaultKind, SimWorld},
+    sim::{Fault, FaultKind, SimHost, SimWorld},
 };
 
 use crate::shop::{Told, commit, edit, plan, ship, ship_within, shop};
@@ -300,4 +300,53 @@ fn a_host_that_ec2_does_not_list_for_a_moment_is_not_launched_a_second_time() {
     let calls = world.take_calls();
     assert!(calls.contains_key("compute.launch") && !calls.contains_key("remote.run/configure"), "{calls:?}");
     assert_eq!(world.look().hosts.len(), 2);
+}
+
+/// Changes the host of this number by another hand.
+fn each(world: &SimWorld, number: u32, change: impl Fn(&mut SimHost)) {
+    world.change().hosts.values_mut().filter(|host| host.host.number == number).for_each(change);
+}
+
+#[test]
+fn what_has_ended_on_a_host_is_started_again_before_the_rest_is_planned() {
+    for hosts in [1, 2, 4] {
+        let world = SimWorld::default();
+        ends_well(&ship(&world, &shop(hosts), &commit(1)));
+        let before = world.serving_on("app_1");
+        // Its fleetd, or the member of etcd that it has.
+        each(&world, 1, |host| host.ended_parts = true);
+        edit(&world, "clock", "ticks louder");
+        let planned = plan(&world, &shop(hosts), &commit(2));
+        assert!(planned.plan().partial && planned.steps().len() == 1, "{:?}", planned.steps());
+        assert!(planned.steps()[0].ends_with(": its orchestrator does not answer"), "{:?}", planned.steps());
+        let told = ship(&world, &shop(hosts), &commit(2));
+        ends_well(&told);
+        // The rest of the plan is carried out, too, and what it does not change runs on.
+        let after = world.serving_on("app_1");
+        assert_eq!(before.iter().filter(|unit| after.contains(unit)).count(), 1, "{before:?} {after:?}");
+        assert!(ship(&world, &shop(hosts), &commit(2)).plan().is_empty());
+    }
+}
+
+#[test]
+fn one_of_three_members_that_has_lost_its_data_is_forgotten_and_joins_anew() {
+    let world = SimWorld::default();
+    ends_well(&ship(&world, &shop(3), &commit(1)));
+    let before = world.serving_on("app_2");
+    each(&world, 2, |host| {
+        host.ended_parts = true;
+        host.lost_data = true;
+    });
+    ends_well(&ship(&world, &shop(3), &commit(1)));
+    assert_eq!((members(&world), world.serving_on("app_2")), (3, before));
+}
+
+#[test]
+fn where_etcd_went_with_its_host_nothing_is_taken_for_gone() {
+    let world = SimWorld::default();
+    ends_well(&ship(&world, &shop(2), &commit(1)));
+    each(&world, 1, |host| host.terminated = true);
+    let told = ship(&world, &shop(2), &commit(1));
+    assert_eq!(told.exit, Exit::Blocked, "{:?}", told.steps());
+    assert_eq!(world.serving_on("app_2").len(), 2);
 }
