@@ -11,6 +11,7 @@ pub(crate) const TRIALS: Trials = &[
     ),
     ("a_host_is_removed_until_the_next_deployment", a_host_is_removed_until_the_next_deployment),
     ("hosts_reboot_one_after_another_and_serve_again", hosts_reboot_one_after_another_and_serve_again),
+    ("one_of_three_members_of_etcd_is_lost_and_replaced", one_of_three_members_of_etcd_is_lost_and_replaced),
 ];
 
 /// The containers of both services, by what changes when one is restarted.
@@ -115,5 +116,22 @@ fn hosts_reboot_one_after_another_and_serve_again(world: &World) {
     reboot(&[]).ends_with(0).says("reboot host `web_1`").says("reboot host `web_2`");
     assert!(!shop.hosts(world).iter().any(is_marked));
     assert_eq!((shop.answers(world).len(), members(world, &shop)), (2, vec!["web_1".to_owned()]));
+    shop.ship_again(world).ends_with(0).says("nothing to do");
+}
+
+fn one_of_three_members_of_etcd_is_lost_and_replaced(world: &World) {
+    let shop = Shop::make(world, "bereft");
+    shop.replace("skipper.yml", "scale: 2", "scale: 3");
+    shop.ship(world, "three hosts").ends_with(0);
+    let before = containers(world, &shop);
+    let all = shop.hosts(world);
+    let second = all.iter().find(|host| host.name.as_deref() == Some("web_2")).unwrap();
+    let lose = "systemctl stop etcd-member.service && rm -rf /var/lib/etcd/member";
+    second.exec(lose).unwrap().success().unwrap();
+
+    let told = shop.ship_again(world).ends_with(0).says("configure `web_2`");
+    told.says("have etcd forget the member at ").says("give host `web_2` a member of etcd");
+    assert_eq!(members(world, &shop), ["web_1", "web_2", "web_3"]);
+    assert_eq!(containers(world, &shop), before);
     shop.ship_again(world).ends_with(0).says("nothing to do");
 }
