@@ -377,7 +377,7 @@ proptest! {
             },
             Task::Logs { scope: scope(), lines: 7, asked: "a1b2".to_owned(), hosts: hosts.keys().enumerate().map(|(index, instance)| (instance.clone(), LogOf { offset: 7, since: (index > 0).then_some(1_764_000_000_000_001), replicas: vec![("web_1".parse().unwrap(), Handle("a.service".to_owned()))] })).collect() },
             Task::Stop { scope: scope(), handles: hosts.keys().map(|instance| (instance.clone(), vec![Handle("a.service".to_owned())])).collect() },
-            Task::Remove { scope: scope(), handles: hosts.keys().map(|instance| (instance.clone(), vec![Handle("a.service".to_owned())])).collect(), ends: hosts.len() % 2 == 0 },
+            Task::Remove { scope: scope(), handles: hosts.keys().map(|instance| (instance.clone(), vec![Handle("a.service".to_owned())])).collect(), ends: hosts.len().is_multiple_of(2) },
             Task::Command { scope: scope(), look: Look { asked: "a1b2".to_owned(), text: "docker ps --format '{{.Names}}' | wc -l".to_owned(), out: 7, err: 8 } },
             Task::EndCommand { scope: scope(), asked: "a1b2".to_owned() },
             Task::Clean { scope: scope(), cleaning: Cleaning { repositories: ["redis", "acme/web", "ghcr.io/acme/web", "127.213.7.1:5000/web"].map(|name| name.parse().unwrap()).into(), cutoff: 3, needed: [image("0a").digest].into() } },
