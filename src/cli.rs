@@ -109,6 +109,14 @@ pub(crate) struct About {
     pub(crate) pull_request: Option<String>,
 }
 
+/// What a run does where another one is at work.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Wait {
+    /// Wait while another run holds the lease [default with no value: 1h]
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+    pub(crate) wait: Option<String>,
+}
+
 /// Flags of `ship`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Ship {
@@ -120,9 +128,8 @@ pub(crate) struct Ship {
     /// Carry out only what this plan shows: `pr` for the one on the merged pull request, or a plan's hash
     #[arg(long, value_name = "PLAN")]
     pub(crate) expect_plan: Option<String>,
-    /// Wait while another run holds the lease [default with no value: 1h]
-    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
-    pub(crate) wait: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
 }
 
 /// Arguments of `tag` and `push`.
@@ -147,9 +154,8 @@ pub(crate) struct Deploy {
     /// Carry out only what this plan shows: `pr` for the one on the merged pull request, or a plan's hash
     #[arg(long, value_name = "PLAN")]
     pub(crate) expect_plan: Option<String>,
-    /// Wait while another run holds the lease [default with no value: 1h]
-    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
-    pub(crate) wait: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
 }
 
 /// Arguments of `remove`.
@@ -157,9 +163,8 @@ pub(crate) struct Deploy {
 pub(crate) struct Remove {
     /// The replica, by its uuid in the table of `ps`, such as `web_1`
     pub(crate) uuid: String,
-    /// Wait while another run holds the lease [default with no value: 1h]
-    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
-    pub(crate) wait: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
 }
 
 /// Arguments of `clean`.
@@ -174,9 +179,8 @@ pub(crate) struct Clean {
     /// Remove them on the hosts, too
     #[arg(long)]
     pub(crate) hosts: bool,
-    /// Wait while another run holds the lease [default with no value: 1h]
-    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
-    pub(crate) wait: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
 }
 
 /// Arguments of `logs`.
@@ -218,9 +222,8 @@ pub(crate) enum InstancesAction {
         /// Remove inbound rules that somebody else wrote into the project's security groups
         #[arg(long)]
         prune_rules: bool,
-        /// Wait while another run holds the lease [default with no value: 1h]
-        #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
-        wait: Option<String>,
+        #[command(flatten)]
+        wait: Wait,
     },
     /// Show the hosts: their instances, agents, fleet, etcd, updates and disks
     Ps,
@@ -239,9 +242,8 @@ pub(crate) enum InstancesAction {
     Reboot {
         /// The host, by its uuid in the table of `instances ps`, such as `web_1` [default: all of them]
         uuid: Option<String>,
-        /// Wait while another run holds the lease [default with no value: 1h]
-        #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
-        wait: Option<String>,
+        #[command(flatten)]
+        wait: Wait,
     },
     /// Move a host's member of etcd, stop what runs on it, and terminate it; the next deployment brings it back unless `scale` is lowered
     Remove {
@@ -250,9 +252,8 @@ pub(crate) enum InstancesAction {
         /// Remove the last member of etcd, the last replica of a service, and a host that does not answer, too
         #[arg(long)]
         force: bool,
-        /// Wait while another run holds the lease [default with no value: 1h]
-        #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
-        wait: Option<String>,
+        #[command(flatten)]
+        wait: Wait,
     },
 }
 
@@ -303,9 +304,8 @@ pub(crate) struct Previews {
 pub(crate) enum PreviewsAction {
     /// Remove the previews whose pull requests are closed, or that nothing was shipped to for longer than `previews.ttl`
     Sweep {
-        /// Wait while another run holds the lease of a preview [default with no value: 1h]
-        #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
-        wait: Option<String>,
+        #[command(flatten)]
+        wait: Wait,
     },
 }
 

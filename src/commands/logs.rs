@@ -8,29 +8,22 @@ use std::{
 use jiff::Timestamp;
 use skipper_core::{
     config::Config,
-    desired::Scope,
     exit::Exit,
     failure::Failure,
     log::{LogLine, LogOf},
     name::ReplicaName,
     observed::{InstanceId, Observed, ObservedReplica},
     orchestrator::fleet::Fleet,
-    render::{
-        log::{Places, failure_lines},
-        text,
-    },
+    render::{log::failure_lines, text},
 };
 use skipper_deploy::{
     cancel::Cancel,
-    events::Events,
     logs::{Logs, Read},
-    observe::Eyes,
-    ports::Compute as _,
-    runner::expect_account,
 };
 use tokio::time::sleep;
 
 use super::{
+    lookout::Lookout,
     output::{self, Printer},
     run,
 };
@@ -78,26 +71,14 @@ async fn show(config: &Config, settings: &Settings, asked: Asked, printer: Print
         let failure = Failure::new(Exit::BadInput, "`--follow` has no end, and `--output json` is one document");
         return Err(failure.hint("leave one of them out"));
     }
-    let aws = run::connect_aws(config, settings, printer).await?;
-    let (compute, remote, store) = (aws.compute(), aws.remote(), aws.store());
-    expect_account(config, &compute.account().await.map_err(|error| error.failure)?)?;
-    let scope = Scope { project: config.project.clone(), environment: settings.environment.clone() };
-    let events = Events::new(vec![run::log_to(printer, true, Places::default())]);
-    let eyes = Eyes {
-        compute: &compute,
-        remote: &remote,
-        store: &store,
-        orchestrator: &Fleet,
-        events: &events,
-        after_another: false,
-        host_timeout: settings.host_timeout,
-    };
-    let observed = eyes.observe_shared(&scope.hosts_of(config), &scope).await?;
+    let lookout = Lookout::connect(config, settings, printer).await?;
+    let (eyes, scope) = (lookout.eyes(), &lookout.scope);
+    let observed = eyes.observe_shared(&lookout.hosts_of, scope).await?;
     run::tell_gaps(&observed, printer);
     let now = micros(Timestamp::now());
     let since = asked.since.map(|since| now.saturating_sub(u64::try_from(since.as_micros()).unwrap_or(u64::MAX)));
     let mut hosts = meant(settings.uuid.as_deref(), since, config, &observed)?;
-    let logs = Logs { remote: &remote, orchestrator: &Fleet, scope: &scope };
+    let logs = Logs { remote: &lookout.remote, orchestrator: &Fleet, scope };
     let mut read = logs.read(asked.tail, &run::nonce(), &hosts).await;
     let mut is_read = tell(settings, &mut read, asked.follow, printer);
     if read.lines.is_empty() && read.failures.len() >= hosts.len().max(1) {
@@ -119,7 +100,7 @@ async fn show(config: &Config, settings: &Settings, asked: Asked, printer: Print
         sleep(PAUSE).await;
         if look.is_multiple_of(LOOKS_AT_HOSTS) {
             // A deployment puts others in the place of those that were meant.
-            let observed = eyes.observe_shared(&scope.hosts_of(config), &scope).await?;
+            let observed = eyes.observe_shared(&lookout.hosts_of, scope).await?;
             let former = std::mem::replace(&mut hosts, meant(settings.uuid.as_deref(), Some(now), config, &observed)?);
             for (instance, of_host) in &mut hosts {
                 of_host.since = former.get(instance).map_or(of_host.since, |former| former.since);

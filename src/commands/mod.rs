@@ -7,6 +7,7 @@ mod iam;
 mod images;
 mod instances;
 mod logs;
+mod lookout;
 mod output;
 mod past;
 mod post;
@@ -29,7 +30,7 @@ use self::output::Printer;
 use crate::{
     cli::{
         About, Clean, Cli, Command, Common, Deploy, Iam, Instances, InstancesAction, Logs, Named, PreviewsAction,
-        Remove, Ship,
+        Remove, Ship, Wait,
     },
     settings::{self, Flags, Settings, Verdict},
 };
@@ -192,7 +193,7 @@ fn flags(cli: Cli) -> Flags {
     let flags = Flags { config, environment, region, host_timeout, events, ..Flags::default() };
     match cli.command {
         None => flags,
-        Some(Command::Ship(Ship { about, rebuild, expect_plan, wait })) => {
+        Some(Command::Ship(Ship { about, rebuild, expect_plan, wait: Wait { wait } })) => {
             Flags { command: Some(settings::Command::Ship), rebuild, expect_plan, wait, ..with_about(flags, about) }
         }
         Some(Command::Tag(Named { services, revision })) => {
@@ -201,28 +202,28 @@ fn flags(cli: Cli) -> Flags {
         Some(Command::Push(Named { services, revision })) => {
             Flags { command: Some(settings::Command::Push), services: named(services), revision, ..flags }
         }
-        Some(Command::Deploy(Deploy { named: services, about, expect_plan, wait })) => {
+        Some(Command::Deploy(Deploy { named: services, about, expect_plan, wait: Wait { wait } })) => {
             let flags = with_about(flags, about);
             let services = named(services).or(flags.services);
             Flags { command: Some(settings::Command::Deploy), services, expect_plan, wait, ..flags }
         }
-        Some(Command::Remove(Remove { uuid, wait })) => {
+        Some(Command::Remove(Remove { uuid, wait: Wait { wait } })) => {
             Flags { command: Some(settings::Command::Remove), uuid: Some(uuid), wait, ..flags }
         }
-        Some(Command::Clean(Clean { services, cutoff, hosts, wait })) => {
+        Some(Command::Clean(Clean { services, cutoff, hosts, wait: Wait { wait } })) => {
             let services = named(services);
             Flags { command: Some(settings::Command::Clean), services, cutoff, clean_hosts: hosts, wait, ..flags }
         }
         Some(Command::Logs(Logs { name, .. })) => Flags { command: Some(settings::Command::Logs), uuid: name, ..flags },
         Some(Command::Instances(instances)) => match instances.action {
-            InstancesAction::Deploy { allow_terminate, prune_rules, wait } => {
+            InstancesAction::Deploy { allow_terminate, prune_rules, wait: Wait { wait } } => {
                 let command = Some(settings::Command::InstancesDeploy);
                 Flags { command, allow_terminate, prune_rules, wait, ..flags }
             }
-            InstancesAction::Remove { uuid, force, wait } => {
+            InstancesAction::Remove { uuid, force, wait: Wait { wait } } => {
                 Flags { command: Some(settings::Command::InstancesRemove), uuid: Some(uuid), force, wait, ..flags }
             }
-            InstancesAction::Reboot { uuid, wait } => {
+            InstancesAction::Reboot { uuid, wait: Wait { wait } } => {
                 Flags { command: Some(settings::Command::InstancesReboot), uuid, wait, ..flags }
             }
             InstancesAction::Ps => Flags { command: Some(settings::Command::InstancesPs), ..flags },
@@ -238,7 +239,9 @@ fn flags(cli: Cli) -> Flags {
         Some(Command::Releases) => Flags { command: Some(settings::Command::Releases), ..flags },
         Some(Command::Previews(previews)) => match previews.action {
             None => Flags { command: Some(settings::Command::Previews), ..flags },
-            Some(PreviewsAction::Sweep { wait }) => Flags { command: Some(settings::Command::Sweep), wait, ..flags },
+            Some(PreviewsAction::Sweep { wait: Wait { wait } }) => {
+                Flags { command: Some(settings::Command::Sweep), wait, ..flags }
+            }
         },
         Some(Command::Ps) => Flags { command: Some(settings::Command::Ps), ..flags },
         Some(Command::Iam(Iam { repository, repository_ids, .. })) => {

@@ -18,20 +18,17 @@ use skipper_core::{
     name::HostName,
     observed::{Agent, InstanceId},
     orchestrator::fleet::Fleet,
-    render::log::{Places, failure_lines},
+    render::log::failure_lines,
 };
 use skipper_deploy::{
     cancel::Cancel,
     command::{Command, find_host},
-    events::Events,
-    observe::Eyes,
-    ports::Compute as _,
-    runner::expect_account,
 };
 use tokio::time::timeout;
 
 use self::shown::Shown;
 use super::{
+    lookout::Lookout,
     output::{self, Printer},
     run,
 };
@@ -71,22 +68,9 @@ async fn connect(
     settings: &Settings,
     printer: Printer,
 ) -> Result<(Aws, RunCommand, Scope, (HostName, InstanceId)), Failure> {
-    let aws = run::connect_aws(config, settings, printer).await?;
-    let (compute, remote, store) = (aws.compute(), aws.remote(), aws.store());
-    expect_account(config, &compute.account().await.map_err(|error| error.failure)?)?;
-    let scope = Scope { project: config.project.clone(), environment: settings.environment.clone() };
-    let hosts_of = scope.hosts_of(config);
-    let events = Events::new(vec![run::log_to(printer, true, Places::default())]);
-    let eyes = Eyes {
-        compute: &compute,
-        remote: &remote,
-        store: &store,
-        orchestrator: &Fleet,
-        events: &events,
-        after_another: false,
-        host_timeout: settings.host_timeout,
-    };
-    let (host, instance, agent) = find_host(&eyes, &hosts_of, settings.uuid.as_deref().unwrap_or_default()).await?;
+    let lookout = Lookout::connect(config, settings, printer).await?;
+    let uuid = settings.uuid.as_deref().unwrap_or_default();
+    let (host, instance, agent) = find_host(&lookout.eyes(), &lookout.hosts_of, uuid).await?;
     if agent != Agent::Online {
         let failure =
             Failure::new(Exit::Blocked, format!("the SSM agent of host `{host}` (`{instance}`) does not answer"));
@@ -94,6 +78,7 @@ async fn connect(
             failure.hint("see whether the instance runs and is healthy, with `skipper instances ps`, and try again")
         );
     }
+    let Lookout { aws, remote, hosts_of, .. } = lookout;
     Ok((aws, remote, hosts_of, (host, instance)))
 }
 
