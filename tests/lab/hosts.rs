@@ -1,4 +1,4 @@
-//! Hosts come and go under a release that runs on: members of etcd, drained hosts, reboots.
+//! Hosts come and go under a release that runs on: members of etcd, drained hosts, reboots, other sizes.
 
 use serde_json::Value;
 
@@ -11,8 +11,28 @@ pub(crate) const TRIALS: Trials = &[
     ),
     ("a_host_is_removed_until_the_next_deployment", a_host_is_removed_until_the_next_deployment),
     ("hosts_reboot_one_after_another_and_serve_again", hosts_reboot_one_after_another_and_serve_again),
+    ("a_host_gets_another_size_and_keeps_what_it_is", a_host_gets_another_size_and_keeps_what_it_is),
     ("one_of_three_members_of_etcd_is_lost_and_replaced", one_of_three_members_of_etcd_is_lost_and_replaced),
 ];
+
+fn a_host_gets_another_size_and_keeps_what_it_is(world: &World) {
+    let shop = Shop::make(world, "sized").on_one_host();
+    shop.ship(world, "a small host").ends_with(0);
+    let before = hosts(world, &shop).remove(0);
+    shop.hosts(world)[0].exec("echo kept > /var/lib/skipper/trial").unwrap().success().unwrap();
+
+    shop.replace("skipper.yml", "size: t3.small", "size: t3.medium");
+    let told = shop.ship(world, "a larger host").ends_with(0);
+    told.says("resize host `web_1`").says("t3.medium: the host is a `t3.small`");
+    let after = hosts(world, &shop).remove(0);
+    assert_eq!((&before["size"], &after["size"]), (&Value::from("t3.small"), &Value::from("t3.medium")));
+    for same in ["instance", "ip", "etcd", "fleet", "ssm"] {
+        assert_eq!(before[same], after[same], "{same}");
+    }
+    let kept = shop.hosts(world)[0].exec("cat /var/lib/skipper/trial").unwrap().success().unwrap();
+    assert_eq!((kept.as_str(), shop.answers(world).len()), ("kept\n", 1));
+    shop.ship_again(world).ends_with(0).says("nothing to do");
+}
 
 /// The containers of both services, by what changes when one is restarted.
 fn containers(world: &World, shop: &Shop) -> Vec<String> {

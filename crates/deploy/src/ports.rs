@@ -172,6 +172,12 @@ pub trait Compute {
     async fn launch(&self, launch: &Launch) -> PortResult<(InstanceId, Option<InstanceState>)>;
     /// Reboots an instance, in order where it can.
     async fn reboot(&self, instance: &InstanceId) -> PortResult<()>;
+    /// Stops an instance; its disk and its private address stay. One that is stopped already is no error.
+    async fn stop(&self, instance: &InstanceId) -> PortResult<()>;
+    /// Gives a stopped instance another size.
+    async fn set_size(&self, instance: &InstanceId, size: &str) -> PortResult<()>;
+    /// Starts a stopped instance; one that runs already is no error. [`PortErrorKind::Capacity`] where there is none for its size.
+    async fn start(&self, instance: &InstanceId) -> PortResult<()>;
     /// Terminates an instance.
     async fn terminate(&self, instance: &InstanceId) -> PortResult<()>;
     /// The addresses with the scope's ownership tag that outlive instances and say which host they are for.

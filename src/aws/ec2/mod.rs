@@ -14,7 +14,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use aws_sdk_ec2::types::{Filter, Tag};
+use aws_sdk_ec2::types::{AttributeValue, Filter, Tag};
 use skipper_core::{
     desired::{Scope, ownership},
     name::{GroupName, HostName, ProjectName},
@@ -97,6 +97,25 @@ impl Compute for Ec2 {
     async fn reboot(&self, instance: &InstanceId) -> PortResult<()> {
         let asked = self.changes("ec2:RebootInstances", format!("instance `{instance}`"));
         let answer = self.ec2.reboot_instances().instance_ids(&instance.0).send().await;
+        answer.map(drop).map_err(|error| asked.failed(&error))
+    }
+
+    async fn stop(&self, instance: &InstanceId) -> PortResult<()> {
+        let asked = self.changes("ec2:StopInstances", format!("instance `{instance}`"));
+        let answer = self.ec2.stop_instances().instance_ids(&instance.0).send().await;
+        answer.map(drop).map_err(|error| asked.failed(&error))
+    }
+
+    async fn set_size(&self, instance: &InstanceId, size: &str) -> PortResult<()> {
+        let asked = self.changes("ec2:ModifyInstanceAttribute", format!("instance `{instance}`"));
+        let size = AttributeValue::builder().value(size).build();
+        let answer = self.ec2.modify_instance_attribute().instance_id(&instance.0).instance_type(size).send().await;
+        answer.map(drop).map_err(|error| asked.failed(&error))
+    }
+
+    async fn start(&self, instance: &InstanceId) -> PortResult<()> {
+        let asked = self.changes("ec2:StartInstances", format!("instance `{instance}`"));
+        let answer = self.ec2.start_instances().instance_ids(&instance.0).send().await;
         answer.map(drop).map_err(|error| asked.failed(&error))
     }
 

@@ -219,9 +219,17 @@ fn launching(subject: &Subject<'_>) -> Vec<Statement> {
             "iam:PassedToService",
             subject.ec2(),
         ),
-        Statement::allow("EndHosts", &["ec2:RebootInstances", "ec2:TerminateInstances"])
+        Statement::allow(
+            "EndHosts",
+            &["ec2:RebootInstances", "ec2:StartInstances", "ec2:StopInstances", "ec2:TerminateInstances"],
+        )
+        .on([ec2("instance/*")])
+        .tagged("aws:ResourceTag", &own),
+        // Of an instance's attributes its size alone: others are its user-data and who may reach it.
+        Statement::allow("ResizeHosts", &["ec2:ModifyInstanceAttribute"])
             .on([ec2("instance/*")])
-            .tagged("aws:ResourceTag", &own),
+            .tagged("aws:ResourceTag", &own)
+            .when("StringEquals", "ec2:Attribute", "InstanceType"),
     ];
     let addresses = || [ec2("elastic-ip/*")];
     // Where the file asks for none any more, one may still be there to go with its host.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Blocked, Draft, LaunchSpec, Reason, StepId, addresses, etcd::Etcd};
+use super::{Action, Blocked, Draft, LaunchSpec, Reason, StepId, addresses, etcd::Etcd, sizes};
 use crate::{
     config::Group,
     desired::Desired,
@@ -56,21 +56,6 @@ pub(super) fn bring_up(
             }
             continue;
         };
-        if found.size != group.size.to_string() && desired.shares_hosts() {
-            draft.notes.push(format!(
-                "host `{host}` is a `{}` and skipper.yml says `{}`; it stays as it is while previews share it",
-                found.size, group.size
-            ));
-        } else if found.size != group.size.to_string() {
-            draft.block(
-                format!("host `{host}`"),
-                format!(
-                    "it is a `{}` and skipper.yml says `{}`; changing the size of a host is not built yet",
-                    found.size, group.size
-                ),
-                "put the former size back, or terminate the instance so that it is launched anew",
-            );
-        }
         match readiness(found) {
             Readiness::Known => {
                 usable.insert(host.clone());
@@ -93,6 +78,8 @@ pub(super) fn bring_up(
     let up = (!awaited.is_empty())
         .then(|| draft.step(Action::AwaitHosts { hosts: awaited }, Reason::HostStarting, before_await))
         .or(given);
+    // Whatever comes behind needs its hosts up.
+    let up = sizes::change(desired, observed, &wanted, up, draft).or(up);
     // To hosts that previews share, one only ever adds; and where hosts are only brought up, none goes away.
     let may_leave = !desired.shares_hosts() && !desired.hosts_only;
     let is_kept = |(host, found): &(&HostName, &ObservedHost)| {

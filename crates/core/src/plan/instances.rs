@@ -66,16 +66,21 @@ pub struct Rebooted {
 pub fn to_reboot(observed: &Observed, hosts: impl IntoIterator<Item = HostName>) -> BTreeMap<HostName, Rebooted> {
     let rebooted = |host: HostName| {
         let report = observed.hosts.get(&host).and_then(|found| found.report.as_ref());
-        let serving = replicas::found_on(observed, &host).into_iter().filter(|found| replicas::serves(found));
-        let paused = |found: &ObservedReplica| Paused {
-            replica: found.replica.clone(),
-            handle: found.handle.clone(),
-            probe: found.probe.clone(),
-        };
-        let serving = serving.map(paused).collect();
+        let serving = serving_on(observed, &host);
         (host, Rebooted { boot: report.and_then(|report| report.boot.clone()), serving })
     };
     hosts.into_iter().map(rebooted).collect()
+}
+
+/// What serves on a host, as it is started again once it was stopped.
+pub(super) fn serving_on(observed: &Observed, host: &HostName) -> Vec<Paused> {
+    let serving = replicas::found_on(observed, host).into_iter().filter(|found| replicas::serves(found));
+    let paused = |found: &ObservedReplica| Paused {
+        replica: found.replica.clone(),
+        handle: found.handle.clone(),
+        probe: found.probe.clone(),
+    };
+    serving.map(paused).collect()
 }
 
 /// What is left to do until these hosts have rebooted and serve what they did: one host after another, each drained first. Every

@@ -10,6 +10,7 @@ mod outline;
 mod preview;
 mod replicas;
 mod rollout;
+mod sizes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -133,6 +134,7 @@ impl Plan {
             | Action::GiveAddresses { .. }
             | Action::ReleaseAddress { .. }
             | Action::RebootHost { .. }
+            | Action::ResizeHost { .. }
             | Action::TerminateHost { .. }
             | Action::DeleteSecurityGroup { .. } => true,
             Action::PullImages { .. }
@@ -296,6 +298,19 @@ pub enum Action {
         host: HostName,
         /// Its instance.
         instance: InstanceId,
+        /// The boot that it is to get behind it.
+        boot: String,
+    },
+    /// Stops a host's instance, gives it another size, starts it, and waits until the host has joined its cluster again.
+    ResizeHost {
+        /// The host.
+        host: HostName,
+        /// Its instance.
+        instance: InstanceId,
+        /// The size that it has.
+        from: String,
+        /// The size that it gets.
+        size: String,
         /// The boot that it is to get behind it.
         boot: String,
     },
@@ -514,6 +529,11 @@ pub enum Reason {
     PreviewEnds(Cause),
     /// Its host reboots.
     HostReboots,
+    /// The file gives its group another size.
+    SizeDiffers {
+        /// The size that it has.
+        from: String,
+    },
     /// It served before its host rebooted.
     ServedBefore,
     /// Somebody asked for it.
@@ -554,6 +574,7 @@ impl fmt::Display for Reason {
             Self::HostLeaves => f.write_str("its host goes away"),
             Self::PreviewEnds(cause) => cause.fmt(f),
             Self::HostReboots => f.write_str("its host reboots"),
+            Self::SizeDiffers { from } => write!(f, "the host is a `{from}`, and skipper.yml says another size"),
             Self::ServedBefore => f.write_str("it served before"),
             Self::AskedFor => f.write_str("it was asked for"),
         }

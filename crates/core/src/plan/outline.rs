@@ -136,6 +136,7 @@ fn changes(step: &Step) -> Vec<String> {
         Action::StopReplicas { host, replicas } => {
             replicas.iter().map(|paused| format!("stop `{}` on `{host}`", paused.replica)).collect()
         }
+        Action::ResizeHost { host, size, .. } => vec![format!("resize host `{host}` to {size}")],
         Action::RebootHost { host, .. } => vec![format!("reboot host `{host}`")],
         Action::ResumeReplicas { host, replicas } => {
             replicas.iter().map(|paused| format!("start `{}` again on `{host}`", paused.replica)).collect()

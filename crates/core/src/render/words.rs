@@ -77,6 +77,7 @@ pub fn action(action: &Action) -> String {
             format!("remove {}", names.join(", "))
         }
         Action::StopReplicas { host, replicas } => format!("stop {} on host `{host}`", paused(replicas)),
+        Action::ResizeHost { host, instance, size, .. } => format!("resize host `{host}` (`{instance}`) to {size}"),
         Action::RebootHost { host, instance, .. } => format!("reboot host `{host}` (`{instance}`)"),
         Action::ResumeReplicas { host, replicas } => format!("start {} again on host `{host}`", paused(replicas)),
         Action::TerminateHost { host, instance } => format!("terminate host `{host}` (`{instance}`)"),

@@ -33,6 +33,9 @@ pub(super) fn left_by(step: &Step) -> Leftovers {
         Action::ResumeReplicas { host, replicas } => {
             replicas.iter().map(|paused| format!("`{}` on host `{host}`, still starting", paused.handle)).collect()
         }
+        Action::ResizeHost { host, instance, .. } => {
+            vec![format!("instance `{instance}` of host `{host}`, stopped or on its way up; start it, and run again")]
+        }
         Action::RebootHost { host, .. } => vec![format!("host `{host}`, which goes down and comes up again")],
         Action::StartReplicas { replicas } => replicas
             .iter()

@@ -220,6 +220,9 @@ impl Run<'_> {
             Action::ReplaceReplicas { host, replacements } => self.replace(host, replacements).await,
             Action::RemoveReplicas { removals } => self.remove(removals).await,
             Action::StopReplicas { host, replicas } => self.stop(host, replicas).await,
+            Action::ResizeHost { host, instance, from, size, boot } => {
+                self.resize(host, instance, [from, size], boot).await
+            }
             Action::RebootHost { host, instance, boot } => self.reboot(host, instance, boot).await,
             Action::ResumeReplicas { host, replicas } => self.resume(host, replicas).await,
             Action::TerminateHost { host, instance } => self.terminate(host, instance).await,

@@ -48,6 +48,55 @@ impl Run<'_> {
     pub(super) async fn reboot(&self, host: &HostName, instance: &InstanceId, boot: &str) -> StepResult {
         let failed = |failure: Failure| failure.during(format!("reboot host `{host}` (`{instance}`)"));
         self.ask(async || self.hands.compute.reboot(instance).await).await.map_err(|error| failed(error.failure))?;
+        self.rejoin(host, boot, &failed).await
+    }
+
+    /// A size that cannot be had is given up for the one that it had: a host that is down serves nobody.
+    pub(super) async fn resize(
+        &self,
+        host: &HostName,
+        instance: &InstanceId,
+        [from, size]: [&String; 2],
+        boot: &str,
+    ) -> StepResult {
+        let failed = |failure: Failure| failure.during(format!("resize host `{host}` (`{instance}`) to {size}"));
+        let compute = self.hands.compute;
+        self.ask(async || compute.stop(instance).await).await.map_err(|error| failed(error.failure))?;
+        self.has_stopped(instance).await.map_err(failed)?;
+        let up_as = async |size: &String| {
+            self.ask(async || compute.set_size(instance, size).await).await?;
+            self.ask(async || compute.start(instance).await).await
+        };
+        let Err(refused) = up_as(size).await else {
+            return self.rejoin(host, boot, &failed).await;
+        };
+        self.say(format!("starting host `{host}` as {from} again: {}", refused.failure));
+        up_as(from).await.map_err(|error| failed(refused.failure.clone().because(error.failure.message)))?;
+        self.rejoin(host, boot, &failed).await?;
+        Err(failed(refused.failure).into())
+    }
+
+    async fn has_stopped(&self, instance: &InstanceId) -> Result<(), Failure> {
+        let scope = &self.known.desired.hosts_of;
+        let until = Instant::now() + self.hands.host_timeout;
+        loop {
+            let instances = self.ask(async || self.hands.compute.instances(scope).await).await;
+            let instances = instances.map_err(|error| error.failure)?;
+            let found = instances.iter().find(|found| found.instance == *instance);
+            let state = match found {
+                Some(found) if found.state == InstanceState::Stopped => return Ok(()),
+                Some(found) => found.state.word(),
+                None => "not there",
+            };
+            if Instant::now() >= until {
+                return Err(Failure::new(Exit::Degraded, format!("its instance is {state} and should be stopped")));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Waits until a host that was told to go down is back.
+    async fn rejoin(&self, host: &HostName, boot: &str, failed: &dyn Fn(Failure) -> Failure) -> StepResult {
         let until = Instant::now() + self.hands.host_timeout + REGISTERS;
         loop {
             sleep(POLL).await;

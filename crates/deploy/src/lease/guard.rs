@@ -122,6 +122,18 @@ impl Compute for Guarded<'_> {
         self.of_hosts()?.change(self.compute.reboot(instance)).await
     }
 
+    async fn stop(&self, instance: &InstanceId) -> PortResult<()> {
+        self.of_hosts()?.change(self.compute.stop(instance)).await
+    }
+
+    async fn set_size(&self, instance: &InstanceId, size: &str) -> PortResult<()> {
+        self.of_hosts()?.change(self.compute.set_size(instance, size)).await
+    }
+
+    async fn start(&self, instance: &InstanceId) -> PortResult<()> {
+        self.of_hosts()?.change(self.compute.start(instance)).await
+    }
+
     async fn terminate(&self, instance: &InstanceId) -> PortResult<()> {
         self.of_hosts()?.change(self.compute.terminate(instance)).await
     }

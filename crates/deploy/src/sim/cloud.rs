@@ -210,6 +210,42 @@ impl Compute for SimWorld {
         .await
     }
 
+    async fn stop(&self, instance: &InstanceId) -> PortResult<()> {
+        self.call("compute.stop", async || {
+            self.host(instance, |host| host.stopped = true);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn set_size(&self, instance: &InstanceId, size: &str) -> PortResult<()> {
+        self.call("compute.set_size", async || {
+            if !self.look().hosts.get(instance).is_some_and(|host| host.stopped) {
+                return Err(PortError::new(PortErrorKind::Invalid, format!("`{instance}` is not stopped")));
+            }
+            self.host(instance, |host| size.clone_into(&mut host.size));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn start(&self, instance: &InstanceId) -> PortResult<()> {
+        self.call("compute.start", async || {
+            let full = self.look().full_sizes.clone();
+            if self.look().hosts.get(instance).is_some_and(|host| full.contains(&host.size)) {
+                return Err(PortError::new(PortErrorKind::Capacity, "InsufficientInstanceCapacity"));
+            }
+            self.host(instance, |host| {
+                if std::mem::take(&mut host.stopped) {
+                    host.boots += 1;
+                    host.down_until = Some(Instant::now() + DOWN);
+                }
+            });
+            Ok(())
+        })
+        .await
+    }
+
     async fn terminate(&self, instance: &InstanceId) -> PortResult<()> {
         self.call("compute.terminate", async || {
             let mut state = self.change();
@@ -332,6 +368,14 @@ impl SimWorld {
             }
         }
         Ok(())
+    }
+
+    fn host(&self, instance: &InstanceId, change: impl FnOnce(&mut SimHost)) {
+        let mut state = self.change();
+        state.earlier.hosts = state.hosts.clone();
+        if let Some(host) = state.hosts.get_mut(instance) {
+            change(host);
+        }
     }
 
     fn security_group(&self, id: &str, change: impl FnOnce(&mut ObservedSecurityGroup)) -> PortResult<()> {

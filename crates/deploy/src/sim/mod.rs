@@ -64,6 +64,8 @@ pub struct State {
     pub registry: SimRegistry,
     /// Images whose replicas never answer.
     pub broken_images: BTreeSet<PinnedImage>,
+    /// Sizes that there is no capacity for when an instance is started.
+    pub full_sizes: BTreeSet<String>,
     /// Whether the agents of new instances never register.
     pub never_online: bool,
     /// Hosts on which images that replicas are started from never answer.
@@ -120,6 +122,7 @@ impl Default for SimWorld {
             login: None,
             registry: SimRegistry::default(),
             broken_images: BTreeSet::new(),
+            full_sizes: BTreeSet::new(),
             never_online: false,
             broken_hosts: BTreeSet::new(),
             etcd: BTreeMap::new(),

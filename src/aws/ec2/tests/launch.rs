@@ -143,6 +143,19 @@ async fn a_host_reboots_by_its_instance_and_one_that_does_not_run_is_told() {
 }
 
 #[tokio::test]
+async fn an_instance_gets_its_size_while_it_is_stopped() {
+    let none = ec2_error(500, "InsufficientInstanceCapacity", "We currently do not have sufficient capacity");
+    let done = |action: &str| xml(action, "<return>true</return>");
+    let (aws, wire) = aws([done("StopInstances"), done("ModifyInstanceAttribute"), none]).await;
+    let (instance, compute) = (InstanceId("i-1".to_owned()), aws.compute());
+    assert_eq!(compute.stop(&instance).await, Ok(()));
+    assert_eq!(compute.set_size(&instance, "t3.large").await, Ok(()));
+    assert_eq!(compute.start(&instance).await.unwrap_err().kind, PortErrorKind::Capacity);
+    assert!(wire.form(1).contains(&"InstanceType.Value=t3.large".to_owned()), "{:?}", wire.form(1));
+    assert_eq!(wire.actions(), ["StopInstances", "ModifyInstanceAttribute", "StartInstances"]);
+}
+
+#[tokio::test]
 async fn a_token_of_other_settings_is_in_the_way_only_while_its_instance_lives() {
     let refusal =
         || ec2_error(400, "IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent");

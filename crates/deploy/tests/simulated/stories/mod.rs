@@ -13,3 +13,4 @@ mod releases;
 mod replicas;
 mod secrets;
 mod shared_hosts;
+mod sizes;

@@ -117,7 +117,11 @@ def _of_ec2(action: str, region: str, form: Form, known: Context) -> list[Demand
     match action:
         case "RunInstances":
             return _of_launch(region, form, known, existing, made)
-        case "TerminateInstances" | "RebootInstances":
+        case "ModifyInstanceAttribute":
+            attribute = next((key.split(".")[0] for key in form if key.endswith(".Value")), "")
+            changed = existing("instance", form.get("InstanceId", "*"))
+            return [Demand(changed.action, changed.resource, {**changed.context, "ec2:Attribute": attribute})]
+        case "TerminateInstances" | "RebootInstances" | "StartInstances" | "StopInstances":
             return [existing("instance", name) for name in _listed(form, "InstanceId")]
         case "AllocateAddress":
             return made("elastic-ip")

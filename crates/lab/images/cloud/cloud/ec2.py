@@ -16,7 +16,7 @@ from moto.ec2.responses import EC2Response
 from moto.ec2.utils import filter_dict_attribute_mapping, parse_user_data
 from moto.iam.models import iam_backends
 
-from .instances import LabInstance
+from .instances import LabInstance, find
 
 USER_DATA_LIMIT = 16_384
 IMAGE_VOLUME_GIB = 16
@@ -196,6 +196,12 @@ class LabEc2(EC2Response):
         return ActionResult({name: changes})
 
     # Reads
+
+    def modify_instance_attribute(self) -> ActionResult:
+        instance = find(self._get_param("InstanceId", ""))
+        if instance is not None and self._get_param("InstanceType.Value") and instance.state != "stopped":
+            raise refusal("IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state.")
+        return super().modify_instance_attribute()
 
     def describe_instances(self) -> ActionResult:
         filters = self._checked_filters("instances")
