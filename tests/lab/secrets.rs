@@ -129,9 +129,6 @@ fn a_secret_arrives_in_its_container_and_is_seen_nowhere_else(world: &World) {
     });
     wait_until("it serves again", || shop.skipper(world, &["ps"]).outcome.log.contains("2 of 2 replicas serve"));
     assert_eq!(given(world, &shop)[0], SECOND);
-    shop.skipper(world, &["remove", "clock_1"]).ends_with(0);
-    shop.skipper(world, &["remove", "web_1"]).ends_with(0);
-    assert_eq!(fetched(), "");
 }
 
 fn private_images_are_pulled_by_hosts_that_keep_no_login(world: &World) {

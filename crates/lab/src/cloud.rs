@@ -120,7 +120,8 @@ impl Cloud {
                       &Filter.3.Value.3=shutting-down&Filter.3.Value.4=stopping&Filter.3.Value.5=stopped";
         let instances = self.ids(&format!("Action=DescribeInstances&{owned}&{states}"), "instanceId")?;
         let groups = self.ids(&format!("Action=DescribeSecurityGroups&{owned}"), "groupId")?;
-        Ok(instances.into_iter().chain(groups).collect())
+        // A rule names its source in the same way as a group names itself.
+        Ok(instances.into_iter().chain(groups).collect::<BTreeSet<_>>().into_iter().collect())
     }
 
     /// The elastic addresses of a project.
@@ -161,7 +162,10 @@ impl Cloud {
     /// When the cloud does not answer.
     pub fn lets_in_from(&self, security_group: &str) -> Result<Vec<String>> {
         let query = format!("Action=DescribeSecurityGroups&GroupId.1={security_group}");
-        self.ids(&query, "cidrIp").context("reading what a security group lets in")
+        let answer = self.ask(&query).context("reading what a security group lets in")?;
+        // What it lets out stands beside it.
+        let inbound = answer.split("<ipPermissions>").skip(1).filter_map(|rest| rest.split("</ipPermissions>").next());
+        Ok(inbound.flat_map(|rules| texts(rules, "cidrIp")).collect())
     }
 
     /// The ids of the subnets of the default VPC, one a zone.
@@ -174,11 +178,13 @@ impl Cloud {
 
     /// The texts of an XML element in the answer to a query of EC2's, in their order.
     fn ids(&self, query: &str, element: &str) -> Result<Vec<String>> {
+        Ok(texts(&self.ask(query)?, element))
+    }
+
+    /// The answer to a query of EC2's.
+    fn ask(&self, query: &str) -> Result<String> {
         let url = format!("{}/?{query}&Version=2016-11-15", self.url);
-        let answer = self.http.get_with(&url, "authorization", SCOPE)?.success()?;
-        let begin = format!("<{element}>");
-        let texts = answer.body.split(&begin).skip(1);
-        Ok(texts.filter_map(|rest| Some(rest.split_once('<')?.0.to_owned())).collect())
+        Ok(self.http.get_with(&url, "authorization", SCOPE)?.success()?.body)
     }
 
     /// The names that skipper has given to instances, by instance id.
@@ -202,6 +208,12 @@ fn tags(xml: &str) -> BTreeMap<String, String> {
         Some(text.trim().to_owned())
     };
     xml.split("<item>").skip(1).filter_map(|item| Some((text(item, "resourceId")?, text(item, "value")?))).collect()
+}
+
+/// The texts of an element, in their order.
+fn texts(xml: &str, element: &str) -> Vec<String> {
+    let begin = format!("<{element}>");
+    xml.split(&begin).skip(1).filter_map(|rest| Some(rest.split_once('<')?.0.to_owned())).collect()
 }
 
 #[cfg(test)]

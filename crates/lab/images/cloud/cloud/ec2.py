@@ -12,6 +12,7 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instances import Reservation
+from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import filter_dict_attribute_mapping, parse_user_data
 from moto.iam.models import iam_backends
@@ -33,6 +34,21 @@ FILTERS = {
         *(f"ip-permission.{part}" for part in ("cidr", "from-port", "group-id", "group-name", "protocol", "to-port")),
     },
 }
+
+
+def _same_rule(one: SecurityGroupRule, other: SecurityGroupRule) -> bool:
+    """By protocol, ports and source: a description is no part of what a rule is, and whoever revokes it need not know it."""
+
+    def identity(rule: SecurityGroupRule) -> tuple[Any, ...]:
+        ports = () if rule.ip_protocol == "-1" else (str(rule.from_port), str(rule.to_port))
+        sources = (rule.ip_range, rule.source_group, rule.prefix_list_id)
+        of_source = [sorted((key, value) for key, value in (source or {}).items() if key != "Description") for source in sources]
+        return (rule.ip_protocol, ports, of_source)
+
+    return identity(one) == identity(other)
+
+
+SecurityGroupRule.__eq__ = _same_rule  # type: ignore[method-assign,assignment]
 
 
 def refusal(code: str, message: str) -> EC2ClientError:

@@ -35,6 +35,8 @@ OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "ArnEquals": matches,
     "ArnLike": matches,
 }
+# It holds where a key is not known, too.
+NOT_EQUALS = "StringNotEquals"
 ALL_VALUES = "ForAllValues:"
 KEYS = {"Sid", "Effect", "Action", "Resource", "Condition", "Principal"}
 
@@ -49,7 +51,7 @@ def check(policy: dict[str, Any]) -> None:
         if unknown := set(statement) - KEYS:
             raise NotUnderstood(f"the lab knows no {', '.join(sorted(unknown))} of a statement")
         for operator in statement.get("Condition", {}):
-            if operator.removeprefix(ALL_VALUES) not in OPERATORS:
+            if operator.removeprefix(ALL_VALUES) not in {*OPERATORS, NOT_EQUALS}:
                 raise NotUnderstood(f"the lab knows no condition {operator}")
 
 
@@ -58,8 +60,10 @@ def _holds(condition: dict[str, dict[str, Any]], context: Context) -> bool:
     known = {key.lower(): value for key, value in context.items()}
 
     def one(operator: str, key: str, wanted: list[str]) -> bool:
-        compare = OPERATORS[operator.removeprefix(ALL_VALUES)]
         found = known.get(key.lower())
+        if operator == NOT_EQUALS:
+            return not set(wanted) & set(_list(found or []))
+        compare = OPERATORS[operator.removeprefix(ALL_VALUES)]
         if operator.startswith(ALL_VALUES):
             return all(any(compare(value, text) for value in wanted) for text in _list(found or []))
         return found is not None and any(compare(value, text) for value in wanted for text in _list(found))
