@@ -72,7 +72,7 @@ pub(crate) struct Common {
     /// The environment to act on [default: production]
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) environment: Option<String>,
-    /// The AWS region, in place of the one in skipper.yml
+    /// The AWS region, in place of the one in skipper.yml; where that has `regions`, the one of them that is meant
     #[arg(long, global = true, value_name = "REGION")]
     pub(crate) region: Option<String>,
     /// What is written to standard output

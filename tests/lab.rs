@@ -26,6 +26,8 @@ mod previews;
 mod pull_requests;
 #[path = "lab/refusals/mod.rs"]
 mod refusals;
+#[path = "lab/regions.rs"]
+mod regions;
 #[path = "lab/secrets.rs"]
 mod secrets;
 #[path = "lab/shop.rs"]
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
         &[
             commands::TRIALS,
             hosts::TRIALS,
+            regions::TRIALS,
             secrets::TRIALS,
             links::TRIALS,
             leases::TRIALS,

@@ -36,12 +36,21 @@ const CHECKUP_DEADLINE: Duration = Duration::from_secs(60);
 const ANY_TAG: &str = "latest";
 
 /// Looks, and tells what was found.
-pub(crate) async fn run(config: &Config, settings: &Settings, printer: Printer) -> skipper_core::exit::Exit {
+pub(crate) async fn run(regions: &[Config], settings: &Settings, printer: Printer) -> skipper_core::exit::Exit {
     run::install_tls();
     let mut checkup = Checkup::default();
-    checkup.findings.extend(images(config, settings, printer).await);
+    if let Some(config) = regions.first() {
+        checkup.findings.extend(images(config, settings, printer).await);
+    }
     checkup.findings.push(code_host(settings));
-    checkup.findings.extend(aws(config, settings, printer).await);
+    for config in regions {
+        let findings = aws(config, settings, printer).await;
+        let of_region = |finding: Finding| match regions {
+            [_] => finding,
+            _ => Finding { what: format!("{}: {}", config.region, finding.what), ..finding },
+        };
+        checkup.findings.extend(findings.into_iter().map(of_region));
+    }
     let exit = checkup.exit();
     printer.text(&checkup.table());
     printer.json(&json!({ "status": exit.status(), "findings": checkup.findings }));

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::json;
 use skipper_core::{
     config::Config,
     doctor::{HostFacts, checkup, read_facts},
@@ -16,28 +17,19 @@ use skipper_core::{
 };
 use skipper_deploy::ports::{Invocation, Remote as _};
 
-use super::{
-    lookout::Lookout,
-    output::{self, Printer},
-    run,
-};
+use super::{lookout::Lookout, output::Printer, regions, run};
 use crate::settings::Settings;
 
 /// How long a host may take to tell of itself.
 const CHECKUP_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Shows the hosts.
-pub(crate) async fn ps(config: &Config, settings: &Settings, printer: Printer) -> Exit {
-    run::install_tls();
-    match look(config, settings, printer).await {
-        Ok(rows) => {
-            printer.text(&instances::table(&rows));
-            printer.json(&rows);
-            output::early_outputs(settings.output_file(), Exit::Serves, printer);
-            Exit::Serves
-        }
-        Err(failure) => super::end_early(&failure, settings.output_file(), printer),
-    }
+pub(crate) async fn ps(regions: &[Config], settings: &Settings, printer: Printer) -> Exit {
+    let look = async |config: &Config| {
+        let rows = look(config, settings, printer).await?;
+        Ok((instances::table(&rows), json!(rows)))
+    };
+    regions::look(regions, settings, printer, look).await
 }
 
 async fn look(config: &Config, settings: &Settings, printer: Printer) -> Result<Vec<instances::Row>, Failure> {

@@ -12,6 +12,7 @@ mod output;
 mod past;
 mod post;
 mod previews;
+mod regions;
 mod replay;
 mod run;
 mod ssh;
@@ -105,39 +106,42 @@ fn dispatch(cli: Cli, printer: Printer, passed_on: &Cell<Option<u8>>) -> Exit {
         Err(failure) => return early(&failure),
     };
     let only_check = settings.command == settings::Command::Check;
-    let config = match check::check(&file, &settings, &printer, only_check) {
-        Ok(config) if !only_check => match in_place_of_the_file(config, &settings) {
-            Ok(config) => config,
-            Err(failure) => return early(&failure),
-        },
+    let regions = match check::check(&file, &settings, &printer, only_check) {
+        Ok(config) if !only_check => {
+            let meant = refuse_unknown_services(&config, &settings).and_then(|()| regions::meant(config, &settings));
+            match meant {
+                Ok(regions) => regions,
+                Err(failure) => return early(&failure),
+            }
+        }
         checked => {
             let exit = checked.err().unwrap_or(Exit::Serves);
             output::early_outputs(settings.output_file(), exit, printer);
             return exit;
         }
     };
+    let [config, ..] = regions.as_slice() else { return Exit::Serves };
     if settings.command == settings::Command::Iam {
-        return iam::run(&config, &settings, &asked_of_iam, printer);
+        return iam::run(config, &settings, &asked_of_iam, printer);
     }
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, async {
             match settings.command {
-                settings::Command::Lease | settings::Command::Releases => past::run(&config, &settings, printer).await,
+                settings::Command::Lease | settings::Command::Releases => past::run(&regions, &settings, printer).await,
                 settings::Command::Tag | settings::Command::Push => {
-                    images::run(&config, &settings, quiet, printer).await
+                    images::run(config, &settings, quiet, printer).await
                 }
-                settings::Command::Logs => logs::run(&config, &settings, asked_of_logs, printer).await,
+                settings::Command::Logs => logs::run(config, &settings, asked_of_logs, printer).await,
                 settings::Command::InstancesSsh => {
-                    ssh::run(&config, &settings, &asked_of_host, passed_on, printer).await
+                    ssh::run(config, &settings, &asked_of_host, passed_on, printer).await
                 }
-                settings::Command::InstancesPs => instances::ps(&config, &settings, printer).await,
-                settings::Command::Doctor => doctor::run(&config, &settings, printer).await,
-                settings::Command::Previews | settings::Command::Sweep => {
-                    previews::run(&config, &settings, quiet, printer).await
-                }
-                _ => match previews::wish(&config, &settings) {
-                    Wish::Ship => run::run(&config, &settings, quiet, &printer, None).await,
-                    Wish::Remove(cause) => run::run(&config, &settings, quiet, &printer, Some(&cause.into())).await,
+                settings::Command::InstancesPs => instances::ps(&regions, &settings, printer).await,
+                settings::Command::Doctor => doctor::run(&regions, &settings, printer).await,
+                settings::Command::Previews => previews::show(&regions, &settings, printer).await,
+                settings::Command::Sweep => previews::sweep(&regions, &settings, quiet, printer).await,
+                _ => match previews::wish(config, &settings) {
+                    Wish::Ship => regions::run(&regions, &settings, quiet, printer, None).await,
+                    Wish::Remove(cause) => regions::run(&regions, &settings, quiet, printer, Some(&cause.into())).await,
                     Wish::Nothing(why) => leave(&why, &settings, printer),
                 },
             }
@@ -146,8 +150,8 @@ fn dispatch(cli: Cli, printer: Printer, passed_on: &Cell<Option<u8>>) -> Exit {
     }
 }
 
-/// What flags and inputs say in place of the file.
-fn in_place_of_the_file(config: Config, settings: &Settings) -> Result<Config, Failure> {
+/// Refuses services that the file does not have.
+fn refuse_unknown_services(config: &Config, settings: &Settings) -> Result<(), Failure> {
     if let Some(unknown) = settings.services.keys().find(|service| !config.services.contains_key(*service)) {
         let known: Vec<String> = config.services.keys().map(|service| format!("`{service}`")).collect();
         let failure = Failure::new(Exit::BadInput, format!("skipper.yml has no service `{unknown}` to deploy"));
@@ -155,11 +159,7 @@ fn in_place_of_the_file(config: Config, settings: &Settings) -> Result<Config, F
             failure.hint(format!("correct the service's name (input `services`): there is {}", known.join(", ")))
         );
     }
-    // What 2014's file says comes last: after the flag, the input and skipper.yml.
-    let is_in_file = config.spans.contains_key("region");
-    let of_keys = settings.keys.as_ref().and_then(|keys| keys.region.clone()).filter(|_| !is_in_file);
-    let region = settings.region.clone().or(of_keys).unwrap_or_else(|| config.region.clone());
-    Ok(Config { region, ..config })
+    Ok(())
 }
 
 /// A run on a pull request whose workflow gets no secrets can do nothing, and whoever opened it cannot change that.

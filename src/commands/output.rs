@@ -3,11 +3,11 @@
 use std::{
     collections::BTreeMap,
     io::{self, IsTerminal as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use skipper_core::{
     config::Diagnostic,
     exit::Exit,
@@ -36,11 +36,13 @@ pub(crate) struct Printer {
     format: Format,
     workflow: bool,
     colour: bool,
+    /// The region that the lines of the log are about, where several are told side by side.
+    region: Option<&'static str>,
 }
 
 impl Printer {
     pub(crate) const fn new(format: Format, workflow: bool) -> Self {
-        Self { format, workflow, colour: false }
+        Self { format, workflow, colour: false, region: None }
     }
 
     /// The same in colour where the log is read by people: in a workflow, and at a terminal unless `NO_COLOR` says otherwise
@@ -49,6 +51,17 @@ impl Printer {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_terminal = if self.is_json() { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
         Self { colour: !unwanted && (self.is_workflow() || is_terminal), ..self }
+    }
+
+    /// The same for what is said of one of several regions: its lines say of which.
+    pub(crate) fn of_region(self, region: &str) -> Self {
+        // A printer is copied everywhere, and there are a handful of regions until the process ends.
+        Self { region: Some(Box::leak(Box::from(region))), ..self }
+    }
+
+    /// Whether others are told beside this one.
+    pub(crate) const fn is_one_of_several(self) -> bool {
+        self.region.is_some()
     }
 
     /// Whether the log is in colour.
@@ -68,14 +81,18 @@ impl Printer {
 
     /// Writes lines of the log, which are safe to print already.
     pub(crate) fn log(self, lines: &[String]) {
-        let coloured: Vec<String>;
-        let lines = if self.colour {
-            coloured = lines.iter().map(|line| colour(line)).collect();
-            &coloured
-        } else {
-            lines
-        };
-        let _ = if self.is_json() { write(io::stderr().lock(), lines) } else { write(io::stdout().lock(), lines) };
+        let lines: Vec<String> = lines.iter().map(|line| self.dressed(line)).collect();
+        let _ = if self.is_json() { write(io::stderr().lock(), &lines) } else { write(io::stdout().lock(), &lines) };
+    }
+
+    /// A line of the log as it is printed.
+    fn dressed(self, line: &str) -> String {
+        let line = if self.colour { colour(line) } else { line.to_owned() };
+        // A command for the runner must begin its line.
+        match self.region.filter(|_| !line.starts_with("::")) {
+            Some(region) => format!("{region} | {line}"),
+            None => line,
+        }
     }
 
     /// Has the workflow's runner blot out a secret in everything that it logs from here on. Where the log of this run goes to
@@ -132,11 +149,32 @@ fn write(mut stream: impl io::Write, lines: &[String]) -> bool {
 
 /// Writes the outputs and the job summary of a run; what goes wrong there is said and does not fail the run.
 pub(crate) fn runner_files(settings: &Settings, progress: &Progress, printer: Printer) {
-    let Some(workflow) = &settings.workflow else { return };
-    if let Some(file) = &workflow.output {
+    if let Some(file) = settings.output_file() {
         set_outputs(file, &outputs(settings, progress), printer);
     }
-    if let Some(path) = &workflow.step_summary {
+    summarize(settings, progress, printer);
+}
+
+/// The same of runs side by side, by region.
+pub(crate) fn runner_files_of_regions(
+    settings: &Settings,
+    runs: &BTreeMap<String, Progress>,
+    exit: Exit,
+    printer: Printer,
+) {
+    if let Some(file) = settings.output_file() {
+        let of_region = |(region, progress): (&String, &Progress)| {
+            let events = settings.events.as_ref().map(|events| events.of_part(region));
+            (region.clone(), outputs(&Settings { events, ..settings.clone() }, progress))
+        };
+        let told: Vec<_> = runs.iter().map(of_region).collect();
+        set_outputs(file, &together(&told, exit), printer);
+    }
+    runs.values().for_each(|progress| summarize(settings, progress, printer));
+}
+
+fn summarize(settings: &Settings, progress: &Progress, printer: Printer) {
+    if let Some(path) = settings.workflow.as_ref().and_then(|workflow| workflow.step_summary.as_ref()) {
         warn("write the job summary", runner::append_summary(path, &markdown::comment(progress)), printer);
     }
 }
@@ -149,10 +187,12 @@ pub(crate) fn summarize_problems(settings: &Settings, problems: &[Diagnostic], p
 }
 
 /// Leaves for the post step where it finds what this run has told, until it has told everything.
-pub(crate) fn begin_state(settings: &Settings, started_at: &str, printer: Printer) {
+pub(crate) fn begin_state(settings: &Settings, events: Vec<PathBuf>, started_at: &str, printer: Printer) {
     let Some(file) = settings.workflow.as_ref().and_then(|workflow| workflow.state.as_ref()) else { return };
-    let Some(events) = &settings.events else { return };
-    let left = Left { started_at: started_at.to_owned(), events: events.path.clone() };
+    if events.is_empty() {
+        return;
+    }
+    let left = Left { started_at: started_at.to_owned(), events };
     warn("leave a note for the post step", runner::save_state(file, &left.state()), printer);
 }
 
@@ -211,9 +251,69 @@ fn outputs(settings: &Settings, progress: &Progress) -> Vec<(Output, String)> {
     ending.chain(known.into_iter().filter_map(|(output, value)| Some((output, value?)))).collect()
 }
 
+/// The outputs of runs side by side: documents are objects by region, files and addresses a line each, all else is the same for all.
+fn together(told: &[(String, Vec<(Output, String)>)], exit: Exit) -> Vec<(Output, String)> {
+    let mut outputs: BTreeMap<Output, String> = BTreeMap::new();
+    let mut by_region: BTreeMap<Output, Map<String, Value>> = BTreeMap::new();
+    for (region, of_region) in told {
+        for (output, value) in of_region {
+            match output {
+                Output::Plan | Output::PlanHash | Output::Ps => {
+                    let value = serde_json::from_str(value).unwrap_or_else(|_| json!(value));
+                    by_region.entry(*output).or_default().insert(region.clone(), value);
+                }
+                Output::Url | Output::CommentUrl | Output::Events => {
+                    let lines = outputs.entry(*output).or_default();
+                    lines.push_str(if lines.is_empty() { "" } else { "\n" });
+                    lines.push_str(value);
+                }
+                _ => drop(outputs.entry(*output).or_insert_with(|| value.clone())),
+            }
+        }
+    }
+    outputs.extend(by_region.into_iter().map(|(output, values)| (output, json!(values).to_string())));
+    outputs.extend(ending(exit));
+    outputs.into_iter().collect()
+}
+
 pub(crate) fn warn<E: std::error::Error>(what: &str, result: Result<(), E>, printer: Printer) {
     if let Err(error) = result {
         let failure = Failure::failed_to(Exit::Serves, what).because_of(&error).hint(NOT_TOUCHED);
         printer.log(&failure_lines("warning", &failure, printer.is_workflow()));
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_of_several_regions_stand_together_and_end_as_all_of_them_did() {
+        let of = |url: &str, exit: &str| {
+            let plan = json!({ "steps": [url] }).to_string();
+            vec![
+                (Output::ExitCode, exit.to_owned()),
+                (Output::Release, "abc".to_owned()),
+                (Output::Plan, plan),
+                (Output::PlanHash, format!("hash of {url}")),
+                (Output::Url, url.to_owned()),
+            ]
+        };
+        let told = [("eu-west-1".to_owned(), of("http://a", "0")), ("us-east-1".to_owned(), of("http://b", "5"))];
+        let outputs: BTreeMap<Output, String> = together(&told, Exit::Degraded).into_iter().collect();
+        assert_eq!((&*outputs[&Output::ExitCode], &*outputs[&Output::Status]), ("7", "degraded"));
+        assert_eq!((&*outputs[&Output::Release], &*outputs[&Output::Url]), ("abc", "http://a\nhttp://b"));
+        let plans: Value = serde_json::from_str(&outputs[&Output::Plan]).unwrap();
+        assert_eq!(plans["us-east-1"]["steps"][0], "http://b");
+        let hashes: Value = serde_json::from_str(&outputs[&Output::PlanHash]).unwrap();
+        assert_eq!(hashes, json!({"eu-west-1": "hash of http://a", "us-east-1": "hash of http://b"}));
+    }
+
+    #[test]
+    fn a_line_says_of_which_region_it_is_and_a_command_for_the_runner_begins_its_line() {
+        let printer = Printer::new(Format::Text, true).of_region("eu-west-1");
+        assert_eq!(printer.dressed("plan:"), "eu-west-1 | plan:");
+        assert_eq!(printer.dressed("::error::no"), "::error::no");
     }
 }

@@ -8,21 +8,12 @@ use skipper_deploy::{
     records::{Past, read_past},
 };
 
-use super::{output::Printer, run};
+use super::{output::Printer, regions, run};
 use crate::settings::{Command, Settings};
 
 /// Runs the command and prints what it found.
-pub(crate) async fn run(config: &Config, settings: &Settings, printer: Printer) -> Exit {
-    run::install_tls();
-    match look(config, settings, printer).await {
-        Ok((text, document)) => {
-            printer.text(&text);
-            printer.json(&document);
-            super::output::early_outputs(settings.output_file(), Exit::Serves, printer);
-            Exit::Serves
-        }
-        Err(failure) => super::end_early(&failure, settings.output_file(), printer),
-    }
+pub(crate) async fn run(regions: &[Config], settings: &Settings, printer: Printer) -> Exit {
+    regions::look(regions, settings, printer, async |config| look(config, settings, printer).await).await
 }
 
 async fn look(config: &Config, settings: &Settings, printer: Printer) -> Result<(String, Value), Failure> {

@@ -3,7 +3,7 @@
 //! GitHub's runner kills a step ten seconds after it has asked it to stop. Everything up to then is in the run's events, from
 //! which the comment, the deployment and the summary are told what there is to tell.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use skipper_core::{
     event::{Event, EventKind, RunFinished},
@@ -26,25 +26,29 @@ use crate::{
 /// Tells what the step could not; nothing where it has told everything itself.
 pub(crate) fn post(printer: Printer) -> Exit {
     let Some(left) = Left::read() else { return Exit::Serves };
-    let told = read(&left).and_then(|events| {
-        let settings = Settings::read(Flags::default())
-            .map_err(|error| Failure::failed_to(Exit::BadInput, "read the settings of this run").because_of(&error))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime =
-            runtime.map_err(|error| Failure::failed_to(Exit::Defect, "start the runtime").because_of(&error))?;
-        runtime.block_on(tell(events, &settings, printer));
-        Ok(())
-    });
-    if let Err(failure) = told {
-        let failure = failure.during("tell the pull request that this run was ended");
-        printer.log(&failure_lines("warning", &failure, printer.is_workflow()));
+    for events in &left.events {
+        if let Err(failure) = tell_of(events, &left, printer) {
+            let failure = failure.during("tell the pull request that this run was ended");
+            printer.log(&failure_lines("warning", &failure, printer.is_workflow()));
+        }
     }
     Exit::Serves
 }
 
-fn read(left: &Left) -> Result<Vec<Event>, Failure> {
-    let failed = || Failure::failed_to(Exit::Serves, format!("read the run's events in `{}`", left.events.display()));
-    let text = fs::read_to_string(&left.events).map_err(|error| failed().because_of(&error))?;
+/// Tells of the run that has left these events.
+fn tell_of(events: &Path, left: &Left, printer: Printer) -> Result<(), Failure> {
+    let events = read(events, left)?;
+    let settings = Settings::read(Flags::default())
+        .map_err(|error| Failure::failed_to(Exit::BadInput, "read the settings of this run").because_of(&error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::failed_to(Exit::Defect, "start the runtime").because_of(&error))?;
+    runtime.block_on(tell(events, &settings, printer));
+    Ok(())
+}
+
+fn read(events: &Path, left: &Left) -> Result<Vec<Event>, Failure> {
+    let failed = || Failure::failed_to(Exit::Serves, format!("read the run's events in `{}`", events.display()));
+    let text = fs::read_to_string(events).map_err(|error| failed().because_of(&error))?;
     // The last line may have been cut off with the process.
     let events: Vec<Event> = text.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
     match events.first().map(|event| &event.kind) {

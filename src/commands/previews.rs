@@ -1,13 +1,9 @@
 //! Previews: what an event asks for, which there are, and the sweep of those that have outlived their pull requests.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use skipper_core::{
     config::Config,
     exit::Exit,
@@ -23,11 +19,12 @@ use skipper_deploy::{
 
 use super::{
     output::{self, Printer},
+    regions,
     run::{self, Removal},
 };
 use crate::{
     github::GitHub,
-    settings::{Command, EventKind, EventsFile, PullRequest, Settings, Trigger, Workflow},
+    settings::{Command, EventKind, PullRequest, Settings, Trigger, Workflow},
 };
 
 /// What the event asks for. Where the environment is not the preview of its pull request, that is what the command says.
@@ -36,26 +33,50 @@ pub(crate) fn wish(config: &Config, settings: &Settings) -> Wish {
     asked.map_or(Wish::Ship, |(from_fork, happened)| preview::wish(&config.previews, from_fork, happened))
 }
 
-/// Shows the previews, or sweeps them.
-pub(crate) async fn run(config: &Config, settings: &Settings, quiet: bool, printer: Printer) -> Exit {
-    run::install_tls();
-    let sweeps = settings.command == Command::Sweep;
-    let found = match survey(config, settings, printer, sweeps).await {
-        Ok(found) => found,
-        Err(failure) => return super::end_early(&failure, settings.output_file(), printer),
+/// Shows the previews.
+pub(crate) async fn show(regions: &[Config], settings: &Settings, printer: Printer) -> Exit {
+    let look = async |config: &Config| {
+        let found = survey(config, settings, printer, false).await?;
+        tell_unknown(&found, printer);
+        Ok((render::table(&found.previews, found.shared_instances), json!(render::rows(&found.previews))))
     };
+    regions::look(regions, settings, printer, look).await
+}
+
+/// Sweeps the previews of one region after another.
+pub(crate) async fn sweep(regions: &[Config], settings: &Settings, quiet: bool, printer: Printer) -> Exit {
+    run::install_tls();
+    let mut exits = Vec::new();
+    let mut documents = Map::new();
+    for config in regions {
+        let printer = if regions.len() > 1 { printer.of_region(&config.region) } else { printer };
+        let (exit, document) = match survey(config, settings, printer, true).await {
+            Ok(found) => {
+                tell_unknown(&found, printer);
+                sweep_region(config, settings, quiet, printer, &found).await
+            }
+            Err(failure) => {
+                printer.log(&failure_lines("error", &failure, printer.is_workflow()));
+                (failure.exit, json!({ "failure": failure }))
+            }
+        };
+        exits.push(exit);
+        documents.insert(config.region.clone(), document);
+    }
+    match regions {
+        [_] => documents.values().for_each(|document| printer.json(document)),
+        _ => printer.json(&documents),
+    }
+    let exit = regions::first_failure(&exits);
+    output::early_outputs(settings.output_file(), exit, printer);
+    exit
+}
+
+/// Says of which pull requests nothing is known.
+fn tell_unknown(found: &Found, printer: Printer) {
     for unknown in found.previews.values().filter_map(|found| found.unknown.as_ref()) {
         printer.log(&failure_lines("warning", unknown, printer.is_workflow()));
     }
-    let exit = if sweeps {
-        sweep(config, settings, quiet, printer, &found).await
-    } else {
-        printer.text(&render::table(&found.previews, found.shared_instances));
-        printer.json(&render::rows(&found.previews));
-        Exit::Serves
-    };
-    output::early_outputs(settings.output_file(), exit, printer);
-    exit
 }
 
 /// Looks at all previews. Without a code host nobody knows of their pull requests, which a sweep does not begin with.
@@ -86,13 +107,19 @@ fn age(moment: &str) -> Option<Duration> {
 
 /// Removes one preview after another, each by a run of its own; one that fails does not keep the others. The exit is that of the
 /// first that went wrong, or why nothing is known of a pull request.
-async fn sweep(config: &Config, settings: &Settings, quiet: bool, printer: Printer, found: &Found) -> Exit {
+async fn sweep_region(
+    config: &Config,
+    settings: &Settings,
+    quiet: bool,
+    printer: Printer,
+    found: &Found,
+) -> (Exit, Value) {
     let mut ended: BTreeMap<EnvironmentName, Exit> = BTreeMap::new();
     if found.shared && found.previews.values().all(|found| found.ends.is_some() || found.preview.is_nothing()) {
         // Before the previews: what runs there goes with the hosts, whether or not those answer.
         let removal = Removal { cause: Cause::Unused, ending: found.previews.keys().copied().collect() };
         let settings = of(settings, EnvironmentName::of_previews());
-        let exit = run::run(config, &settings, quiet, &printer, Some(&removal)).await;
+        let exit = run::run(config, &settings, quiet, printer, Some(&removal)).await;
         ended.insert(settings.environment, exit);
     }
     for (number, found) in &found.previews {
@@ -101,7 +128,7 @@ async fn sweep(config: &Config, settings: &Settings, quiet: bool, printer: Print
             break;
         }
         let settings = of_preview(settings, *number, found);
-        let exit = run::run(config, &settings, quiet, &printer, Some(&cause.clone().into())).await;
+        let exit = run::run(config, &settings, quiet, printer, Some(&cause.clone().into())).await;
         ended.insert(settings.environment, exit);
     }
     let is_removed = |(environment, exit): &(&EnvironmentName, &Exit)| {
@@ -112,9 +139,10 @@ async fn sweep(config: &Config, settings: &Settings, quiet: bool, printer: Print
     printer.log(&[format!("swept: {} removed, {kept} kept", words::count(removed, "preview"))]);
     let exits: BTreeMap<String, u8> =
         ended.iter().map(|(environment, exit)| (environment.to_string(), exit.code())).collect();
-    printer.json(&json!({ "previews": render::rows(&found.previews), "removals": exits }));
+    let document = json!({ "previews": render::rows(&found.previews), "removals": exits });
     let unknown = found.previews.values().filter_map(|found| found.unknown.as_ref()).map(|failure| failure.exit);
-    ended.into_values().chain(unknown).find(|exit| *exit != Exit::Serves).unwrap_or(Exit::Serves)
+    let exit = ended.into_values().chain(unknown).find(|exit| *exit != Exit::Serves).unwrap_or(Exit::Serves);
+    (exit, document)
 }
 
 /// The settings of the run that removes a preview: it tells the pull request, by the commit that was last shipped there, and keeps
@@ -131,33 +159,14 @@ fn of_preview(settings: &Settings, number: u64, found: &Surveyed) -> Settings {
 
 /// The settings of a part of the sweep, which is about this environment.
 fn of(settings: &Settings, environment: EnvironmentName) -> Settings {
-    let events = settings
-        .events
-        .as_ref()
-        .map(|events| EventsFile { path: beside(&events.path, &environment), ..events.clone() });
+    let events = settings.events.as_ref().map(|events| events.of_part(environment.as_ref()));
     let workflow = settings.workflow.clone().map(Workflow::part);
     Settings { environment, trigger: None, events, workflow, ..settings.clone() }
-}
-
-/// `events.pr-7.jsonl` beside `events.jsonl`.
-fn beside(path: &Path, environment: &EnvironmentName) -> PathBuf {
-    let extension = path.extension().map(|extension| extension.to_string_lossy().into_owned());
-    path.with_extension(match extension {
-        Some(extension) => format!("{environment}.{extension}"),
-        None => environment.to_string(),
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_preview_s_events_stand_in_a_file_of_their_own() {
-        let environment = EnvironmentName::of_pull_request(7);
-        assert_eq!(beside(Path::new("/tmp/events.jsonl"), &environment), Path::new("/tmp/events.pr-7.jsonl"));
-        assert_eq!(beside(Path::new("events"), &environment), Path::new("events.pr-7"));
-    }
 
     #[test]
     fn a_moment_that_is_none_has_no_age() {

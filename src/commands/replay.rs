@@ -19,7 +19,7 @@ use super::output::Printer;
 pub(crate) fn replay(path: &Path, printer: &Printer) -> Exit {
     match read(path) {
         Ok(events) => {
-            let mut log = Log::new(Style { workflow: printer.is_workflow(), quiet: false });
+            let mut log = Log::new(Style { workflow: printer.is_workflow(), ..Style::default() });
             for event in &events {
                 printer.log(&log.lines(event));
             }

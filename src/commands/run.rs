@@ -13,7 +13,7 @@ use std::{
 use futures::FutureExt as _;
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use skipper_core::{
     config::{Config, ImageSource},
     desired::Scope,
@@ -37,7 +37,7 @@ use skipper_deploy::{
     events::{Events, Listener, SHORTEST_SECRET},
     images::ImageOptions,
     lease::Terms,
-    ports::CodeHost,
+    ports::{CodeHost, Images},
     report::{Publicity, Reporter},
     runner::{Bounds, Runner, Wanted, World},
 };
@@ -65,26 +65,85 @@ impl From<Cause> for Removal {
     }
 }
 
+/// How a run ended, and what it has come to.
+pub(super) struct Ended {
+    pub(super) exit: Exit,
+    pub(super) progress: Progress,
+    /// Whether there is nothing left to tell the code host.
+    pub(super) has_told: bool,
+}
+
+/// Where a run gets its images from.
+pub(super) struct Source<'a> {
+    pub(super) images: &'a dyn Images,
+    /// Passwords that it was given for registries.
+    pub(super) concealed: Vec<Secret>,
+}
+
 /// Runs the command and writes what came of it. With a removal it is that which is carried out or planned in its place.
 pub(crate) async fn run(
     config: &Config,
     settings: &Settings,
     quiet: bool,
-    printer: &Printer,
+    printer: Printer,
     removal: Option<&Removal>,
 ) -> Exit {
-    install_tls();
-    let connected = async {
-        let kept = keep_events(settings, *printer)?;
-        let secrets = settings::given_secrets(config).map_err(|error| error.failure())?;
-        let aws = connect_aws(config, settings, *printer).await?;
-        let logins = ecr_logins(config, settings, &aws, *printer).await;
-        let concealed: Vec<Secret> = logins.values().map(|(_, password)| password.clone()).collect();
-        Ok((kept, (secrets, concealed), connect_docker(config, settings, logins)?, aws))
+    let started_at = time();
+    let events = settings.events.iter().map(|events| events.path.clone()).collect();
+    output::begin_state(settings, events, &started_at, printer);
+    let ended = match carry_out(config, settings, &started_at, quiet, printer, removal, None).await {
+        Ok(ended) => ended,
+        Err(failure) => {
+            output::end_state(settings, printer);
+            return super::end_early(&failure, settings.output_file(), printer);
+        }
     };
-    let (kept, (secrets, obtained), docker, aws) = match connected.await {
-        Ok(ready) => ready,
-        Err(failure) => return super::end_early(&failure, settings.output_file(), *printer),
+    // A sweep is told as a whole.
+    if settings.command != Command::Sweep {
+        printer.json(&document(settings.command, &ended.progress));
+        if let Some(text) = asked_for_text(settings.command, &ended.progress, quiet, printer) {
+            printer.text(&text);
+        }
+    }
+    output::runner_files(settings, &ended.progress, printer);
+    if ended.has_told {
+        output::end_state(settings, printer);
+    }
+    passed(settings, ended.exit)
+}
+
+/// In a workflow a step that gave way has nothing to be mended.
+pub(super) fn passed(settings: &Settings, exit: Exit) -> Exit {
+    let passes = settings.workflow.is_some() && settings.on_superseded == Verdict::Pass;
+    if exit == Exit::Superseded && passes { Exit::Serves } else { exit }
+}
+
+/// Puts the adapters behind the ports and lets the run go. Without a source of images it makes one of its own.
+///
+/// # Errors
+/// When there is nothing to run with.
+pub(super) async fn carry_out(
+    config: &Config,
+    settings: &Settings,
+    started_at: &str,
+    quiet: bool,
+    printer: Printer,
+    removal: Option<&Removal>,
+    source: Option<Source<'_>>,
+) -> Result<Ended, Failure> {
+    install_tls();
+    let kept = keep_events(settings, printer)?;
+    let secrets = settings::given_secrets(config).map_err(|error| error.failure())?;
+    let aws = connect_aws(config, settings, printer).await?;
+    let docker;
+    let Source { images, concealed: obtained } = match source {
+        Some(source) => source,
+        None => {
+            let logins = ecr_logins(config, settings, &aws, printer).await;
+            let concealed = passwords(&logins);
+            docker = connect_docker(config, settings, logins)?;
+            Source { images: &docker, concealed }
+        }
     };
     let tagged;
     let config = match settings.command {
@@ -95,13 +154,13 @@ pub(crate) async fn run(
         _ => config,
     };
     let (compute, remote, store) = (aws.compute(), aws.remote(), aws.store());
-    let code_host = connect_code_host(settings, *printer);
+    let code_host = connect_code_host(settings, printer);
     let code_host = code_host.as_ref().map(|code_host| code_host as &dyn CodeHost);
     let publicity = publicity(settings);
     let (reporter, fold) = Reporter::new(code_host.filter(|_| is_told(settings)), publicity);
-    let asked_for_text = matches!(settings.command, Command::Ps) && !printer.is_workflow();
+    let is_asked_for = matches!(settings.command, Command::Ps) && !printer.is_workflow();
     let places = Places::of(config, settings.config.display().to_string());
-    let log = log_to(*printer, quiet || asked_for_text, places);
+    let log = log_to(printer, quiet || is_asked_for, places);
     let mut listeners = vec![fold, log];
     listeners.extend(kept);
     // Shorter ones would hide ordinary words from whoever reads the log.
@@ -118,8 +177,7 @@ pub(crate) async fn run(
     let scope = Scope { project: config.project.clone(), environment: settings.environment.clone() };
     let scope = if settings.command == Command::Clean { scope.hosts_of(config) } else { scope };
     let terms = Terms { who: settings.who.clone(), nonce: nonce(), timing: settings.lease, wait: settings.wait };
-    let about = about(config, settings, scope, removal);
-    output::begin_state(settings, &about.started_at, *printer);
+    let about = about(config, settings, started_at, scope, removal);
     let runner = Runner {
         config,
         about,
@@ -138,14 +196,7 @@ pub(crate) async fn run(
             ending: removal.map(|removal| removal.ending.clone()).unwrap_or_default(),
             gives_way: settings.trigger.as_ref().is_some_and(Trigger::gives_way) && !settings.names_tags(),
         },
-        world: World {
-            compute: &compute,
-            remote: &remote,
-            images: &docker,
-            store: &store,
-            orchestrator: &Fleet,
-            code_host,
-        },
+        world: World { compute: &compute, remote: &remote, images, store: &store, orchestrator: &Fleet, code_host },
         events: &events,
         reporter: &reporter,
         cancel: &cancel,
@@ -176,64 +227,31 @@ pub(crate) async fn run(
         Ok(exit) => exit,
         Err(_) => runner.break_off(super::defect::failure()).await,
     };
-    let progress = reporter.progress();
-    show(settings.command, &progress, quiet, *printer);
-    output::runner_files(settings, &progress, *printer);
-    if reporter.has_concluded() {
-        output::end_state(settings, *printer);
-    }
-    // In a workflow a step that gave way has nothing to be mended.
-    let passes = settings.workflow.is_some() && settings.on_superseded == Verdict::Pass;
-    if exit == Exit::Superseded && passes { Exit::Serves } else { exit }
+    Ok(Ended { exit, progress: reporter.progress(), has_told: reporter.has_concluded() })
 }
 
-/// What was asked for, after the log.
-fn show(command: Command, progress: &Progress, quiet: bool, printer: Printer) {
+/// The document that was asked for.
+pub(super) fn document(command: Command, progress: &Progress) -> Value {
     match command {
-        Command::Ps => {
-            printer.json(&asked_for(progress, progress.state()));
-            if let (Some(state), false) = (progress.state(), printer.is_workflow()) {
-                printer.text(&table::plain(state));
-            }
-        }
-        Command::Plan => {
-            printer.json(&asked_for(progress, progress.plan.as_ref()));
-            if let (Some(plan), true) = (&progress.plan, quiet) {
-                printer.text(&plan_lines(plan).join("\n"));
-            }
-        }
-        Command::Clean => {
-            printer.json(&asked_for(progress, progress.cleaned.as_ref()));
-            if let (Some(cleaned), true) = (&progress.cleaned, quiet) {
-                printer.text(&cleaned::table(cleaned));
-            }
-        }
-        // A sweep is told as a whole.
-        Command::Sweep => {}
-        Command::Ship
-        | Command::Deploy
-        | Command::Remove
-        | Command::Logs
-        | Command::InstancesDeploy
-        | Command::InstancesPs
-        | Command::InstancesSsh
-        | Command::InstancesRemove
-        | Command::InstancesReboot
-        | Command::Tag
-        | Command::Push
-        | Command::Check
-        | Command::Lease
-        | Command::Releases
-        | Command::Iam
-        | Command::Doctor
-        | Command::Previews => {
-            printer.json(progress);
-        }
+        Command::Ps => asked_for(progress, progress.state()),
+        Command::Plan => asked_for(progress, progress.plan.as_ref()),
+        Command::Clean => asked_for(progress, progress.cleaned.as_ref()),
+        _ => json!(progress),
+    }
+}
+
+/// What was asked for as text, where the log has not shown it.
+pub(super) fn asked_for_text(command: Command, progress: &Progress, quiet: bool, printer: Printer) -> Option<String> {
+    match command {
+        Command::Ps if !printer.is_workflow() => progress.state().map(table::plain),
+        Command::Plan if quiet => progress.plan.as_ref().map(|plan| plan_lines(plan).join("\n")),
+        Command::Clean if quiet => progress.cleaned.as_ref().map(cleaned::table),
+        _ => None,
     }
 }
 
 /// What was asked for; where there is none, why.
-fn asked_for(progress: &Progress, document: Option<impl Serialize>) -> serde_json::Value {
+fn asked_for(progress: &Progress, document: Option<impl Serialize>) -> Value {
     let failure = || progress.finished.as_ref().and_then(|finished| finished.failure.as_ref());
     document.map_or_else(|| json!({ "failure": failure() }), |document| json!(document))
 }
@@ -264,7 +282,13 @@ pub(super) fn is_told(settings: &Settings) -> bool {
     settings.command.rolls_out() || names_one && matches!(settings.command, Command::Plan | Command::Sweep)
 }
 
-fn about(config: &Config, settings: &Settings, scope: Scope, removal: Option<&Removal>) -> RunStarted {
+fn about(
+    config: &Config,
+    settings: &Settings,
+    started_at: &str,
+    scope: Scope,
+    removal: Option<&Removal>,
+) -> RunStarted {
     let revision = settings.trigger.as_ref().map(|trigger| trigger.revision.clone());
     let workflow = settings.workflow.as_ref();
     RunStarted {
@@ -275,7 +299,8 @@ fn about(config: &Config, settings: &Settings, scope: Scope, removal: Option<&Re
         version: env!("CARGO_PKG_VERSION").to_owned(),
         scope,
         region: config.region.clone(),
-        started_at: time(),
+        is_one_of_several: config.regions.len() > 1,
+        started_at: started_at.to_owned(),
         run_url: workflow.map(|workflow| workflow.run_url()),
         commit_url: workflow.zip(revision.as_ref()).map(|(workflow, revision)| workflow.commit_url(revision)),
         run: workflow.map(|workflow| workflow.run()),
@@ -372,6 +397,11 @@ async fn ecr_logins(config: &Config, settings: &Settings, aws: &Aws, printer: Pr
     logins
 }
 
+/// What nobody is to be told of logins.
+pub(super) fn passwords(logins: &Logins) -> Vec<Secret> {
+    logins.values().map(|(_, password)| password.clone()).collect()
+}
+
 /// The same for a command that asks AWS for nothing else.
 pub(super) async fn logins_alone(config: &Config, settings: &Settings, printer: Printer) -> Result<Logins, Failure> {
     if ecr_registries(config, settings).is_empty() {
@@ -411,7 +441,8 @@ pub(super) fn connect_code_host(settings: &Settings, printer: Printer) -> Option
 }
 
 pub(super) fn log_to(printer: Printer, quiet: bool, places: Places) -> Listener {
-    let mut log = Log::new(Style { workflow: printer.is_workflow(), quiet }).with_places(places);
+    let style = Style { workflow: printer.is_workflow(), quiet, side_by_side: printer.is_one_of_several() };
+    let mut log = Log::new(style).with_places(places);
     Box::new(move |event| printer.log(&log.lines(event)))
 }
 

@@ -51,7 +51,7 @@ pub(super) fn body(request: &DeploymentRequest) -> Value {
         "task": TASK,
         "auto_merge": false,
         "required_contexts": [],
-        "environment": environment,
+        "environment": request.shown_as,
         "description": format!("skipper deploys {}", request.scope.project),
         "production_environment": is_production,
         // A preview goes away with its pull request.
@@ -62,7 +62,7 @@ pub(super) fn body(request: &DeploymentRequest) -> Value {
 
 fn payload(request: &DeploymentRequest) -> Value {
     let run = request.run.map(|(run, attempt)| format!("{run}.{attempt}"));
-    json!({ "skipper": { "project": request.scope.project, "environment": request.scope.environment, "run": run } })
+    json!({ "skipper": { "project": request.scope.project, "environment": request.shown_as, "run": run } })
 }
 
 #[cfg(test)]
@@ -85,7 +85,9 @@ mod tests {
         let is_transient = |environment: &str| {
             let scope = Scope { project: "hello".parse().unwrap(), environment: environment.parse().unwrap() };
             let revision = "0a".repeat(20).parse().unwrap();
-            let request = DeploymentRequest { revision, scope, run: None, run_url: None, unless_the_job_has_one: true };
+            let shown_as = environment.to_owned();
+            let (run, run_url) = (None, None);
+            let request = DeploymentRequest { revision, scope, shown_as, run, run_url, unless_the_job_has_one: true };
             body(&request)["transient_environment"] == true
         };
         assert!(is_transient("pr-12"));

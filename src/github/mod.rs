@@ -23,7 +23,6 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::json;
 use skipper_core::{
     image::Revision,
-    name::EnvironmentName,
     preview::PullRequest,
     render::{DeploymentState, DeploymentStatus, ShownPlan},
     secret::Secret,
@@ -272,7 +271,7 @@ impl CodeHost for GitHub {
         })
     }
 
-    async fn retire_deployments(&self, environment: &EnvironmentName) -> PortResult<()> {
+    async fn retire_deployments(&self, environment: &str) -> PortResult<()> {
         let inactive = DeploymentStatus {
             state: DeploymentState::Inactive,
             description: "the environment is gone".to_owned(),
@@ -301,7 +300,7 @@ impl CodeHost for GitHub {
 
 impl GitHub {
     /// The newest deployments to an environment.
-    async fn deployments_to(&self, environment: &EnvironmentName, most: usize) -> PortResult<Vec<Deployment>> {
+    async fn deployments_to(&self, environment: &str, most: usize) -> PortResult<Vec<Deployment>> {
         let operation = format!("list the deployments to `{environment}`");
         let url = format!("{}/deployments?environment={environment}&per_page={most}", self.repository_url);
         self.client.send(&operation, Request::get(&url)).await
@@ -323,7 +322,7 @@ impl GitHub {
                 Err(error) if error.kind == PortErrorKind::Unclear => self.client.pause().await,
                 Err(error) => return Err(error),
             }
-            let made = self.deployments_to(&request.scope.environment, LOOKED_AT).await?;
+            let made = self.deployments_to(&request.shown_as, LOOKED_AT).await?;
             if let Some(made) = made.iter().find(|deployment| deployment.is_of(request)) {
                 return Ok((made.id, true));
             }
@@ -333,7 +332,7 @@ impl GitHub {
 
     /// The deployment that GitHub has made for this run's job, as it does where the job names an `environment:`.
     async fn deployment_of_the_job(&self, request: &DeploymentRequest, run_url: &str) -> PortResult<Option<u64>> {
-        for Deployment { id, .. } in self.deployments_to(&request.scope.environment, LOOKED_AT).await? {
+        for Deployment { id, .. } in self.deployments_to(request.scope.environment.as_ref(), LOOKED_AT).await? {
             let url = format!("{}/deployments/{id}/statuses?per_page={LOOKED_AT}", self.repository_url);
             let operation = format!("list the statuses of deployment {id}");
             let statuses: Vec<Status> = self.client.send(&operation, Request::get(&url)).await?;

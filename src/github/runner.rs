@@ -16,7 +16,7 @@ const LONGEST_SUMMARY: u64 = 1024 * 1024;
 const CUT: &str = "\n\n_(cut here: a step's summary may hold 1 MiB)_\n";
 
 /// An output of the step. `action.yml` is written from this list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Output {
     /// How the run ended, in one word.
     Status,
@@ -82,8 +82,12 @@ impl Output {
             Self::ExitCode => "The exit code; its meanings are in the README",
             Self::Release => "The commit that was shipped",
             Self::Images => "The images of the release by service, as a JSON object of `registry/name@sha256:…`",
-            Self::Url => "Where the release can be reached: the first public port of the first host that serves",
-            Self::Plan => "The plan that was made, as a JSON object of steps, what is kept and what is blocked",
+            Self::Url => {
+                "Where the release can be reached: the first public port of the first host that serves; with `regions` one a line, as `comment-url` and `events` are, too"
+            }
+            Self::Plan => {
+                "The plan that was made, as a JSON object of steps, what is kept and what is blocked; with `regions` an object of those by region, as `plan-hash` and `ps` are, too"
+            }
             Self::PlanHash => {
                 "The hash of what the plan changes; the same before and after a merge while nothing else moves"
             }

@@ -457,6 +457,7 @@ fn deployment_of(environment: &str) -> DeploymentRequest {
             project: "hello".parse().unwrap(),
             environment: environment.parse().unwrap(),
         },
+        shown_as: environment.to_owned(),
         run: Some((5, 1)),
         run_url: Some(format!("https://github.test/{REPOSITORY}/actions/runs/5/attempts/1")),
         unless_the_job_has_one: true,
@@ -532,7 +533,7 @@ async fn what_was_deployed_to_an_environment_that_is_gone_is_inactive() {
     let github = github(&server);
     let (preview, _) = github.create_deployment(&deployment_of("pr-7")).await.unwrap();
     let (other, _) = github.create_deployment(&deployment_of("production")).await.unwrap();
-    github.retire_deployments(&"pr-7".parse().unwrap()).await.unwrap();
+    github.retire_deployments("pr-7").await.unwrap();
     let deployments = server.dump().deployments;
     let last = |id| {
         let deployment = deployments.iter().find(|deployment| deployment.id == id).unwrap();

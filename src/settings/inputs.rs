@@ -127,6 +127,19 @@ impl Command {
         matches!(self, Self::Ship | Self::Push | Self::Deploy | Self::Plan | Self::Doctor)
     }
 
+    /// Whether it is about something of one region: a host, a replica, lines in the order of time, or what may be rolled back to.
+    pub const fn is_about_one_region(self) -> bool {
+        matches!(
+            self,
+            Self::Remove
+                | Self::Clean
+                | Self::Logs
+                | Self::InstancesSsh
+                | Self::InstancesRemove
+                | Self::InstancesReboot
+        )
+    }
+
     /// Whether it rolls a release out.
     pub const fn rolls_out(self) -> bool {
         matches!(self, Self::Ship | Self::Deploy)
@@ -206,7 +219,10 @@ const CONFIG: Input = Input::optional("config", "Where skipper.yml is, relative 
 const ENVIRONMENT: Input =
     Input::optional("environment", "The environment to deploy to; `preview` is that of the event's pull request")
         .or("production");
-const REGION: Input = Input::optional("region", "The AWS region, in place of the one in skipper.yml");
+const REGION: Input = Input::optional(
+    "region",
+    "The AWS region, in place of the one in skipper.yml; where that has `regions`, the one of them that is meant",
+);
 const REVISION: Input = Input::optional(
     "revision",
     "The commit to act on, in full; when not given that of the event, on a pull request its head. One that is named here is deployed even where a newer one serves",

@@ -113,6 +113,19 @@ pub struct EventsFile {
     pub asked_for: bool,
 }
 
+impl EventsFile {
+    /// The one of a part of the run: `events.pr-7.jsonl` beside `events.jsonl`.
+    #[must_use]
+    pub fn of_part(&self, part: &str) -> Self {
+        let extension = self.path.extension().map(|extension| extension.to_string_lossy().into_owned());
+        let path = self.path.with_extension(match extension {
+            Some(extension) => format!("{part}.{extension}"),
+            None => part.to_owned(),
+        });
+        Self { path, ..self.clone() }
+    }
+}
+
 /// The file that takes the outputs of the step that this process is, for a run that ends before its settings are known.
 pub fn output_file() -> Option<PathBuf> {
     let lookup = |name: &str| env::var_os(name);
@@ -374,6 +387,13 @@ fn commit_of(services: &BTreeMap<ServiceName, Option<Tag>>) -> Option<Revision> 
 fn expected_plan(text: String) -> Result<ExpectedPlan, SettingsError> {
     match text.as_str() {
         "pr" => Ok(ExpectedPlan::OnPullRequest),
+        // As a step gives them out that has planned for several regions.
+        map if map.starts_with('{') => {
+            let by_region: BTreeMap<String, String> = serde_json::from_str(map).unwrap_or_default();
+            let parsed = by_region.into_iter().map(|(region, hash)| Some((region, hash.parse().ok()?)));
+            let plans = parsed.collect::<Option<BTreeMap<_, _>>>().filter(|plans| !plans.is_empty());
+            plans.map(ExpectedPlan::ByRegion).ok_or(SettingsError::ExpectedPlan(text))
+        }
         hash => hash.parse().map(ExpectedPlan::Hash).map_err(|_| SettingsError::ExpectedPlan(text)),
     }
 }

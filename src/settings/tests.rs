@@ -466,8 +466,12 @@ fn the_plan_to_expect_is_the_pull_requests_or_one_with_a_hash() {
     assert_eq!(read(""), None);
     assert_eq!(read("pr"), Some(ExpectedPlan::OnPullRequest));
     assert_eq!(read("0123456789abcdef"), Some(ExpectedPlan::Hash("0123456789abcdef".parse().unwrap())));
-    let failure = Process::step("push", "{}").with("INPUT_EXPECT-PLAN", "yes").failure();
-    assert_eq!(failure, "`yes` is not a plan to expect");
+    let Some(ExpectedPlan::ByRegion(plans)) = read(r#"{"eu-west-1":"0123456789abcdef"}"#) else { panic!("by region") };
+    assert_eq!(plans["eu-west-1"].to_string(), "0123456789abcdef");
+    for wrong in ["yes", "{}", r#"{"eu-west-1":"no hash"}"#, "{"] {
+        let failure = Process::step("push", "{}").with("INPUT_EXPECT-PLAN", wrong).failure();
+        assert_eq!(failure, format!("`{wrong}` is not a plan to expect"));
+    }
 }
 
 #[test]

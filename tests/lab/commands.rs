@@ -32,12 +32,13 @@ pub(crate) const TRIALS: Trials = &[
     ("the_keys_of_2014_open_what_no_others_do", the_keys_of_2014_open_what_no_others_do),
 ];
 
-fn greet(shop: &Shop, greeting: &str) {
+/// Has the app say something else.
+pub(crate) fn greet(shop: &Shop, greeting: &str) {
     fs::write(shop.folder.join("web/site/index.html"), format!("<p>{greeting}\n")).unwrap();
 }
 
 /// What a command printed as JSON.
-fn document(told: &Told) -> Value {
+pub(crate) fn document(told: &Told) -> Value {
     serde_json::from_str(&told.outcome.stdout).unwrap()
 }
 

@@ -227,6 +227,9 @@ pub struct RunStarted {
     pub scope: Scope,
     /// The region.
     pub region: String,
+    /// Whether the same is done in other regions, too, each by a run of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_one_of_several: bool,
     /// The commit; absent for commands that ship nothing.
     pub revision: Option<Revision>,
     /// When, RFC 3339 in UTC.
@@ -240,9 +243,20 @@ pub struct RunStarted {
 }
 
 impl RunStarted {
-    /// Which of a pull request's comments is this run's: one for each project and environment.
+    /// Which of a pull request's comments is this run's: one for each project and environment, and for each of several regions.
     pub fn key(&self) -> String {
-        self.scope.to_string()
+        match self.is_one_of_several {
+            true => format!("{}/{}", self.scope, self.region),
+            false => self.scope.to_string(),
+        }
+    }
+
+    /// The environment as the code host knows it: each of several regions is one by itself.
+    pub fn deployed_to(&self) -> String {
+        match self.is_one_of_several {
+            true => format!("{}/{}", self.scope.environment, self.region),
+            false => self.scope.environment.to_string(),
+        }
     }
 }
 

@@ -64,4 +64,49 @@ impl Exit {
             Self::Superseded => "superseded",
         }
     }
+
+    /// How a run ended that did the same in several regions, each by itself: as all of them did, where they ended alike.
+    pub fn of_regions(exits: &[Self]) -> Self {
+        let first = exits.first().copied().unwrap_or(Self::Serves);
+        if exits.iter().all(|exit| *exit == first) {
+            return first;
+        }
+        // A defect and a wish to stop say more of the run than what it has reached.
+        if let Some(told) = [Self::Defect, Self::Cancelled].into_iter().find(|told| exits.contains(told)) {
+            return told;
+        }
+        let is_untouched = |exit: &Self| {
+            matches!(exit, Self::BadInput | Self::Refused | Self::BuildFailed | Self::Blocked | Self::Held)
+        };
+        // Nothing was changed anywhere, so what serves is what served.
+        if exits.iter().all(is_untouched) {
+            return Self::Blocked;
+        }
+        if exits.iter().all(|exit| matches!(exit, Self::Serves | Self::Superseded)) {
+            return Self::Superseded;
+        }
+        Self::Degraded
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_that_end_alike_end_as_one_and_others_as_a_mix() {
+        use Exit::*;
+        for (exits, all) in [
+            (vec![Serves, Serves], Serves),
+            (vec![BuildFailed, BuildFailed], BuildFailed),
+            (vec![Serves, Blocked], Degraded),
+            (vec![Serves, Restored, Serves], Degraded),
+            (vec![Refused, Blocked], Blocked),
+            (vec![Superseded, Serves], Superseded),
+            (vec![Serves, Cancelled], Cancelled),
+            (vec![Defect, Cancelled], Defect),
+        ] {
+            assert_eq!(Exit::of_regions(&exits), all, "{exits:?}");
+        }
+    }
 }

@@ -327,6 +327,7 @@ fn follows(value: &Value, schema: &Value, root: &Value) -> bool {
         "maximum" => value.as_f64().is_none_or(|number| number <= form.as_f64().unwrap()),
         "minLength" => value.as_str().is_none_or(|text| text.len() as u64 >= form.as_u64().unwrap()),
         "maxLength" => value.as_str().is_none_or(|text| text.len() as u64 <= form.as_u64().unwrap()),
+        "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= form.as_u64().unwrap()),
         "items" => value.as_array().is_none_or(|items| items.iter().all(|item| follows(item, form, root))),
         "required" => value
             .as_object()
@@ -355,7 +356,7 @@ fn the_schema_and_the_reader_agree_on_keys_and_kinds() {
     for (name, source) in corpus("good") {
         assert!(follows(&read(&source), &schema, &schema), "{name}");
     }
-    for name in ["unknown-keys", "not-built-yet", "missing", "types", "null-values", "list", "empty"] {
+    for name in ["unknown-keys", "not-built-yet", "missing", "types", "null-values", "list", "empty", "regions-none"] {
         assert!(!follows(&read(&corpus("bad")[name]), &schema, &schema), "{name}");
     }
 }
@@ -472,6 +473,36 @@ fn an_environment_differs_in_what_the_file_says_of_it_and_in_nothing_else() {
     // Each preview is what the file says of `preview`.
     assert_eq!(of("pr-7"), of("preview"));
     assert_eq!(group(&of("pr-7")).size.to_string(), "t3.micro");
+}
+
+#[test]
+fn several_regions_each_have_the_groups_and_an_environment_may_have_one_alone() {
+    let several = good("regions");
+    assert_eq!((several.region.as_str(), several.regions.len()), ("us-east-1", 2));
+    let there = several.in_region("eu-west-1");
+    assert_eq!(
+        (there.region.as_str(), &there.groups, &there.regions),
+        ("eu-west-1", &several.groups, &several.regions)
+    );
+    let staging = load_for(&corpus("good")["regions"], "skipper.yml", &"staging".parse().unwrap()).unwrap();
+    assert_eq!(
+        (staging.region.as_str(), staging.regions.as_slice()),
+        ("eu-central-1", ["eu-central-1".to_owned()].as_slice())
+    );
+}
+
+#[test]
+fn regions_that_cannot_be_meant_are_told() {
+    for (name, says) in [
+        ("regions", "`region` and `regions` are both there"),
+        ("regions-twice", "`us-east-1` is there twice"),
+        ("regions-none", "at least one AWS region"),
+        ("regions-of-one", "`groups.web.subnets` is of one region, and `regions` names several"),
+        ("regions-of-one", "`groups.web.ami` is of one region"),
+    ] {
+        let told = told(name);
+        assert!(told.contains(says), "{name}: {told}");
+    }
 }
 
 #[test]

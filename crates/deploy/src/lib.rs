@@ -19,5 +19,6 @@ pub mod report;
 pub mod retry;
 pub mod runner;
 pub mod secrets;
+pub mod shared_images;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -13,7 +13,7 @@ use skipper_core::{
     exit::Exit,
     failure::Failure,
     image::{Digest, PinnedImage, Repository, Revision, Tag},
-    name::{EnvironmentName, GroupName, HostName, ProjectName},
+    name::{GroupName, HostName, ProjectName},
     observed::{
         Address, Agent, IngressRule, InstanceId, InstanceState, LaunchFacts, ObservedSecurityGroup, SecurityGroup,
     },
@@ -303,6 +303,8 @@ pub struct DeploymentRequest {
     pub revision: Revision,
     /// To where.
     pub scope: Scope,
+    /// The environment as people are shown it, where that is not its name alone: `production/eu-west-1`.
+    pub shown_as: String,
     /// The run, by which a deployment whose reply was lost is found.
     pub run: Option<(u64, u32)>,
     /// Where the run can be looked at; a deployment that the workflow's job has made says the same.
@@ -336,7 +338,7 @@ pub trait CodeHost {
     /// Makes a deployment, or finds the one that the workflow's job has made. Returns its number and whether it was made here.
     async fn create_deployment(&self, request: &DeploymentRequest) -> PortResult<(u64, bool)>;
     /// Marks what was deployed to an environment that is gone as inactive.
-    async fn retire_deployments(&self, environment: &EnvironmentName) -> PortResult<()>;
+    async fn retire_deployments(&self, environment: &str) -> PortResult<()>;
     /// Adds a status to a deployment.
     async fn set_deployment_status(&self, id: u64, status: &DeploymentStatus) -> PortResult<()>;
 }

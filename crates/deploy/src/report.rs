@@ -220,8 +220,8 @@ impl<'a> Reporter<'a> {
 
     /// Of an environment that is gone nothing is deployed any more.
     async fn retire(&self, code_host: &dyn CodeHost, run: &RunStarted, events: &Events) {
-        if let Err(error) = code_host.retire_deployments(&run.scope.environment).await {
-            let what = format!("mark the deployments to `{}` as inactive", run.scope.environment);
+        if let Err(error) = code_host.retire_deployments(&run.deployed_to()).await {
+            let what = format!("mark the deployments to `{}` as inactive", run.deployed_to());
             self.warn(events, error.failure.during(what));
         }
     }
@@ -306,6 +306,7 @@ impl<'a> Reporter<'a> {
                 let request = DeploymentRequest {
                     revision: revision.clone(),
                     scope: run.scope.clone(),
+                    shown_as: run.deployed_to(),
                     run: run.run,
                     run_url: run.run_url.clone(),
                     unless_the_job_has_one: self.publicity.deployments == Deployments::Auto,

@@ -23,9 +23,9 @@ pub fn events(data: &[u8]) {
         assert_eq!(&serde_json::from_str::<Event>(&written).unwrap(), event);
     }
     for (style, hold) in [
-        (Style { workflow: false, quiet: false }, harmless::line as fn(&str)),
-        (Style { workflow: true, quiet: false }, harmless::workflow_line),
-        (Style { workflow: true, quiet: true }, harmless::workflow_line),
+        (Style::default(), harmless::line as fn(&str)),
+        (Style { workflow: true, ..Style::default() }, harmless::workflow_line),
+        (Style { workflow: true, quiet: true, ..Style::default() }, harmless::workflow_line),
     ] {
         let mut log = Log::new(style);
         events.iter().flat_map(|event| log.lines(event)).for_each(|line| hold(&line));

@@ -30,8 +30,10 @@ use crate::{
 pub struct Config {
     /// Tags everything the project owns.
     pub project: ProjectName,
-    /// The AWS region.
+    /// The AWS region that is meant: the first of `regions`, unless somebody asks for another.
     pub region: String,
+    /// Every region that has the groups, each as a cluster of its own.
+    pub regions: Vec<String>,
     /// The AWS account that the credentials must belong to, when the file says.
     pub account: Option<String>,
     /// The services.
@@ -51,6 +53,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// The same for one of the regions.
+    #[must_use]
+    pub fn in_region(&self, region: &str) -> Self {
+        Self { region: region.to_owned(), ..self.clone() }
+    }
+
     /// The place of the key at `path` (`services.web`), or of the nearest one around it.
     pub fn span(&self, path: &str) -> Option<Span> {
         nearest(&self.spans, path)

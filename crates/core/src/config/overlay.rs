@@ -16,6 +16,9 @@ const KEY: &str = "environments";
 /// A key whose map is replaced as a whole.
 const WHOLE: &str = "logging";
 
+/// Two keys that say the same in different ways: one above takes the place of the other below.
+const REGIONS: [&str; 2] = ["region", "regions"];
+
 /// The most of them: the whole file is read for each.
 const MOST: usize = 50;
 
@@ -55,7 +58,7 @@ impl Reader {
             names.push(known);
         }
         match overlay {
-            Some(overlay) => merged(root, overlay),
+            Some(overlay) => merged(without_regions(root, overlay), overlay),
             None => {
                 if ![EnvironmentName::PRODUCTION, PREVIEW].contains(&wanted) {
                     names.push(EnvironmentName::PRODUCTION.to_owned());
@@ -99,6 +102,18 @@ pub(super) fn environments_of(root: &Node) -> Vec<EnvironmentName> {
     let whole = entries(root).into_iter().find(|(key, _)| key.spelling() == Some(KEY));
     let named = whole.map(|(_, value)| entries(&value)).unwrap_or_default();
     named.iter().take(MOST).filter_map(|(key, _)| key.spelling()?.parse().ok()).collect()
+}
+
+/// The file without its regions, where an environment has others.
+fn without_regions(root: Node, above: &Node) -> Node {
+    let is_one = |(key, _): &(Node, Node)| key.spelling().is_some_and(|key| REGIONS.contains(&key));
+    match (root, &above.value) {
+        (Node { span, value: Value::Map(mut entries) }, Value::Map(above)) if above.iter().any(is_one) => {
+            entries.retain(|entry| !is_one(entry));
+            Node { span, value: Value::Map(entries) }
+        }
+        (root, _) => root,
+    }
 }
 
 /// `base` with what stands above it: maps key by key, everything else as a whole.

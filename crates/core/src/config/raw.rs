@@ -117,6 +117,8 @@ section! {
         name: schema::Name,
         /// The AWS region of the hosts.
         region: schema::Region = "us-east-1",
+        /// Several AWS regions in place of one: each has every group, as a cluster of its own.
+        regions: schema::Regions,
         /// The AWS account that the credentials must belong to, in quotes; checked before anything changes.
         account: schema::Account,
         /// What starts containers on the hosts.
@@ -141,7 +143,6 @@ section! {
         services: "write `services: {web: {repo: {name: acme/web}, build: .}}`",
     }
     later {
-        "regions": "write one `region`; for another one use another file",
         "etcd": "leave it out: skipper runs etcd on the hosts",
     }
     foreign {

@@ -46,6 +46,12 @@ forms! {
     Text { "type": "string", "minLength": 1 }
     Name { "type": "string", "pattern": NAME, "maxLength": 32 }
     Region { "type": "string", "pattern": "^[a-z]{2,}(-[a-z]+){1,2}-[0-9]{1,2}$" }
+    Regions {
+        "type": "array",
+        "minItems": 1,
+        "uniqueItems": true,
+        "items": { "type": "string", "pattern": "^[a-z]{2,}(-[a-z]+){1,2}-[0-9]{1,2}$" },
+    }
     Account { "type": "string", "pattern": "^[0-9]{12}$" }
     Orchestrator { "type": "string", "enum": ["fleet"] }
     Scale { "type": "integer", "minimum": 0, "maximum": super::check::MOST_REPLICAS }

@@ -10,10 +10,16 @@ const PROVIDER: &str = "CreateProvider";
 /// Those for the hosts' roles and instance profiles, which environments may share.
 const HOSTS: &str = "CreateHostRoles";
 
+/// The resource that is each region's own.
+const DOCUMENT: &str = "ObserveDocument";
+/// The condition for what all regions share, where there are several: each has the document, and the first one the roles.
+const FIRST: &str = "IsFirstRegion";
+
 /// The template, which CloudFormation takes as JSON.
 pub fn cloudformation(subject: &Subject<'_>) -> Value {
     let scope = subject.scope;
     let mut resources = Map::new();
+    let several = subject.is_in_several_regions();
     resources.insert(
         "Provider".to_owned(),
         json!({
@@ -74,7 +80,7 @@ pub fn cloudformation(subject: &Subject<'_>) -> Value {
         }
     }
     resources.insert(
-        "ObserveDocument".to_owned(),
+        DOCUMENT.to_owned(),
         json!({
             "Type": "AWS::SSM::Document",
             "Properties": {
@@ -89,9 +95,25 @@ pub fn cloudformation(subject: &Subject<'_>) -> Value {
             },
         }),
     );
+    if several {
+        for (_, resource) in resources.iter_mut().filter(|(id, _)| *id != DOCUMENT) {
+            if let Value::Object(resource) = resource {
+                resource.entry("Condition").or_insert_with(|| json!(FIRST));
+            }
+        }
+    }
     let choice =
         |what: &str| json!({ "Type": "String", "AllowedValues": ["yes", "no"], "Default": "yes", "Description": what });
-    let chosen = |parameter: &str| json!({ "Fn::Equals": [{ "Ref": parameter }, "yes"] });
+    let chosen = |parameter: &str| {
+        let chosen = json!({ "Fn::Equals": [{ "Ref": parameter }, "yes"] });
+        if several { json!({ "Fn::And": [chosen, { "Condition": FIRST }] }) } else { chosen }
+    };
+    let mut conditions = Map::new();
+    conditions.insert(PROVIDER.to_owned(), chosen(PROVIDER));
+    conditions.insert(HOSTS.to_owned(), chosen(HOSTS));
+    if let ([first, _, ..], true) = (subject.config.regions.as_slice(), several) {
+        conditions.insert(FIRST.to_owned(), json!({ "Fn::Equals": [{ "Ref": "AWS::Region" }, first] }));
+    }
     json!({
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": format!("What skipper needs to deploy `{}` to `{}`", scope.project, scope.environment),
@@ -99,7 +121,7 @@ pub fn cloudformation(subject: &Subject<'_>) -> Value {
             PROVIDER: choice("no where the account has the identity provider token.actions.githubusercontent.com already"),
             HOSTS: choice("no where the hosts' roles and instance profiles exist already, as from another environment's stack"),
         },
-        "Conditions": { PROVIDER: chosen(PROVIDER), HOSTS: chosen(HOSTS) },
+        "Conditions": conditions,
         "Resources": resources,
         "Outputs": {
             "PlanRole": {

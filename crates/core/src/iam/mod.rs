@@ -129,14 +129,24 @@ impl Subject<'_> {
         if self.partition() == "aws-cn" { "ec2.amazonaws.com.cn" } else { "ec2.amazonaws.com" }
     }
 
+    /// The region as it stands in ARNs. Of several it is any: they would be more than a role's policies may hold, so each role
+    /// has a statement of its own that keeps it from all others.
+    fn region(&self) -> &str {
+        if self.is_in_several_regions() { "*" } else { &self.config.region }
+    }
+
+    fn is_in_several_regions(&self) -> bool {
+        self.config.regions.len() > 1
+    }
+
     /// The ARN of something of the account's in the region.
     fn regional(&self, service: &str, what: &str) -> String {
-        format!("arn:{}:{service}:{}:{}:{what}", self.partition(), self.config.region, self.account)
+        format!("arn:{}:{service}:{}:{}:{what}", self.partition(), self.region(), self.account)
     }
 
     /// The ARN of something of AWS's own in the region.
     fn public(&self, service: &str, what: &str) -> String {
-        format!("arn:{}:{service}:{}::{what}", self.partition(), self.config.region)
+        format!("arn:{}:{service}:{}::{what}", self.partition(), self.region())
     }
 
     /// The ARN of something of IAM's.

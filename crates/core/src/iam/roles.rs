@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::desired::{LOGINS, SECRETS};
 
@@ -39,7 +39,7 @@ pub(super) fn plan(subject: &Subject<'_>) -> Role {
         trust: trusting(subject, &["pull_request", "ref:refs/heads/*"]),
         policies: vec![(
             "skipper".to_owned(),
-            Policy([look.to_vec(), profiles(subject), images(subject, PULLING)].concat()),
+            Policy([look.to_vec(), profiles(subject), images(subject, PULLING), elsewhere(subject)].concat()),
         )],
     }
 }
@@ -53,16 +53,13 @@ pub(super) fn deploy(subject: &Subject<'_>) -> Role {
         observing(subject),
         Statement::allow("RunScripts", &["ssm:SendCommand"]).on([subject.public("ssm", ANY_SCRIPT)]),
         instances_observed(subject),
-        Statement::allow("BreakOff", &["ssm:CancelCommand"]).when(
-            "StringEquals",
-            REGION,
-            subject.config.region.clone(),
-        ),
+        Statement::allow("BreakOff", &["ssm:CancelCommand"]).when("StringEquals", REGION, regions(subject)),
     ];
     statements.extend(profiles(subject));
     statements.extend(images(subject, &[PULLING, PUSHING].concat()));
     statements.extend(launching(subject));
     statements.extend(opening(subject));
+    statements.extend(elsewhere(subject));
     Role {
         name: subject.role("deploy"),
         trust: trusting(subject, &[&environment]),
@@ -80,7 +77,9 @@ pub(super) fn hosts(subject: &Subject<'_>) -> Vec<Role> {
             ("skipper-agent".to_owned(), agent()),
             (
                 format!("skipper-{}", subject.scope.stem()),
-                Policy(vec![reading(subject, &["ssm:GetParameters"], &[SECRETS, LOGINS])]),
+                Policy(
+                    [vec![reading(subject, &["ssm:GetParameters"], &[SECRETS, LOGINS])], elsewhere(subject)].concat(),
+                ),
             ),
         ],
     };
@@ -114,7 +113,22 @@ fn looking(subject: &Subject<'_>) -> Statement {
         "ec2:DescribeVpcs",
     ];
     actions.extend(["ssm:DescribeInstanceInformation", "ssm:GetCommandInvocation", "ssm:ListCommandInvocations"]);
-    Statement::allow("Look", &actions).when("StringEquals", REGION, subject.config.region.clone())
+    Statement::allow("Look", &actions).when("StringEquals", REGION, regions(subject))
+}
+
+/// The regions of the file, as a condition has them.
+fn regions(subject: &Subject<'_>) -> Value {
+    match subject.config.regions.as_slice() {
+        [_, _, ..] => json!(subject.config.regions),
+        _ => json!(subject.config.region),
+    }
+}
+
+/// Where the file has several regions, what is allowed is allowed in those alone.
+fn elsewhere(subject: &Subject<'_>) -> Vec<Statement> {
+    let nowhere_else = || Statement::deny("NowhereElse", &["ec2:*", "ssm:*"]);
+    let is_needed = subject.is_in_several_regions();
+    is_needed.then(|| nowhere_else().when("StringNotEquals", REGION, regions(subject))).into_iter().collect()
 }
 
 /// Parameters of the environment; those below these folders where there are any.

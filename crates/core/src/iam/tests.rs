@@ -273,3 +273,43 @@ fn a_template_s_resources_wait_only_for_what_it_has() {
         "arn:aws:iam::123456789012:role/skipper-hello-production-deploy"
     );
 }
+
+/// The same project in two regions.
+fn in_two_regions() -> String {
+    HELLO.replace("region: eu-west-1", "regions: [eu-west-1, us-east-1]")
+}
+
+#[test]
+fn roles_of_several_regions_reach_those_and_no_others() {
+    let printed = printed(&in_two_regions(), "production", None, json);
+    let both = json!(["eu-west-1", "us-east-1"]);
+    for role in [&printed["plan"], &printed["deploy"], &printed["hosts"][0]] {
+        let elsewhere = statements(role).into_iter().find(|statement| statement["Sid"] == "NowhereElse").unwrap();
+        assert_eq!((&elsewhere["Effect"], &elsewhere["Action"]), (&json!("Deny"), &json!(["ec2:*", "ssm:*"])));
+        assert_eq!(elsewhere["Condition"], json!({"StringNotEquals": {"aws:RequestedRegion": both}}));
+    }
+    let look = allowing(&printed["plan"], "ec2:DescribeInstances")[0];
+    assert_eq!(look["Condition"]["StringEquals"]["aws:RequestedRegion"], both);
+    assert_eq!(
+        allowing(&printed["deploy"], "ssm:PutParameter")[0]["Resource"][0],
+        "arn:aws:ssm:*:123456789012:parameter/skipper/hello/production"
+    );
+}
+
+#[test]
+fn a_stack_in_each_of_several_regions_makes_the_roles_in_the_first_alone() {
+    let template = printed(&in_two_regions(), "production", None, cloudformation);
+    let first = json!({"Fn::Equals": [{"Ref": "AWS::Region"}, "eu-west-1"]});
+    assert_eq!(template["Conditions"]["IsFirstRegion"], first);
+    for (id, resource) in template["Resources"].as_object().unwrap() {
+        let condition = resource.get("Condition").and_then(Value::as_str);
+        match condition {
+            None => assert_eq!(id, "ObserveDocument"),
+            Some("IsFirstRegion") => {}
+            Some(other) => {
+                assert_eq!(template["Conditions"][other]["Fn::And"][1], json!({"Condition": "IsFirstRegion"}))
+            }
+        }
+    }
+    assert!(printed(HELLO, "production", None, cloudformation)["Conditions"].get("IsFirstRegion").is_none());
+}

@@ -24,6 +24,8 @@ pub struct Style {
     pub workflow: bool,
     /// Nothing but warnings and errors.
     pub quiet: bool,
+    /// Another log is written between its lines, so that nothing can be folded.
+    pub side_by_side: bool,
 }
 
 /// Writes the log of one run. Only complete lines come out, each safe to print.
@@ -248,7 +250,7 @@ impl Log {
             return;
         }
         self.end_group(out);
-        if self.style.workflow {
+        if self.folds() {
             out.lines.push(format!("::group::{name}"));
         } else {
             out.lines.push(format!("{name}:"));
@@ -258,8 +260,12 @@ impl Log {
 
     fn end_group(&mut self, out: &mut Lines) {
         if self.group.take().is_some() {
-            out.lines.push(if self.style.workflow { "::endgroup::".to_owned() } else { String::new() });
+            out.lines.push(if self.folds() { "::endgroup::".to_owned() } else { String::new() });
         }
+    }
+
+    const fn folds(&self) -> bool {
+        self.style.workflow && !self.style.side_by_side
     }
 }
 

@@ -6,7 +6,7 @@ use skipper_core::{
     exit::Exit,
     failure::Failure,
     image::Revision,
-    plan::{Outline, Plan},
+    plan::{Outline, Plan, PlanHash},
     render::ShownPlan,
 };
 use tokio::time::timeout;
@@ -25,15 +25,25 @@ pub(super) struct Expected {
     place: String,
 }
 
+impl Expected {
+    /// The one with this hash, which somebody gave.
+    fn by(hash: &PlanHash) -> Self {
+        Self { shown: ShownPlan::Hash(hash.clone()), place: "expected".to_owned() }
+    }
+}
+
 impl Runner<'_> {
     /// The plan that this run may carry out; absent where it may carry out any.
     pub(super) async fn expected(&self, revision: &Revision) -> Result<Option<Expected>, Failure> {
         let failed = |why: &str| Failure::new(Exit::Blocked, format!("there is no plan to hold this run to: {why}"));
         match &self.bounds.expected_plan {
             None => Ok(None),
-            Some(ExpectedPlan::Hash(hash)) => {
-                Ok(Some(Expected { shown: ShownPlan::Hash(hash.clone()), place: "expected".to_owned() }))
-            }
+            Some(ExpectedPlan::Hash(hash)) => Ok(Some(Expected::by(hash))),
+            Some(ExpectedPlan::ByRegion(plans)) => match plans.get(&self.about.region) {
+                Some(hash) => Ok(Some(Expected::by(hash))),
+                None => Err(failed(&format!("none is given for region `{}`", self.about.region))
+                    .hint("give the output `plan-hash` of a step that planned for the same regions")),
+            },
             Some(ExpectedPlan::OnPullRequest) => {
                 let Some(code_host) = self.world.code_host else {
                     return Err(failed("the code host cannot be asked").hint("give the run a `github-token`"));

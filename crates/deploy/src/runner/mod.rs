@@ -93,6 +93,8 @@ pub enum ExpectedPlan {
     OnPullRequest,
     /// The one with this hash.
     Hash(PlanHash),
+    /// In each of several regions the one with its hash.
+    ByRegion(BTreeMap<String, PlanHash>),
 }
 
 /// One run: what it is to do, and who hears of it.

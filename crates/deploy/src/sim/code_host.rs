@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use skipper_core::{
     image::Revision,
-    name::EnvironmentName,
     preview::PullRequest,
     render::{DeploymentStatus, ShownPlan},
 };
@@ -79,7 +78,7 @@ impl CodeHost for SimWorld {
         .await
     }
 
-    async fn retire_deployments(&self, _environment: &EnvironmentName) -> PortResult<()> {
+    async fn retire_deployments(&self, _environment: &str) -> PortResult<()> {
         self.call("code_host.retire_deployments", async || Ok(())).await
     }
 

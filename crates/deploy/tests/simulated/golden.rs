@@ -34,7 +34,7 @@ fn hold_both(name: &str, told: &Told, style: Style) {
 fn golden_first_deploy_in_a_workflow() {
     let world = SimWorld::default();
     let told = ship(&world, &shop(2), &commit(1));
-    hold_both("first-deploy", &told, Style { workflow: true, quiet: false });
+    hold_both("first-deploy", &told, Style { workflow: true, ..Style::default() });
 }
 
 #[test]
@@ -52,5 +52,5 @@ fn golden_build_that_fails_says_its_last_lines_to_the_quiet() {
     let world = SimWorld::default();
     world.change().registry.failing.push("web".to_owned());
     let told = ship(&world, &shop(1), &commit(1));
-    hold_both("failed-build", &told, Style { workflow: false, quiet: true });
+    hold_both("failed-build", &told, Style { quiet: true, ..Style::default() });
 }

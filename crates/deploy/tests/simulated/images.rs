@@ -1,12 +1,20 @@
 //! Images that no host could run, and registries that have lost a part of one.
 
+use std::path::PathBuf;
+
+use futures::future::join_all;
 use skipper_core::{
-    config::ImageSource,
+    config::{ImageSource, Service},
     event::{EventKind, ImageOrigin},
     exit::Exit,
     image::Tag,
 };
-use skipper_deploy::sim::{Fault, FaultKind, SimWorld};
+use skipper_deploy::{
+    events::Events,
+    images::{ImageOptions, release},
+    shared_images::SharedImages,
+    sim::{Fault, FaultKind, SimWorld},
+};
 
 use crate::shop::{Told, commit, plan, ship, shop};
 
@@ -73,5 +81,27 @@ fn an_image_of_which_the_registry_lost_a_part_is_told_and_built_anew() {
             _ => false,
         });
         assert!(warned, "{call}");
+    }
+}
+
+#[tokio::test]
+async fn runs_side_by_side_have_one_image_made_and_fail_by_one_refusal() {
+    for fails in [false, true] {
+        let world = SimWorld::default();
+        if fails {
+            world.change().faults.push(Fault::always("engine.build_and_push", FaultKind::Denied));
+        }
+        let config = shop(1);
+        let shared = SharedImages::new(&world);
+        let options = ImageOptions { root: PathBuf::new(), rebuild: false, tags_are_asked_for: false };
+        let revision = commit(1);
+        let events = [Events::new(Vec::new()), Events::new(Vec::new())];
+        let made = events.each_ref().map(|events| release(&config, &revision, &options, &shared, events));
+        let [first, second] = join_all(made).await.try_into().unwrap();
+        assert_eq!(first, second);
+        assert_eq!(first.is_err(), fails);
+        let is_built = |service: &&Service| matches!(service.source, ImageSource::Build(_));
+        let built = config.services.values().filter(is_built).count();
+        assert_eq!(world.look().calls["engine.build_and_push"], built as u64);
     }
 }

@@ -54,6 +54,7 @@ pub(crate) fn shop(hosts: u32) -> Config {
     Config {
         project: "shop".parse().unwrap(),
         region: "us-east-1".to_owned(),
+        regions: vec!["us-east-1".to_owned()],
         account: Some("123456789012".to_owned()),
         services: BTreeMap::from([
             ("web".parse().unwrap(), service("web", Port { host: Some(80), container: 5000 })),
@@ -326,6 +327,7 @@ async fn running(
             version: "0.0.0".to_owned(),
             scope: scope(config),
             region: config.region.clone(),
+            is_one_of_several: false,
             revision: Some(revision.clone()),
             started_at: "2026-01-01T00:00:00Z".to_owned(),
             run_url: None,

@@ -3,6 +3,7 @@
 mod group;
 mod links;
 mod previews;
+mod regions;
 mod scalar;
 mod secrets;
 mod service;
@@ -175,10 +176,7 @@ impl Reader {
         let file: raw::File<'_> = self.section(&root)?;
 
         let project = file.name.as_ref().and_then(|name| self.parse(name, "a name"));
-        let region = match &file.region {
-            Some(region) => self.region(region),
-            None => Some("us-east-1".to_owned()),
-        };
+        let regions = self.regions(&file);
         let account = file.account.as_ref().and_then(|account| self.account(account));
         if let Some(orchestrator) = &file.orchestrator {
             self.orchestrator(orchestrator);
@@ -199,10 +197,15 @@ impl Reader {
         if groups.is_some() {
             self.unlisted(file.services.as_ref(), file.groups.as_ref());
         }
+        if let (Some([_, _, ..]), Some(groups)) = (regions.as_deref(), &groups) {
+            self.refuse_what_is_of_one_region(groups);
+        }
         let prices = file.prices.as_ref().map(|prices| self.prices(prices)).unwrap_or_default();
+        let regions = regions?;
         Some(Config {
             project: project?,
-            region: region?,
+            region: regions.first()?.clone(),
+            regions,
             account,
             services: services?,
             groups: groups?,
@@ -323,22 +326,6 @@ impl Reader {
             .filter(|(distance, _)| *distance <= allowed)
             .min()
             .map(|(_, candidate)| candidate)
-    }
-
-    fn region(&mut self, entry: &Entry<'_>) -> Option<String> {
-        let text = self.text(entry)?;
-        let parts: Vec<&str> = text.split('-').collect();
-        let is_word = |part: &&str| !part.is_empty() && part.chars().all(|char| char.is_ascii_lowercase());
-        let is_number = |part: &str| matches!(part.len(), 1 | 2) && part.chars().all(|char| char.is_ascii_digit());
-        match parts.split_last() {
-            Some((number, words)) if is_number(number) && matches!(words.len(), 2 | 3) && words.iter().all(is_word) => {
-                Some(text.to_owned())
-            }
-            _ => {
-                self.expected(entry, "an AWS region such as `us-east-1`");
-                None
-            }
-        }
     }
 
     fn account(&mut self, entry: &Entry<'_>) -> Option<String> {

@@ -112,8 +112,9 @@ impl Page {
             Some(RunFinished { exit: Exit::Refused, .. }) => ("\u{274c}", "refused"),
             Some(RunFinished { exit: Exit::Defect | Exit::BadInput, .. }) => ("\u{274c}", "failed"),
         };
+        let region = if run.is_one_of_several { format!(", {}", text::code(&run.region)) } else { String::new() };
         self.line(format!(
-            "### {mark} {} in {}: {words}",
+            "### {mark} {} in {}{region}: {words}",
             text::code(run.scope.project.as_ref()),
             text::code(run.scope.environment.as_ref())
         ));
@@ -223,8 +224,7 @@ impl Page {
         let run_link = run.run_url.as_ref().map(|url| text::link("run", url));
         let deployments = run.commit_url.as_ref().filter(|_| progress.deployment.is_some());
         let deployment = deployments.and_then(|url| url.split_once("/commit/")).map(|(repository, _)| {
-            let environment = run.scope.environment.as_ref();
-            text::link("deployment", &format!("{repository}/deployments/{environment}"))
+            text::link("deployment", &format!("{repository}/deployments/{}", run.deployed_to()))
         });
         let link: String = run_link.into_iter().chain(deployment).map(|link| format!("{link}, ")).collect();
         self.line("");

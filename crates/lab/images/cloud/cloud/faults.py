@@ -42,6 +42,7 @@ class Fault:
     denied: str | None = None
     invocation: str | None = None
     script: str | None = None
+    region: str | None = None
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> Fault:
@@ -133,11 +134,13 @@ def never_online() -> bool:
         return any(fault.never_online for fault in _faults)
 
 
-def _next(action: str) -> Fault | None:
+def _next(call: Call) -> Fault | None:
     """The fault that hits this call, counted."""
     with _guard:
         for fault in _faults:
-            if fault.action == action and not fault.never_online and not fault.invocation:
+            if fault.action not in (call.action, "*") or fault.region not in (call.region, None):
+                continue
+            if not fault.never_online and not fault.invocation:
                 return _used(fault)
     return None
 
@@ -210,7 +213,7 @@ class Front:
         if not call.key and call.action not in UNSIGNED:
             message = "Request is missing Authentication Token"
             return _error(start_response, call, "MissingAuthenticationToken", message, 403)
-        fault = _next(call.action)
+        fault = _next(call)
         if fault is None:
             lacking = _lacking(call, body)
             if lacking:
