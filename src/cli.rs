@@ -101,6 +101,9 @@ pub(crate) struct About {
     /// Terminate the hosts of groups that skipper.yml does not name any more
     #[arg(long)]
     pub(crate) allow_terminate: bool,
+    /// Let hosts go away with the named volumes that they hold
+    #[arg(long)]
+    pub(crate) allow_data_loss: bool,
     /// Remove inbound rules that somebody else wrote into the project's security groups
     #[arg(long)]
     pub(crate) prune_rules: bool,
@@ -219,6 +222,9 @@ pub(crate) enum InstancesAction {
         /// Terminate the hosts of groups that skipper.yml does not name any more
         #[arg(long)]
         allow_terminate: bool,
+        /// Let hosts go away with the named volumes that they hold
+        #[arg(long)]
+        allow_data_loss: bool,
         /// Remove inbound rules that somebody else wrote into the project's security groups
         #[arg(long)]
         prune_rules: bool,
@@ -252,6 +258,9 @@ pub(crate) enum InstancesAction {
         /// Remove the last member of etcd, the last replica of a service, and a host that does not answer, too
         #[arg(long)]
         force: bool,
+        /// Let the named volumes that it holds go with it
+        #[arg(long)]
+        allow_data_loss: bool,
         #[command(flatten)]
         wait: Wait,
     },

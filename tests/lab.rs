@@ -40,6 +40,8 @@ mod sweep;
 mod traps;
 #[path = "lab/trust.rs"]
 mod trust;
+#[path = "lab/volumes.rs"]
+mod volumes;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
             commands::TRIALS,
             hosts::TRIALS,
             regions::TRIALS,
+            volumes::TRIALS,
             secrets::TRIALS,
             links::TRIALS,
             leases::TRIALS,

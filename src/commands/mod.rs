@@ -216,12 +216,13 @@ fn flags(cli: Cli) -> Flags {
         }
         Some(Command::Logs(Logs { name, .. })) => Flags { command: Some(settings::Command::Logs), uuid: name, ..flags },
         Some(Command::Instances(instances)) => match instances.action {
-            InstancesAction::Deploy { allow_terminate, prune_rules, wait: Wait { wait } } => {
+            InstancesAction::Deploy { allow_terminate, allow_data_loss, prune_rules, wait: Wait { wait } } => {
                 let command = Some(settings::Command::InstancesDeploy);
-                Flags { command, allow_terminate, prune_rules, wait, ..flags }
+                Flags { command, allow_terminate, allow_data_loss, prune_rules, wait, ..flags }
             }
-            InstancesAction::Remove { uuid, force, wait: Wait { wait } } => {
-                Flags { command: Some(settings::Command::InstancesRemove), uuid: Some(uuid), force, wait, ..flags }
+            InstancesAction::Remove { uuid, force, allow_data_loss, wait: Wait { wait } } => {
+                let command = Some(settings::Command::InstancesRemove);
+                Flags { command, uuid: Some(uuid), force, allow_data_loss, wait, ..flags }
             }
             InstancesAction::Reboot { uuid, wait: Wait { wait } } => {
                 Flags { command: Some(settings::Command::InstancesReboot), uuid, wait, ..flags }
@@ -256,8 +257,8 @@ fn named(services: Vec<String>) -> Option<String> {
 }
 
 fn with_about(flags: Flags, about: About) -> Flags {
-    let About { revision, services, allow_terminate, prune_rules, pull_request } = about;
-    Flags { revision, services, allow_terminate, prune_rules, pull_request, ..flags }
+    let About { revision, services, allow_terminate, allow_data_loss, prune_rules, pull_request } = about;
+    Flags { revision, services, allow_terminate, allow_data_loss, prune_rules, pull_request, ..flags }
 }
 
 /// Diagnosis is for developers and goes to standard error; what users read comes from events.

@@ -191,6 +191,7 @@ pub(super) async fn carry_out(
             services: settings.services.keys().cloned().collect(),
             hosts_only: settings.command == Command::InstancesDeploy,
             allow_terminate: settings.allow_terminate,
+            allow_data_loss: settings.allow_data_loss,
             prune_rules: settings.prune_rules,
             expected_plan: settings.expect_plan.clone(),
             ending: removal.map(|removal| removal.ending.clone()).unwrap_or_default(),

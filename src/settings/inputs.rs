@@ -242,6 +242,11 @@ const ALLOW_TERMINATE: Input = Input::optional(
     "Terminates the hosts of groups that skipper.yml does not name any more; otherwise they are kept and shown",
 )
 .or("false");
+const ALLOW_DATA_LOSS: Input = Input::optional(
+    "allow-data-loss",
+    "Lets hosts go away with the named volumes that they hold; otherwise nothing is changed where one would",
+)
+.or("false");
 const PRUNE_RULES: Input = Input::optional(
     "prune-rules",
     "Removes inbound rules that somebody else wrote into the project's security groups; otherwise they are kept and shown as drift",
@@ -314,7 +319,7 @@ const EVENTS: Input = Input::optional(
 );
 
 /// Every input there is, in the order of `action.yml`.
-pub const INPUTS: [Input; 26] = [
+pub const INPUTS: [Input; 27] = [
     COMMAND,
     CONFIG,
     ENVIRONMENT,
@@ -324,6 +329,7 @@ pub const INPUTS: [Input; 26] = [
     UUID,
     REBUILD,
     ALLOW_TERMINATE,
+    ALLOW_DATA_LOSS,
     PRUNE_RULES,
     CUTOFF,
     CLEAN_HOSTS,
@@ -363,6 +369,7 @@ pub(super) struct Inputs {
     pub uuid: Option<String>,
     pub rebuild: bool,
     pub allow_terminate: bool,
+    pub allow_data_loss: bool,
     pub prune_rules: bool,
     pub cutoff: u32,
     pub clean_hosts: bool,
@@ -415,6 +422,7 @@ impl Inputs {
             uuid: optional(UUID)?,
             rebuild: boolean(REBUILD, &text(REBUILD)?)?,
             allow_terminate: boolean(ALLOW_TERMINATE, &text(ALLOW_TERMINATE)?)?,
+            allow_data_loss: boolean(ALLOW_DATA_LOSS, &text(ALLOW_DATA_LOSS)?)?,
             prune_rules: boolean(PRUNE_RULES, &text(PRUNE_RULES)?)?,
             cutoff: number_of_images(text(CUTOFF)?)?,
             clean_hosts: boolean(CLEAN_HOSTS, &text(CLEAN_HOSTS)?)?,

@@ -76,6 +76,8 @@ pub struct Flags {
     pub uuid: Option<String>,
     /// Terminates the hosts of groups that are gone.
     pub allow_terminate: bool,
+    /// Lets hosts go away with their volumes.
+    pub allow_data_loss: bool,
     /// Removes inbound rules of somebody else's.
     pub prune_rules: bool,
     /// How many images of a service `clean` leaves.
@@ -151,6 +153,8 @@ pub struct Settings {
     pub rebuild: bool,
     /// Terminates the hosts of groups that the file does not name any more.
     pub allow_terminate: bool,
+    /// Lets hosts go away with the named volumes that they hold.
+    pub allow_data_loss: bool,
     /// Removes inbound rules that somebody else wrote into the project's security groups.
     pub prune_rules: bool,
     /// How many images of a service `clean` leaves, the newest.
@@ -313,6 +317,7 @@ impl Settings {
             },
             rebuild: flags.rebuild || inputs.rebuild,
             allow_terminate: flags.allow_terminate || inputs.allow_terminate,
+            allow_data_loss: flags.allow_data_loss || inputs.allow_data_loss,
             prune_rules: flags.prune_rules || inputs.prune_rules,
             cutoff: flags.cutoff.unwrap_or(inputs.cutoff),
             clean_hosts: flags.clean_hosts || inputs.clean_hosts,

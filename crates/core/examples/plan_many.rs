@@ -188,6 +188,7 @@ fn observed_host(index: usize) -> ObservedHost {
             fence: 1,
             links: None,
             held_ports: BTreeSet::new(),
+            volumes: Some(BTreeSet::new()),
         }),
     }
 }

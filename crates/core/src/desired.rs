@@ -9,7 +9,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{Config, FleetSource, Group, Healthcheck, Logging, Port, PreviewHosts, SecretTarget, SecretUse, Service},
+    config::{
+        Config, FleetSource, Group, Healthcheck, Logging, Port, PreviewHosts, SecretTarget, SecretUse, Service, Volume,
+    },
     image::PinnedImage,
     name::{EnvName, EnvironmentName, GroupName, HostName, NameError, ProjectName, ReplicaName, ServiceName},
     release::{Release, SecretVersions},
@@ -33,6 +35,11 @@ impl Scope {
     /// Where the store keeps what it remembers of the environment: a path without a slash at its end.
     pub fn path(&self) -> String {
         format!("/skipper/{}/{}", self.project, self.environment)
+    }
+
+    /// What a volume of the environment is called on its hosts. No name has a dot, so no two have one name.
+    pub fn volume(&self, name: &str) -> String {
+        format!("{}.{}.{name}", self.project, self.environment)
     }
 
     /// `<project>-<environment>`, the stem of names in AWS and of units.
@@ -111,6 +118,10 @@ pub struct Desired {
     pub hosts_only: bool,
     /// Whether the hosts of groups that are not among `groups` may be terminated.
     pub allow_terminate: bool,
+    /// Whether a service of the file keeps data on its hosts.
+    pub keeps_data: bool,
+    /// Whether hosts may go away with the named volumes that they hold.
+    pub allow_data_loss: bool,
     /// Whether inbound rules go that somebody else wrote into the project's security groups.
     pub prune_rules: bool,
     /// Where hosts get fleet from.
@@ -144,6 +155,15 @@ pub struct DesiredService {
     pub stop_grace_seconds: u32,
     /// Whether a replica finds other services by their names.
     pub has_links: bool,
+    /// What its replicas keep on their hosts.
+    pub volumes: Vec<Volume>,
+}
+
+impl DesiredService {
+    /// Whether a replica writes data that outlive it.
+    pub fn writes_volumes(&self) -> bool {
+        self.volumes.iter().any(|volume| !volume.read_only)
+    }
 }
 
 /// One version of a secret, and how it arrives in a container.
@@ -201,6 +221,7 @@ impl Desired {
                     healthcheck: service.healthcheck.clone(),
                     stop_grace_seconds: grace_seconds(service),
                     has_links: !service.links.is_empty(),
+                    volumes: service.volumes.clone(),
                 };
                 Some((name.clone(), service))
             })
@@ -217,6 +238,7 @@ impl Desired {
         Self {
             hosts_of: scope.hosts_of(config),
             scope,
+            keeps_data: config.services.values().any(|service| !service.volumes.is_empty()),
             groups: config.groups.clone(),
             services,
             left_alone,
@@ -224,6 +246,7 @@ impl Desired {
             linked_ports,
             hosts_only: false,
             allow_terminate: false,
+            allow_data_loss: false,
             prune_rules: false,
             fleet: config.fleet.clone(),
             longest_grace_seconds: longest_grace_seconds(config),
@@ -242,6 +265,7 @@ impl Desired {
         Self {
             hosts_of: scope.clone(),
             scope,
+            keeps_data: false,
             groups: BTreeMap::new(),
             services: BTreeMap::new(),
             left_alone: BTreeSet::new(),
@@ -249,6 +273,7 @@ impl Desired {
             linked_ports: BTreeMap::new(),
             hosts_only: false,
             allow_terminate: false,
+            allow_data_loss: false,
             prune_rules: false,
             fleet: FleetSource::default(),
             longest_grace_seconds,

@@ -109,6 +109,8 @@ names! {
     ServiceName
     /// A set of like hosts.
     GroupName
+    /// Data of services, which stay on their host.
+    VolumeName
 }
 
 /// What comes before a pull request's number in the name of its environment.

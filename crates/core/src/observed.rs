@@ -278,6 +278,9 @@ pub struct HostReport {
     /// The host ports that replicas of other scopes have on this host.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub held_ports: BTreeSet<u16>,
+    /// The named volumes that it holds, whoever made them, by their names on the host; absent where its engine does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volumes: Option<BTreeSet<String>>,
 }
 
 /// A registered replica of a host that the orchestrator does not see.

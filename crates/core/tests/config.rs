@@ -132,6 +132,7 @@ told! {
     logging_that_cannot_be_is_told: "logging";
     secrets_that_cannot_be_are_told: "secrets";
     previews_that_cannot_be_are_told: "previews";
+    volumes_that_cannot_be_are_told: "volumes";
     links_that_lead_nowhere_or_in_a_circle_are_told: "links";
     names_of_nothing_are_told: "references";
     keys_that_are_there_twice_are_told: "duplicates";

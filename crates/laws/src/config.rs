@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use skipper_core::config::{
     Build, Check, Config, Diagnostic, Group, ImageSource, Logging, PreviewHosts, Previews, SecretTarget, SecretUse,
-    Service, Span, load,
+    Service, Span, Volume, load,
 };
 
 use crate::harmless;
@@ -125,6 +125,7 @@ fn service(service: &Service) -> String {
         healthcheck,
         stop_grace_period,
         links,
+        volumes,
     } = service;
     let mut repo = vec![("registry", text(repository.registry())), ("name", text(repository.path()))];
     let mut keys = vec![
@@ -159,6 +160,12 @@ fn service(service: &Service) -> String {
         keys.push(("logging", map([("driver", text(driver)), ("options", options)])));
     }
     keys.push(("links", list(links.iter().map(|service| text(service.as_ref())))));
+    keys.push((
+        "volumes",
+        list(volumes.iter().map(|Volume { name, path, read_only }| {
+            text(&format!("{name}:{path}{}", if *read_only { ":ro" } else { "" }))
+        })),
+    ));
     keys.push(("command", list(command.iter().map(|word| text(word)))));
     let mut check = vec![
         ("interval", duration(healthcheck.interval)),

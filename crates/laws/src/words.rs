@@ -57,6 +57,7 @@ fn unit(words: &[&str]) {
             },
             stop_grace_seconds: 10,
             has_links: false,
+            volumes: Vec::new(),
         },
     };
     let unit = Unit::new(&scope, &spec);

@@ -22,7 +22,7 @@ fn a_file_that_is_not_right_touches_nothing(world: &World) {
     let shop = fresh(world, "wrong");
     let good = std::fs::read_to_string(shop.folder.join("skipper.yml")).unwrap();
     world.lab.cloud().clear_calls().unwrap();
-    let cases: [(&str, &str, &str, &[&str]); 9] = [
+    let cases: [(&str, &str, &str, &[&str]); 10] = [
         ("no YAML", "name: wrong\n", "name: [wrong\n", &["skipper.yml:"]),
         (
             "a key that does not exist",
@@ -42,8 +42,14 @@ fn a_file_that_is_not_right_touches_nothing(world: &World) {
         (
             "a key that is not built yet",
             "    build: web\n",
-            "    build: web\n    volumes: [\"data:/data\"]\n    scael: 2\n",
-            &["`services.web.volumes` is not built yet", "`services.web.scael`"],
+            "    build: {context: web, platforms: [linux/arm64]}\n    scael: 2\n",
+            &["`services.web.build.platforms` is not built yet", "`services.web.scael`"],
+        ),
+        (
+            "a volume that is a folder of the host",
+            "    build: web\n",
+            "    build: web\n    volumes: [\"/srv/data:/data\"]\n",
+            &["`/srv/data:/data` is not a named volume"],
         ),
         (
             "a link to a service without a port of its own",

@@ -22,7 +22,7 @@ pub use self::{
 use crate::{
     cost::Price,
     image::{Repository, Tag},
-    name::{EnvName, GroupName, ProjectName, ServiceName},
+    name::{EnvName, GroupName, ProjectName, ServiceName, VolumeName},
 };
 
 /// A checked `skipper.yml`.
@@ -102,6 +102,19 @@ pub struct Service {
     pub stop_grace_period: Duration,
     /// The services that it finds by their names.
     pub links: Vec<ServiceName>,
+    /// What it keeps on its hosts.
+    pub volumes: Vec<Volume>,
+}
+
+/// Data that outlives containers, on one host: all replicas of an environment there that name it have the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Volume {
+    /// Its name in the environment.
+    pub name: VolumeName,
+    /// Where it is in the container.
+    pub path: String,
+    /// Whether the container may only read it.
+    pub read_only: bool,
 }
 
 /// Where a service's image comes from.

@@ -148,7 +148,7 @@ section! {
     foreign {
         "version": "leave it out: the file has no version",
         "environment": "`env` is for every service",
-        "volumes": "leave it out: volumes are not built yet",
+        "volumes": "leave it out: a volume is there once a service names it in its `volumes`",
         "networks": "leave it out: a service reaches those in its `links`",
         "hosts": "`groups` has the hosts, launched by skipper",
     }
@@ -179,11 +179,11 @@ section! {
         logging: Logging<'static>,
         /// Services that it finds by their names, on whichever host they run. It starts after them.
         links: Vec<schema::Name>,
+        /// Named volumes, `NAME:PATH` or `NAME:PATH:ro`. They are on the host's disk: they outlive containers, and go with the host.
+        volumes: Vec<schema::Volume>,
     }
     required { repo: "write `repo: {name: acme/web}`", }
-    later {
-        "volumes": "keep data outside of the hosts",
-    }
+    later {}
     foreign {
         "image": "write `repo: {name: redis, tag: \"7\"}`",
         "environment": "write `env`",

@@ -84,6 +84,7 @@ forms! {
     EnvName { "type": "string", "pattern": VARIABLE }
     SecretName { "type": "string", "pattern": VARIABLE, "maxLength": super::check::LONGEST_SECRET_NAME }
     FilePath { "type": "string", "pattern": "^(/[A-Za-z0-9._-]+)+$" }
+    Volume { "type": "string", "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?:(/[A-Za-z0-9._-]+)+(:r[ow])?$" }
     Prices {
         "type": "object",
         "propertyNames": { "pattern": "^[a-z][a-z0-9-]*[0-9][a-z0-9-]*\\.[a-z0-9-]+$" },

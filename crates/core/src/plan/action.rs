@@ -253,7 +253,7 @@ pub struct Replacement {
 pub enum Order {
     /// The new one serves before the old one stops.
     StartFirst,
-    /// The old one stops before the new one starts: both want the same host port.
+    /// The old one stops before the new one starts: both want the same host port, or write to the same volumes.
     StopFirst,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Blocked, Draft, LaunchSpec, Reason, StepId, addresses, etcd::Etcd, sizes};
+use super::{Action, Blocked, Draft, LaunchSpec, Reason, StepId, addresses, etcd::Etcd, sizes, volumes};
 use crate::{
     config::Group,
     desired::Desired,
@@ -204,8 +204,10 @@ fn leaving(desired: &Desired, observed: &Observed, draft: &mut Draft) -> BTreeMa
             }
         }
         match &found.report {
-            Some(_) => {
-                leaving.insert(host.clone(), found.instance.clone());
+            Some(report) => {
+                if volumes::may_go(desired, host, Some(report), draft) {
+                    leaving.insert(host.clone(), found.instance.clone());
+                }
             }
             None => draft.block(
                 format!("host `{host}`"),

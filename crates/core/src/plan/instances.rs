@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Draft, Paused, Plan, Reason, Removal, etcd, etcd::Etcd, replicas};
+use super::{Action, Draft, Paused, Plan, Reason, Removal, etcd, etcd::Etcd, replicas, volumes};
 use crate::{
     desired::Desired,
     etcd::MemberState,
@@ -13,7 +13,7 @@ use crate::{
 
 /// What it takes to be without one host: its member of etcd moves first, then its replicas stop, then its instance is terminated.
 ///
-/// Without force the last member of etcd stays, and so does the last replica of a service that serves, and a host that does not tell
+/// Named volumes on it need to be allowed to go. Without force the last member of etcd stays, and so does the last replica of a service that serves, and a host that does not tell
 /// what it runs. It is total, as every plan.
 pub fn without_host(
     desired: &Desired,
@@ -31,6 +31,7 @@ pub fn without_host(
     let Some(found) = observed.hosts.get(host) else { return draft.finish() };
     draft.block_gaps(&asked);
     refuse_unless_forced(observed, host, found, force, &mut draft);
+    volumes::may_go(desired, host, found.report.as_ref(), &mut draft);
     let is_in_use = |(other, found): &(&HostName, &ObservedHost)| {
         *other != host && found.report.as_ref().is_some_and(|report| report.configured.is_some())
     };

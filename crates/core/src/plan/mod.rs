@@ -13,6 +13,7 @@ mod reason;
 mod replicas;
 mod rollout;
 mod sizes;
+mod volumes;
 
 use std::{collections::BTreeSet, fmt};
 
@@ -51,6 +52,7 @@ pub fn plan(desired: &Desired, observed: &Observed, orchestrator: &dyn Orchestra
     hosts::take_down(desired, &hosts, &mut draft);
     addresses::release(desired, observed, &hosts.leaving, &mut draft);
     network::close(desired, observed, &mut draft);
+    volumes::tell_of_unused(desired, observed, &mut draft);
     draft.finish()
 }
 

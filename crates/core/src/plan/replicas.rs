@@ -284,8 +284,8 @@ impl<'a> Comparison<'a> {
             old_ports,
             old_served: serves(old),
             old_stopped: is_stopped(old),
-            // Where ports clash, the arrangement of the host's rollout turns this round.
-            order: Order::StartFirst,
+            // Two at once would write to the same data. Where ports clash, the arrangement of the host's rollout turns this round, too.
+            order: if service.writes_volumes() { Order::StopFirst } else { Order::StartFirst },
             reason,
         });
     }

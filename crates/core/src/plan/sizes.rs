@@ -68,7 +68,11 @@ fn boot_of(host: &HostName, group: &Group, found: &ObservedHost, draft: &mut Dra
         draft.block(
             what(),
             format!("it is a `{}`, and `{}` has another processor, which its disk does not fit", found.size, group.size),
-            format!("give another group the new size, and take this one out of the file with `--allow-terminate`; or put `{}` back", found.size),
+            format!(
+                "`skipper instances remove {host}` takes it away (`--force` where it is the last), and the next deployment \
+                 launches it anew with the new size; or put `{}` back",
+                found.size
+            ),
         );
         return None;
     }

@@ -204,6 +204,7 @@ mod tests {
             stray: Vec::new(),
             links: None,
             held_ports: BTreeSet::new(),
+            volumes: Some(BTreeSet::new()),
         };
         let hosts = BTreeMap::from([
             ("web_1".parse().unwrap(), host("i-1", Agent::Online, Some(report))),

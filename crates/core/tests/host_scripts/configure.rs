@@ -29,6 +29,7 @@ fn a_fresh_host_has_no_fleet_and_says_so() {
             fence: 0,
             links: None,
             held_ports: BTreeSet::new(),
+            volumes: Some(BTreeSet::new()),
         }
     );
 }

@@ -194,6 +194,7 @@ pub(crate) fn spec(replica: &str, byte: &str) -> ReplicaSpec {
             },
             stop_grace_seconds: 1,
             has_links: false,
+            volumes: Vec::new(),
         },
     }
 }

@@ -1,6 +1,6 @@
 //! A host tells what runs on it.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use skipper_core::{
     observed::{Handle, Health, OrchestratorState, ReplicaState, Stray},
@@ -39,6 +39,17 @@ fn a_host_tells_of_its_own_replicas_and_of_units_whose_host_is_gone() {
     host.write("world/answers", "500");
     let running = host.observe().unwrap().replicas.remove(1);
     assert_eq!(running.health, Health::Unhealthy("GET /up on port 5000 answered 500".to_owned()));
+}
+
+#[test]
+fn a_host_tells_which_volumes_have_names_and_where_its_engine_is_down_nothing_of_them() {
+    let host = Host::configured();
+    assert_eq!(host.observe().unwrap().volumes, Some(BTreeSet::new()));
+    host.write("world/volumes", &format!("demo.production.data\n{}\nby-hand\n", "0a".repeat(32)));
+    let named = BTreeSet::from(["by-hand".to_owned(), "demo.production.data".to_owned()]);
+    assert_eq!(host.observe().unwrap().volumes, Some(named));
+    host.write("world/docker-is-down", "");
+    assert_eq!(host.observe().unwrap().volumes, None);
 }
 
 #[test]

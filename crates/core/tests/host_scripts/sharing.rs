@@ -59,6 +59,15 @@ fn each_preview_sees_what_is_its_own_and_the_ports_of_the_others() {
 }
 
 #[test]
+fn with_a_preview_its_volumes_end_and_no_others() {
+    let host = Host::configured();
+    host.write("world/volumes", "demo.pr-7.data\ndemo.pr-77.data\ndemo.pr-7x\n");
+    let ended = host.run(&Fleet.remove(&preview(7), &on_this_host(Vec::new()), true).fenced(7));
+    assert_eq!(Fleet.read_done(&ended), Ok(()));
+    assert_eq!(host.read("world/volumes"), "demo.pr-77.data\ndemo.pr-7x\n");
+}
+
+#[test]
 fn the_lease_of_one_preview_is_nothing_to_another() {
     let host = Host::configured();
     start_on(&host, &preview(7), &of(&preview(7), 20_007), 9).unwrap();

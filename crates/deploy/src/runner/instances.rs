@@ -86,7 +86,8 @@ impl Runner<'_> {
     /// The file, without anything that is deployed.
     fn desired_of_hosts(&self) -> Desired {
         let release = Release { revision: Revision::none(), images: BTreeMap::new(), secrets: BTreeMap::new() };
-        Desired::new(self.config, self.scope().environment.clone(), &release)
+        let desired = Desired::new(self.config, self.scope().environment.clone(), &release);
+        Desired { allow_data_loss: self.bounds.allow_data_loss, ..desired }
     }
 
     /// Hosts that previews share are nobody's to take away.

@@ -76,6 +76,8 @@ pub struct Bounds {
     pub hosts_only: bool,
     /// Whether the hosts of groups that the file does not name any more may be terminated.
     pub allow_terminate: bool,
+    /// Whether hosts may go away with the named volumes that they hold.
+    pub allow_data_loss: bool,
     /// Whether inbound rules of somebody else's are removed from the project's security groups.
     pub prune_rules: bool,
     /// The plan that may be carried out, and no other.
@@ -191,8 +193,8 @@ impl Runner<'_> {
     /// What the file and the images ask for, within the bounds of this run.
     fn desired(&self, release: &Release) -> Desired {
         let desired = Desired::new(self.config, self.scope().environment.clone(), release);
-        let Bounds { allow_terminate, prune_rules, hosts_only, .. } = self.bounds;
-        Desired { allow_terminate, prune_rules, hosts_only, ..desired }
+        let Bounds { allow_terminate, allow_data_loss, prune_rules, hosts_only, .. } = self.bounds;
+        Desired { allow_terminate, allow_data_loss, prune_rules, hosts_only, ..desired }
     }
 
     /// The file with the services that this run deploys.

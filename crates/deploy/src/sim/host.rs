@@ -90,6 +90,8 @@ pub struct SimHost {
     pub units: BTreeMap<Handle, SimUnit>,
     /// What containers of each scope know of the services that they link to.
     pub links: BTreeMap<Scope, Vec<Place>>,
+    /// The named volumes that it holds.
+    pub volumes: BTreeSet<String>,
     /// What its replicas have printed.
     pub printed: Vec<LogLine>,
     /// What comes of commands, by their text; any other is not found.
@@ -157,6 +159,7 @@ impl SimHost {
             images: Vec::new(),
             units: BTreeMap::new(),
             links: BTreeMap::new(),
+            volumes: BTreeSet::new(),
             printed: Vec::new(),
             answers: BTreeMap::new(),
             commands: BTreeMap::new(),
@@ -252,6 +255,7 @@ impl SimHost {
             },
             links: self.links.get(scope).map(|places| Fleet.linked(places)),
             held_ports: held.collect(),
+            volumes: Some(self.volumes.clone()),
             host: (has_quorum && self.configured.is_some()).then(|| self.host.clone()),
             stray,
         }
@@ -388,7 +392,11 @@ impl SimWorld {
                 self.pass_stop_time().await;
                 if ends {
                     let folder = format!("{scope}/");
-                    self.on(instance, |host| host.secrets.retain(|secret, _| !secret.starts_with(&folder)));
+                    let volumes = scope.volume("");
+                    self.on(instance, |host| {
+                        host.secrets.retain(|secret, _| !secret.starts_with(&folder));
+                        host.volumes.retain(|volume| !volume.starts_with(&volumes));
+                    });
                 }
                 for handle in handles.get(instance).into_iter().flatten() {
                     let mut state = self.change();
@@ -591,6 +599,7 @@ impl SimWorld {
                 };
                 if let Some(unit) = host.units.get_mut(&start.handle) {
                     unit.serves = why.is_none();
+                    host.volumes.extend(volumes_of(&unit.unit));
                 }
                 why
             }
@@ -602,4 +611,10 @@ impl SimWorld {
         };
         Started { replica: start.replica.clone(), handle: start.handle.clone(), outcome, took_ms: 2_000 }
     }
+}
+
+/// The named volumes that its container mounts; the engine makes those that are not there.
+fn volumes_of(unit: &Unit) -> Vec<String> {
+    let mounts = unit.text.lines().filter_map(|line| line.trim().strip_prefix("--mount type=volume,source="));
+    mounts.filter_map(|mount| Some(mount.split_once(',')?.0.to_owned())).collect()
 }

@@ -94,6 +94,7 @@ pub(crate) fn service(name: &str, port: Port) -> Service {
         },
         stop_grace_period: Duration::from_secs(10),
         links: Vec::new(),
+        volumes: Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@ mod regions;
 mod scalar;
 mod secrets;
 mod service;
+mod volumes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -114,13 +114,9 @@ impl Reader {
         Some(name)
     }
 
-    /// A path in a container that an option of the engine can hold: its fields have commas between them.
     fn file_path(&mut self, entry: &Entry<'_>) -> Option<String> {
         let path = self.text(entry)?;
-        let is_one = path.starts_with('/')
-            && !path.ends_with('/')
-            && path.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-' | '/'))
-            && path.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."));
+        let is_one = scalar::is_path(path);
         if !is_one {
             self.expected(
                 entry,

@@ -74,6 +74,7 @@ impl Reader {
             section.stop_grace_period.as_ref().map_or(Some(10 * SECOND), |grace| self.whole_seconds(grace));
         let logging = section.logging.as_ref().map(|logging| self.logging(logging));
         let links = section.links.as_ref().map_or(Some(Vec::new()), |links| self.links(name, links, known));
+        let volumes = section.volumes.as_ref().map_or(Some(Vec::new()), |volumes| self.volumes(volumes));
         if scale.is_some_and(|scale| scale > 1)
             && let Some((port, place)) = self.host_ports.get(name).and_then(|ports| ports.first()).copied()
         {
@@ -121,6 +122,7 @@ impl Reader {
             healthcheck: healthcheck?,
             stop_grace_period: stop_grace_period?,
             links: links?,
+            volumes: volumes?,
         })
     }
 

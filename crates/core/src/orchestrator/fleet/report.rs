@@ -178,6 +178,7 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
     let mut fence = 0;
     let mut links = None;
     let mut held_ports = BTreeSet::new();
+    let mut volumes = None;
     let mut units: BTreeMap<Handle, Found> = BTreeMap::new();
     for line in &lines {
         let fields: Vec<&str> = line.iter().map(String::as_str).collect();
@@ -202,6 +203,7 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
                     .collect::<Result<_, _>>()
                     .map_err(|_| not_understood(line))?;
             }
+            ["volumes", ref names @ ..] => volumes = Some(names.iter().map(|name| (*name).to_owned()).collect()),
             ["fleet", "absent"] => orchestrator = Some(OrchestratorState::Absent),
             ["fleet", "ready"] => orchestrator = Some(OrchestratorState::Ready),
             ["fleet", "silent", ref words @ ..] => orchestrator = Some(OrchestratorState::Silent(words.join(" "))),
@@ -231,7 +233,20 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
     let replicas = units.into_values().map(Found::finish).collect();
     // In one order, whatever the order they were told in.
     etcd.sort();
-    Ok(HostReport { configured, boot, membership, etcd, fence, orchestrator, replicas, host, stray, links, held_ports })
+    Ok(HostReport {
+        configured,
+        boot,
+        membership,
+        etcd,
+        fence,
+        orchestrator,
+        replicas,
+        host,
+        stray,
+        links,
+        held_ports,
+        volumes,
+    })
 }
 
 /// A unit's name, as systemd takes it. It goes back to other hosts, where it names a file.
@@ -317,6 +332,10 @@ pub fn encode_report(report: &HostReport) -> String {
     let _ = writeln!(text, "fence\t{}", report.fence);
     if let Some(links) = &report.links {
         let _ = writeln!(text, "links\t{links}");
+    }
+    if let Some(volumes) = &report.volumes {
+        let names: String = volumes.iter().map(|name| format!("\t{name}")).collect();
+        let _ = writeln!(text, "volumes{names}");
     }
     let _ = match &report.orchestrator {
         OrchestratorState::Absent => writeln!(text, "fleet\tabsent"),

@@ -1,13 +1,16 @@
 //! The unit as text, and both directions of every text that travels between the runner and a host.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use proptest::{collection::vec, prelude::*};
 
 use super::{report::*, *};
 use crate::{
     clean::Cleaning,
-    config::{Check, Healthcheck, Logging, SecretTarget},
+    config::{Check, Healthcheck, Logging, SecretTarget, Volume},
     desired::{Binding, DesiredService, PinnedSecret, SecretVersion},
     etcd::{EtcdMember, MemberState, Membership},
     image::PinnedImage,
@@ -48,6 +51,7 @@ fn spec() -> ReplicaSpec {
             },
             stop_grace_seconds: 10,
             has_links: false,
+            volumes: Vec::new(),
         },
     }
 }
@@ -62,6 +66,22 @@ fn a_replica_with_links_has_the_hosts_file_of_its_host_and_a_name_that_is_its_ow
     let unit = Unit::new(&scope(), &spec);
     let file = "type=bind,source=/var/lib/skipper/hosts/demo/production,target=/etc/hosts,readonly";
     assert!(unit.text.contains(&format!("  --hostname web_3 \\\n  --mount {file} \\\n")), "{}", unit.text);
+    assert_eq!(Unit::read(unit.handle.clone(), &unit.text), Some(unit));
+}
+
+#[test]
+fn a_volume_is_that_of_its_environment_at_the_path_of_the_file() {
+    let volume = |name: &str, path: &str, read_only: bool| Volume {
+        name: name.parse().unwrap(),
+        path: path.to_owned(),
+        read_only,
+    };
+    let volumes = vec![volume("data", "/var/lib/data", false), volume("seed", "/seed", true)];
+    let spec = ReplicaSpec { service: DesiredService { volumes, ..spec().service }, ..spec() };
+    let unit = Unit::new(&scope(), &spec);
+    let mounts = "  --mount type=volume,source=demo.production.data,target=/var/lib/data \\\n  \
+                  --mount type=volume,source=demo.production.seed,target=/seed,readonly \\\n";
+    assert!(unit.text.contains(mounts), "{}", unit.text);
     assert_eq!(Unit::read(unit.handle.clone(), &unit.text), Some(unit));
 }
 
@@ -255,6 +275,7 @@ fn twenty_replicas_fit_into_one_listing() {
         fence: 12,
         links: Some("0123456789ab".to_owned()),
         held_ports: (25_000..25_040).collect(),
+        volumes: Some(BTreeSet::from(["demo.production.data".to_owned()])),
     };
     assert!(encode_report(&report).len() <= RESULT_LIMIT, "{}", encode_report(&report).len());
 }
@@ -400,6 +421,7 @@ proptest! {
         fence in any::<u64>(),
         links in proptest::option::of("[0-9a-f]{12}"),
         held_ports in proptest::collection::btree_set(any::<u16>(), 0..4),
+        volumes in proptest::option::of(proptest::collection::btree_set("[a-z.]{1,9}", 0..4)),
     ) {
         let mut replicas = replicas;
         replicas.sort_by(|a, b| a.handle.cmp(&b.handle));
@@ -410,7 +432,7 @@ proptest! {
             Some((words, true)) => OrchestratorState::Silent(words),
             Some((words, false)) => OrchestratorState::Emptied(words),
         };
-        let report = HostReport { configured, boot, membership, etcd, fence, orchestrator, replicas, host, stray, links, held_ports };
+        let report = HostReport { configured, boot, membership, etcd, fence, orchestrator, replicas, host, stray, links, held_ports, volumes };
         prop_assert_eq!(read_observation(&encode_report(&report)), Ok(report));
     }
 

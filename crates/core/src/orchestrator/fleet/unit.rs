@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::quote::{systemd_unword, systemd_word};
 use crate::{
-    config::{Logging, SecretTarget},
+    config::{Logging, SecretTarget, Volume},
     desired::{Binding, PinnedSecret, ReplicaSpec, SECRETS, Scope, SecretVersion},
     image::{PinnedImage, hex_digest},
     name::{HostName, ReplicaName},
@@ -165,6 +165,11 @@ fn words(scope: &Scope, spec: &ReplicaSpec, probe: &Probe) -> String {
                 word("--mount ", &format!("type=bind,source={source},target={path},readonly"));
             }
         }
+    }
+    for Volume { name, path, read_only } in &service.volumes {
+        let source = scope.volume(name.as_ref());
+        let access = if *read_only { ",readonly" } else { "" };
+        word("--mount ", &format!("type=volume,source={source},target={path}{access}"));
     }
     if let Some(Logging { driver, options }) = &service.logging {
         word("--log-driver ", &systemd_word(driver));

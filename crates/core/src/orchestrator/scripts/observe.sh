@@ -56,6 +56,12 @@ fi
 # All but the names that this host's containers have for themselves.
 [ ! -e "$HOSTS_FILE" ] || report links "$(grep -v '^127\.0\.1\.1 ' "$HOSTS_FILE" | sha256sum | cut -c1-12)"
 
+# What would be lost with this host. Volumes that nobody named have names of 64 hexadecimal digits.
+if docker volume ls --quiet >"$WORK/volumes" 2>/dev/null; then
+  # shellcheck disable=SC2046 # one field each
+  report volumes $(grep -v -x '[0-9a-f]\{64\}' "$WORK/volumes" | head -n 20)
+fi
+
 if [ ! -x "$ROOT/opt/bin/fleetctl" ]; then
   report fleet absent
   finish_report

@@ -40,6 +40,10 @@ cat "$WORK"/removed.* >"$WORK/problems" 2>/dev/null
 if [ -s "$WORK/problems" ]; then
   fail other "$(paste -s -d ';' "$WORK/problems")"
 fi
-# With the environment its secrets go: hosts that previews share stay up for long.
-[ -z "$ENDS" ] || rm -rf "$RUN/secrets/skipper/$SCOPE"
+# With the environment its secrets and volumes go: hosts that previews share stay up for long.
+if [ -n "$ENDS" ]; then
+  rm -rf "$RUN/secrets/skipper/$SCOPE"
+  docker volume ls --quiet | grep "^${SCOPE%/*}\.${SCOPE#*/}\." | xargs -r docker volume rm >"$WORK/volumes" 2>&1 ||
+    fail other "volumes of the environment stay: $(first_words "$WORK/volumes")"
+fi
 succeed

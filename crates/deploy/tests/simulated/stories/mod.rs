@@ -14,3 +14,4 @@ mod replicas;
 mod secrets;
 mod shared_hosts;
 mod sizes;
+mod volumes;

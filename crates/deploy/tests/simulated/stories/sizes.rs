@@ -1,9 +1,12 @@
 //! Hosts that get another size.
 
 use skipper_core::{config::Config, exit::Exit};
-use skipper_deploy::sim::{Fault, FaultKind, SimWorld};
+use skipper_deploy::{
+    runner::Runner,
+    sim::{Fault, FaultKind, SimWorld},
+};
 
-use crate::shop::{commit, plan, ship, ship_and_die, shop};
+use crate::shop::{commit, plan, run, ship, ship_and_die, shop};
 
 fn sized(hosts: u32, size: &str) -> Config {
     let mut config = shop(hosts);
@@ -62,6 +65,13 @@ fn another_processor_is_another_host() {
     let told = plan(&world, &sized(1, "t4g.small"), &commit(1));
     assert_eq!(told.exit, Exit::Blocked);
     assert!(told.failure().contains("has another processor"), "{}", told.failure());
+    let hint = told.plan().blocked[0].hint.clone().unwrap();
+    assert!(hint.contains("`skipper instances remove app_1`"), "{hint}");
+    // What it says is the way.
+    let remove = async |runner: Runner<'_>| runner.remove_host("app_1", true).await;
+    assert_eq!(run(&world, &shop(1), &commit(1), |_| false, remove).exit, Exit::Serves);
+    let told = ship(&world, &sized(1, "t4g.small"), &commit(1));
+    assert_eq!((told.exit, sizes(&world)), (Exit::Serves, vec!["t4g.small".to_owned()]), "{:?}", told.finished());
 }
 
 #[test]
