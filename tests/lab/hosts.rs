@@ -13,6 +13,7 @@ pub(crate) const TRIALS: Trials = &[
     ("hosts_reboot_one_after_another_and_serve_again", hosts_reboot_one_after_another_and_serve_again),
     ("a_host_gets_another_size_and_keeps_what_it_is", a_host_gets_another_size_and_keeps_what_it_is),
     ("one_of_three_members_of_etcd_is_lost_and_replaced", one_of_three_members_of_etcd_is_lost_and_replaced),
+    ("a_host_whose_engine_has_died_is_mended", a_host_whose_engine_has_died_is_mended),
 ];
 
 fn a_host_gets_another_size_and_keeps_what_it_is(world: &World) {
@@ -153,5 +154,34 @@ fn one_of_three_members_of_etcd_is_lost_and_replaced(world: &World) {
     told.says("have etcd forget the member at ").says("give host `web_2` a member of etcd");
     assert_eq!(members(world, &shop), ["web_1", "web_2", "web_3"]);
     assert_eq!(containers(world, &shop), before);
+    shop.ship_again(world).ends_with(0).says("nothing to do");
+}
+
+fn a_host_whose_engine_has_died_is_mended(world: &World) {
+    let shop = Shop::make(world, "engine");
+    shop.ship(world, "two hosts").ends_with(0);
+    let all = shop.hosts(world);
+    let host = |name: &str| all.iter().find(|host| host.name.as_deref() == Some(name)).unwrap();
+    let list = "docker ps -q --no-trunc | sort | xargs docker inspect -f '{{.State.Pid}}'";
+    let first = host("web_1").exec(list).unwrap().success().unwrap();
+    // Until systemd has given it up; ended once, its units would have it started again.
+    let end = "until systemctl is-failed -q docker.service docker.socket; do systemctl kill -s KILL docker.service; sleep 0.5; done";
+    host("web_2").exec(end).unwrap().success().unwrap();
+
+    let silent = "not observed: host `web_2`: its Docker engine does not answer: Cannot connect to the Docker daemon";
+    let told = shop.skipper(world, &["ps"]).ends_with(0).says(silent).says("2 of 4 replicas serve");
+    assert!(!told.outcome.log.contains("panic"), "{}", told.outcome.log);
+    shop.skipper(world, &["instances", "ps"]).ends_with(0).says("hint: the next deployment starts it again");
+
+    host("web_2").exec("systemctl mask docker.service").unwrap().success().unwrap();
+    let again = || shop.ship_again(world);
+    let refused = world.refusal(&shop, Section::Hosts, "a host whose Docker engine does not start again", again);
+    refused.ends_with(5).says("Docker does not answer").says("journalctl -u docker -u containerd");
+    host("web_2").exec("systemctl unmask docker.service").unwrap().success().unwrap();
+
+    let told = shop.ship_again(world).ends_with(0);
+    told.says("configure `web_2` (etcd on `web_1`): its Docker engine does not answer");
+    assert_eq!((shop.answers(world).len(), containers(world, &shop).len()), (2, 4));
+    assert_eq!(host("web_1").exec(list).unwrap().success().unwrap(), first);
     shop.ship_again(world).ends_with(0).says("nothing to do");
 }

@@ -187,6 +187,7 @@ fn observed_host(index: usize) -> ObservedHost {
             stray: Vec::new(),
             fence: 1,
             links: None,
+            engine: None,
             held_ports: BTreeSet::new(),
             volumes: Some(BTreeSet::new()),
         }),

@@ -266,6 +266,9 @@ pub struct HostReport {
     pub fence: u64,
     /// Whether the orchestrator answers on this host.
     pub orchestrator: OrchestratorState,
+    /// Why the engine that runs containers does not answer on this host, in its own words; absent where it does. What runs is not known then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
     /// The replicas that are registered for or running on this host.
     pub replicas: Vec<ObservedReplica>,
     /// The host that it is to the orchestrator; absent where that does not answer.

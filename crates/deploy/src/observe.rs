@@ -195,10 +195,8 @@ impl Eyes<'_> {
                     Ok(mut report) => {
                         // A host that its orchestrator does not see may be away for a moment.
                         report.stray.retain(|stray| !hosts.contains_key(&stray.host));
-                        if let (OrchestratorState::Silent(words) | OrchestratorState::Emptied(words), Some(_)) =
-                            (&report.orchestrator, &report.configured)
-                        {
-                            gaps.push(gap(host, format!("its orchestrator does not answer: {words}"), "it may be registering again, which takes up to a minute: run again; else look at `journalctl -u fleet -u etcd-member` on the host"));
+                        if report.configured.is_some() {
+                            gaps.extend(silence(host, &report));
                         }
                         reports.insert(host.clone(), report);
                     }
@@ -311,6 +309,21 @@ fn hosts(
         );
     }
     hosts
+}
+
+/// What keeps a configured host from telling what it runs.
+fn silence(host: &HostName, report: &HostReport) -> Option<Gap> {
+    match (&report.engine, &report.orchestrator) {
+        (Some(words), _) => {
+            let hint = "the next deployment starts it again; why it has ended is in `journalctl -u docker -u containerd` on the host";
+            Some(gap(host, format!("its Docker engine does not answer: {words}"), hint))
+        }
+        (None, OrchestratorState::Silent(words) | OrchestratorState::Emptied(words)) => {
+            let hint = "it may be registering again, which takes up to a minute: run again; else look at `journalctl -u fleet -u etcd-member` on the host";
+            Some(gap(host, format!("its orchestrator does not answer: {words}"), hint))
+        }
+        (None, OrchestratorState::Ready | OrchestratorState::Absent) => None,
+    }
 }
 
 fn gap(host: &HostName, what: impl Into<String>, hint: &str) -> Gap {

@@ -160,6 +160,8 @@ pub enum HostErrorKind {
     ArchiveMissing,
     /// The archive's SHA-256 is another than the file says.
     ArchiveHash,
+    /// The engine that runs containers does not answer.
+    Engine,
     /// The disk is full.
     DiskFull,
     /// The image does not exist for the host's architecture.

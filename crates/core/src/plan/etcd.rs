@@ -234,7 +234,8 @@ impl Etcd {
 
 /// What has to be done before anybody can say what runs, where some of the world does not answer: what an earlier run has begun and not
 /// finished, as a member that was added and has not begun keeps one other from having a quorum; else that hosts are configured anew
-/// whose orchestrator does not answer, which starts again whatever has ended there. What comes after can be planned only then.
+/// whose engine or orchestrator does not answer, which starts again whatever has ended there: all of them at once, since a member of
+/// etcd may need those of the others to answer. What comes after can be planned only then.
 pub(super) fn first_part(observed: &Observed) -> Option<Plan> {
     if observed.gaps.is_empty() {
         return None;
@@ -254,20 +255,32 @@ pub(super) fn first_part(observed: &Observed) -> Option<Plan> {
         last = Some(draft.step(action, Reason::BrokenOff, last));
     }
     if last.is_none() {
-        let is_silent = |report: &HostReport| {
-            report.configured.is_some() && matches!(report.orchestrator, OrchestratorState::Silent(_))
-        };
-        let silent = reports(observed).filter(|(_, report)| is_silent(report));
-        let silent: Vec<HostName> = silent.map(|(host, _)| host.clone()).collect();
-        let members = members_of_silent(observed, &members)?;
-        if silent.is_empty() || members.is_empty() {
+        let members = members_of_silent(observed, &members).filter(|members| !members.is_empty())?;
+        for reason in [Reason::EngineSilent, Reason::OrchestratorSilent] {
+            let hosts: Vec<HostName> = reports(observed)
+                .filter(|(_, report)| silence(report).as_ref() == Some(&reason))
+                .map(|(host, _)| host.clone())
+                .collect();
+            if !hosts.is_empty() {
+                draft.step(Action::ConfigureHosts { hosts, members: members.clone(), founding: false }, reason, None);
+            }
+        }
+        if draft.steps.is_empty() {
             return None;
         }
-        let action = Action::ConfigureHosts { hosts: silent, members, founding: false };
-        draft.step(action, Reason::OrchestratorSilent, None);
     }
     draft.notes.push("what runs is known only once that is done, and the rest is planned then".to_owned());
     Some(Plan { partial: true, ..draft.finish() })
+}
+
+/// Why a host is to be configured anew before anybody can say what it runs.
+fn silence(report: &HostReport) -> Option<Reason> {
+    match (&report.configured, &report.engine, &report.orchestrator) {
+        (None, ..) => None,
+        (_, Some(_), _) => Some(Reason::EngineSilent),
+        (_, None, OrchestratorState::Silent(_)) => Some(Reason::OrchestratorSilent),
+        (_, None, _) => None,
+    }
 }
 
 /// The members that silent hosts are told of: those that etcd has, where it has a quorum, else all that there can be, as only their own

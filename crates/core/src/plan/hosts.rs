@@ -120,7 +120,8 @@ fn readiness(found: &ObservedHost) -> Readiness {
     match (found.state, found.agent, &found.report) {
         (InstanceState::Stopping | InstanceState::Stopped, ..) => Readiness::Stopped,
         (_, _, Some(report))
-            if matches!(report.orchestrator, OrchestratorState::Silent(_) | OrchestratorState::Emptied(_)) =>
+            if report.engine.is_some()
+                || matches!(report.orchestrator, OrchestratorState::Silent(_) | OrchestratorState::Emptied(_)) =>
         {
             match report.configured {
                 // It broke off while it was configured for the first time; nothing has been deployed to it.

@@ -46,6 +46,8 @@ pub enum Reason {
     BrokenOff,
     /// The orchestrator does not answer on it.
     OrchestratorSilent,
+    /// The engine that runs its containers does not answer.
+    EngineSilent,
     /// Etcd counts on a member whose host has nothing of it.
     MemberLost,
     /// The hosts do not have the images of the release.
@@ -108,6 +110,7 @@ impl fmt::Display for Reason {
                 write!(f, "{hosts} host{} have {members} member{} of etcd", plural(*hosts), plural(*members))
             }
             Self::BrokenOff => f.write_str("an earlier run began it"),
+            Self::EngineSilent => f.write_str("its Docker engine does not answer"),
             Self::OrchestratorSilent => f.write_str("its orchestrator does not answer"),
             Self::MemberLost => f.write_str("its host has nothing of it"),
             Self::ImagesNeeded => f.write_str("every host has the image before any old replica stops"),

@@ -203,6 +203,7 @@ mod tests {
             host: None,
             stray: Vec::new(),
             links: None,
+            engine: None,
             held_ports: BTreeSet::new(),
             volumes: Some(BTreeSet::new()),
         };

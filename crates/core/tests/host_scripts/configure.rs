@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use skipper_core::{
     etcd::Membership,
-    observed::{HostReport, OrchestratorState},
-    orchestrator::{HostErrorKind, Orchestrator as _, fleet::Fleet},
+    observed::{Health, HostReport, OrchestratorState, ReplicaState},
+    orchestrator::{Cluster, HostErrorKind, Orchestrator as _, fleet::Fleet},
 };
 
 use crate::host::*;
@@ -28,6 +28,7 @@ fn a_fresh_host_has_no_fleet_and_says_so() {
             stray: vec![],
             fence: 0,
             links: None,
+            engine: None,
             held_ports: BTreeSet::new(),
             volumes: Some(BTreeSet::new()),
         }
@@ -67,6 +68,48 @@ fn a_serving_fleetd_is_never_stopped_in_the_ordinary_way() {
     {
         assert_eq!(host.calls(purging), 0, "{purging}");
     }
+}
+
+#[test]
+fn an_engine_that_has_died_is_told_and_started_again() {
+    let host = Host::fresh();
+    let cluster = cluster(Some(host.publish_archive()));
+    host.configure(&cluster).unwrap();
+    assert_eq!((host.calls("systemctl start docker.service"), host.observe().unwrap().engine), (0, None));
+    let start = start(&spec("web_1", "0a"));
+    host.start(vec![start]);
+    let inspected = host.calls("docker inspect");
+
+    let words = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?";
+    host.write("world/engine-says", &format!("{words}\n"));
+    let report = host.observe().unwrap();
+    assert_eq!((report.orchestrator, report.engine.as_deref()), (OrchestratorState::Ready, Some(words)));
+    // It is registered, and what becomes of it is not known.
+    let replica = &report.replicas[0];
+    assert_eq!((replica.wanted, replica.state, &replica.health), (true, ReplicaState::Starting, &Health::Unknown));
+    assert_eq!(host.calls("docker inspect"), inspected, "where Docker hangs, each of them would");
+
+    assert_eq!(host.configure(&Cluster { founding: false, ..cluster }), Ok(()));
+    // Where it has ended too often in a row, systemd is made to forget that first.
+    let calls = host.read("world/calls");
+    let forgotten = calls.find("systemctl reset-failed containerd.service docker.socket docker.service").unwrap();
+    assert!(forgotten < calls.find("systemctl start docker.service").unwrap());
+    assert_eq!(host.observe().unwrap().engine, None);
+}
+
+#[test]
+fn an_engine_that_hangs_or_does_not_start_is_told_in_the_words_there_are() {
+    let host = Host::configured();
+    host.write("world/engine-says", "");
+    assert_eq!(host.observe().unwrap().engine.as_deref(), Some("it gave no answer"));
+    host.write("world/engine-says", "Cannot connect to the Docker daemon\n");
+    host.write("world/engine-breaks", "");
+    let (kind, what) = said(host.configure(&cluster(None)));
+    assert_eq!(kind, HostErrorKind::Engine);
+    assert!(
+        what.starts_with("Docker does not answer (Cannot connect to the Docker daemon). Failed to start docker.service: Unit docker.service is masked. docker.service:"),
+        "{what}"
+    );
 }
 
 #[test]

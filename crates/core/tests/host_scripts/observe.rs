@@ -48,7 +48,7 @@ fn a_host_tells_which_volumes_have_names_and_where_its_engine_is_down_nothing_of
     host.write("world/volumes", &format!("demo.production.data\n{}\nby-hand\n", "0a".repeat(32)));
     let named = BTreeSet::from(["by-hand".to_owned(), "demo.production.data".to_owned()]);
     assert_eq!(host.observe().unwrap().volumes, Some(named));
-    host.write("world/docker-is-down", "");
+    host.write("world/engine-says", "Cannot connect to the Docker daemon\n");
     assert_eq!(host.observe().unwrap().volumes, None);
 }
 

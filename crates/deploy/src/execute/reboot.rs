@@ -160,6 +160,9 @@ impl Run<'_> {
 
 /// What keeps a host from being a part of a whole cluster.
 fn is_missing(report: &HostReport) -> Option<String> {
+    if let Some(words) = &report.engine {
+        return Some(format!("the Docker engine does not answer: {words}"));
+    }
     match &report.orchestrator {
         OrchestratorState::Ready => {}
         OrchestratorState::Absent => return Some("there is no orchestrator".to_owned()),

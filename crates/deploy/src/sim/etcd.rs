@@ -26,7 +26,11 @@ impl State {
     /// Whether the member at an address has begun, and its host runs.
     fn is_healthy(&self, scope: &Scope, address: &str) -> bool {
         let runs = |host: &super::SimHost| {
-            host.runs() && !host.ended_parts && host.address == address && host.membership != Membership::None
+            host.runs()
+                && !host.ended_parts
+                && !host.engine_ended
+                && host.address == address
+                && host.membership != Membership::None
         };
         self.etcd.get(scope).and_then(|members| members.get(address)) == Some(&true) && self.hosts.values().any(runs)
     }

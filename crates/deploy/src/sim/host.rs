@@ -70,6 +70,10 @@ pub struct SimHost {
     pub(super) ended: Option<Instant>,
     /// Whether its orchestrator, or what that needs, has ended.
     pub ended_parts: bool,
+    /// Whether its container engine has ended, and with it all that it ran.
+    pub engine_ended: bool,
+    /// Whether the engine would not start again.
+    pub engine_stays: bool,
     /// Whether its member of etcd has lost its data.
     pub lost_data: bool,
     /// Whether its agent has stopped answering.
@@ -149,6 +153,8 @@ impl SimHost {
             terminated: false,
             ended: None,
             ended_parts: false,
+            engine_ended: false,
+            engine_stays: false,
             lost_data: false,
             silent: false,
             unlisted: 0,
@@ -176,6 +182,19 @@ impl SimHost {
     /// Whether it runs: it was not stopped, and is not between two boots.
     pub(super) fn runs(&self) -> bool {
         self.alive() && !self.stopped && self.down_until.is_none_or(|until| until <= Instant::now())
+    }
+
+    /// Ends the container engine, by another hand.
+    pub fn end_engine(&mut self) {
+        self.engine_ended = true;
+        self.units.values_mut().for_each(|unit| unit.serves = false);
+    }
+
+    /// What had been started before runs again: its units were tried over and over.
+    fn start_engine(&mut self) {
+        if std::mem::take(&mut self.engine_ended) {
+            self.units.values_mut().for_each(|unit| unit.serves = unit.wanted);
+        }
     }
 
     /// A part of the newest of what replicas have printed.
@@ -247,6 +266,7 @@ impl SimHost {
                 (Some(_), true) => OrchestratorState::Ready,
                 (Some(_), false) => OrchestratorState::Silent("Error 503: no etcd".to_owned()),
             },
+            engine: self.engine_ended.then(|| "Cannot connect to the Docker daemon".to_owned()),
             fence: self.fences.get(scope).copied().unwrap_or(0),
             replicas: if !has_quorum {
                 Vec::new()
@@ -332,12 +352,18 @@ impl SimWorld {
             Task::Configure { cluster } => {
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 let identity = Fleet.configuration(&cluster);
+                let stays = |host: &SimHost| host.engine_ended && host.engine_stays;
+                if self.look().hosts.get(instance).is_some_and(stays) {
+                    let stdout = encode_error(HostErrorKind::Engine, "Docker does not answer");
+                    return Invocation::Finished { code: 1, stdout, stderr: String::new() };
+                }
                 match self.found(instance, &cluster) {
                     Err(why) => encode_error(HostErrorKind::Other, &why),
                     Ok(()) => {
                         self.on(instance, |host| {
                             host.configured = Some(identity);
                             host.ended_parts = false;
+                            host.start_engine();
                             if std::mem::take(&mut host.lost_data) {
                                 host.membership = Membership::None;
                             }

@@ -34,9 +34,10 @@ fn lines(output: &str) -> Result<Vec<Vec<String>>, HostError> {
     error.map_or(Ok(lines), Err)
 }
 
-const KINDS: [(HostErrorKind, &str); 8] = [
+const KINDS: [(HostErrorKind, &str); 9] = [
     (HostErrorKind::ArchiveMissing, "archive-missing"),
     (HostErrorKind::ArchiveHash, "archive-hash"),
+    (HostErrorKind::Engine, "engine"),
     (HostErrorKind::DiskFull, "disk-full"),
     (HostErrorKind::Platform, "platform"),
     (HostErrorKind::Secret, "secret"),
@@ -173,6 +174,7 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
     let mut membership = None;
     let mut etcd = Vec::new();
     let mut orchestrator = None;
+    let mut engine = None;
     let mut host = None;
     let mut stray = Vec::new();
     let mut fence = 0;
@@ -208,6 +210,7 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
             ["fleet", "ready"] => orchestrator = Some(OrchestratorState::Ready),
             ["fleet", "silent", ref words @ ..] => orchestrator = Some(OrchestratorState::Silent(words.join(" "))),
             ["fleet", "emptied", ref words @ ..] => orchestrator = Some(OrchestratorState::Emptied(words.join(" "))),
+            ["engine", ref words @ ..] => engine = Some(words.join(" ")),
             ["host", name] => host = Some(name.parse().map_err(|_| not_understood(line))?),
             ["stray", handle, host] => match (read_handle(handle), host.parse()) {
                 (Some(handle), Ok(host)) => stray.push(Stray { handle, host }),
@@ -240,6 +243,7 @@ pub(super) fn read_observation(output: &str) -> Result<HostReport, HostError> {
         etcd,
         fence,
         orchestrator,
+        engine,
         replicas,
         host,
         stray,
@@ -336,6 +340,9 @@ pub fn encode_report(report: &HostReport) -> String {
     if let Some(volumes) = &report.volumes {
         let names: String = volumes.iter().map(|name| format!("\t{name}")).collect();
         let _ = writeln!(text, "volumes{names}");
+    }
+    if let Some(words) = &report.engine {
+        let _ = writeln!(text, "engine\t{words}");
     }
     let _ = match &report.orchestrator {
         OrchestratorState::Absent => writeln!(text, "fleet\tabsent"),

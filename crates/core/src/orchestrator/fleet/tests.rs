@@ -274,6 +274,7 @@ fn twenty_replicas_fit_into_one_listing() {
         stray: Vec::new(),
         fence: 12,
         links: Some("0123456789ab".to_owned()),
+        engine: None,
         held_ports: (25_000..25_040).collect(),
         volumes: Some(BTreeSet::from(["demo.production.data".to_owned()])),
     };
@@ -415,6 +416,7 @@ proptest! {
         membership in proptest::sample::select(Membership::ALL.to_vec()),
         etcd in proptest::collection::btree_set(("10\\.0\\.[0-9]\\.[1-9]", proptest::sample::select(MemberState::ALL.to_vec())), 0..4),
         silent in proptest::option::of((words(), any::<bool>())),
+        engine in proptest::option::of(words()),
         replicas in vec(replicas(), 0..6),
         host in proptest::option::of("[a-z]{1,4}_[1-9]".prop_map(|host| host.parse().unwrap())),
         stray in vec(("[a-z]{1,6}\\.service".prop_map(Handle), "[a-z]{1,4}_[1-9]").prop_map(|(handle, host)| Stray { handle, host: host.parse().unwrap() }), 0..3),
@@ -432,7 +434,7 @@ proptest! {
             Some((words, true)) => OrchestratorState::Silent(words),
             Some((words, false)) => OrchestratorState::Emptied(words),
         };
-        let report = HostReport { configured, boot, membership, etcd, fence, orchestrator, replicas, host, stray, links, held_ports, volumes };
+        let report = HostReport { configured, boot, membership, etcd, fence, orchestrator, engine, replicas, host, stray, links, held_ports, volumes };
         prop_assert_eq!(read_observation(&encode_report(&report)), Ok(report));
     }
 

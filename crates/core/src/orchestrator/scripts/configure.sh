@@ -3,6 +3,15 @@
 # it changes only what differs, and whatever runs on this host goes on running.
 machine=$(cat "$ROOT/etc/machine-id")
 
+# --- Docker, in which etcd's member runs, too. ---
+
+if ! engine; then
+  # What has ended too often in a row systemd starts no more, whoever asks.
+  systemctl reset-failed containerd.service docker.socket docker.service
+  { timeout 120 systemctl start docker.service 2>"$WORK/start" && await 20 engine; } ||
+    fail engine "Docker does not answer ($(first_words "$WORK/engine")). $(first_words "$WORK/start") docker.service: $(journalctl -u docker.service -n 3 --no-pager -o cat | one_line)"
+fi
+
 # --- Which part it has in etcd. ---
 
 if [ "$FOUNDING" = yes ] && [ "$ROLE" = member ]; then

@@ -204,6 +204,13 @@ etcd_members() {
   [ -s "$2" ] && [ "$(wc -l <"$2")" -eq "$(grep -o '"id":' "$2.json" | wc -l)" ]
 }
 
+# engine: whether Docker answers; else its words are in $WORK/engine.
+engine() {
+  timeout 10 docker ps --quiet >/dev/null 2>"$WORK/engine" && return
+  [ -s "$WORK/engine" ] || echo 'it gave no answer' >"$WORK/engine"
+  return 1
+}
+
 # container UNIT: the name of its container.
 container() {
   printf '%s' "${1%.service}"

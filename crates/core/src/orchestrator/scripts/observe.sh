@@ -57,7 +57,7 @@ fi
 [ ! -e "$HOSTS_FILE" ] || report links "$(grep -v '^127\.0\.1\.1 ' "$HOSTS_FILE" | sha256sum | cut -c1-12)"
 
 # What would be lost with this host. Volumes that nobody named have names of 64 hexadecimal digits.
-if docker volume ls --quiet >"$WORK/volumes" 2>/dev/null; then
+if timeout 10 docker volume ls --quiet >"$WORK/volumes" 2>/dev/null; then
   # shellcheck disable=SC2046 # one field each
   report volumes $(grep -v -x '[0-9a-f]\{64\}' "$WORK/volumes" | head -n 20)
 fi
@@ -66,6 +66,13 @@ if [ ! -x "$ROOT/opt/bin/fleetctl" ]; then
   report fleet absent
   finish_report
 fi
+
+# Without Docker nobody can say which containers there are, and where it hangs, each question would.
+ENGINE=yes
+engine || {
+  ENGINE=
+  report engine "$(first_words "$WORK/engine")"
+}
 
 machine=$(cat "$ROOT/etc/machine-id")
 registry "$WORK/files" || silent "$(first_words "$WORK/files.err")"
@@ -120,7 +127,7 @@ while IFS=$TAB read -r unit replica state; do
     publish=$(sed -n 's/^  --publish \([0-9:]*\) \\$/\1/p' "$WORK/text.$unit" | tr '\n' ' ')
     label=$(sed -n 's/^  --label \("skipper.probe=.*"\) \\$/\1/p' "$WORK/text.$unit")
     printf 'text\t%s\t%s\t%s\n' "$unit" "${publish:--}" "${label:--}"
-    if inspect "$unit"; then
+    if [ -n "$ENGINE" ] && inspect "$unit"; then
       printf 'container\t%s\t%s\t%s\t%s\n' "$unit" "$CONTAINER_IMAGE" "$CONTAINER_STATUS" "$CONTAINER_SINCE"
       if [ "$CONTAINER_STATUS" = running ]; then
         read_probe "$PROBE"

@@ -329,6 +329,42 @@ fn what_has_ended_on_a_host_is_started_again_before_the_rest_is_planned() {
 }
 
 #[test]
+fn an_engine_that_has_ended_is_started_again_and_what_it_ran_serves() {
+    for hosts in [1, 2, 4] {
+        let world = SimWorld::default();
+        ends_well(&ship(&world, &shop(hosts), &commit(1)));
+        let before = world.serving_on("app_1");
+        each(&world, 1, SimHost::end_engine);
+        let planned = plan(&world, &shop(hosts), &commit(1));
+        assert!(planned.plan().partial, "{:?}", planned.steps());
+        assert!(planned.steps()[0].ends_with(": its Docker engine does not answer"), "{:?}", planned.steps());
+        // On one host or two the only member of etcd went with it, and the other host waits for that.
+        assert_eq!(planned.steps().len(), if hosts == 2 { 2 } else { 1 }, "{:?}", planned.steps());
+        ends_well(&ship(&world, &shop(hosts), &commit(1)));
+        assert_eq!(world.serving_on("app_1"), before);
+        assert!(ship(&world, &shop(hosts), &commit(1)).plan().is_empty());
+    }
+}
+
+#[test]
+fn an_engine_that_does_not_start_again_blocks_and_is_told_with_the_remedy() {
+    let world = SimWorld::default();
+    ends_well(&ship(&world, &shop(2), &commit(1)));
+    each(&world, 2, |host| {
+        host.end_engine();
+        host.engine_stays = true;
+    });
+    let before = world.serving_on("app_1");
+    edit(&world, "web", "new");
+    let told = ship(&world, &shop(2), &commit(2));
+    assert_eq!(told.exit, Exit::Blocked, "{:?}", told.finished());
+    assert!(told.failure().contains("Docker does not answer"), "{}", told.failure());
+    let hints = &told.finished().failure.as_ref().unwrap().hints;
+    assert!(hints[0].contains("journalctl -u docker"), "{hints:?}");
+    assert_eq!(world.serving_on("app_1"), before);
+}
+
+#[test]
 fn one_of_three_members_that_has_lost_its_data_is_forgotten_and_joins_anew() {
     let world = SimWorld::default();
     ends_well(&ship(&world, &shop(3), &commit(1)));
