@@ -78,7 +78,12 @@ pub(super) fn hosts(subject: &Subject<'_>) -> Vec<Role> {
             (
                 format!("skipper-{}", subject.scope.stem()),
                 Policy(
-                    [vec![reading(subject, &["ssm:GetParameters"], &[SECRETS, LOGINS])], elsewhere(subject)].concat(),
+                    [
+                        vec![reading(subject, &["ssm:GetParameters"], &[SECRETS, LOGINS])],
+                        images(subject, FETCHING),
+                        elsewhere(subject),
+                    ]
+                    .concat(),
                 ),
             ),
         ],
@@ -159,12 +164,14 @@ fn instances_observed(subject: &Subject<'_>) -> Statement {
         .tagged("ssm:resourceTag", &subject.owned())
 }
 
-/// What a registry of ECR asks for, to give an image away.
+/// What a registry of ECR asks an engine for that pulls an image.
+const FETCHING: &[&str] = &["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
+/// And a run that looks it up, too.
 const PULLING: &[&str] = &["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
 /// And to take one in.
 const PUSHING: &[&str] = &["ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"];
 
-/// The file's repositories on ECR, where it has any: hosts pull with the login that the run has, so they need none of this.
+/// The file's repositories on ECR, where it has any.
 fn images(subject: &Subject<'_>, actions: &[&'static str]) -> Vec<Statement> {
     let repositories = subject.config.services.values().map(|service| &service.repository);
     let arns: BTreeSet<String> = repositories

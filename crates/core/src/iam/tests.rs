@@ -196,7 +196,7 @@ fn the_file_s_images_subnets_and_profiles_are_the_only_ones() {
 }
 
 #[test]
-fn images_on_ecr_are_pushed_by_who_deploys_and_read_by_who_plans() {
+fn images_on_ecr_are_pushed_by_who_deploys_and_pulled_by_hosts_themselves() {
     let file = HELLO.replace(
         "{name: a/web, tag: \"1\"}",
         "{name: a/web, registry: 210987654321.dkr.ecr.us-east-2.amazonaws.com, tag: \"1\"}",
@@ -207,7 +207,14 @@ fn images_on_ecr_are_pushed_by_who_deploys_and_read_by_who_plans() {
     assert_eq!(allowing(&printed["plan"], "ecr:BatchGetImage")[0]["Resource"], images);
     assert!(allowing(&printed["plan"], "ecr:PutImage").is_empty());
     assert_eq!(allowing(&printed["plan"], "ecr:GetAuthorizationToken")[0]["Resource"], "*");
-    assert!(!printed["hosts"].to_string().contains("ecr:"), "hosts have the run's login");
+    let host = &printed["hosts"][0];
+    for action in ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"] {
+        assert_eq!(allowing(host, action)[0]["Resource"], images);
+    }
+    assert_eq!(allowing(host, "ecr:GetAuthorizationToken")[0]["Resource"], "*");
+    assert!(allowing(host, "ecr:PutImage").is_empty());
+    let elsewhere = self::printed(HELLO, "production", None, json);
+    assert!(!elsewhere.to_string().contains("ecr:"), "a file without images there asks for nothing of it");
 }
 
 #[test]
@@ -226,6 +233,7 @@ fn a_host_reads_its_environment_s_secrets_and_nothing_else_of_it() {
 fn everything_fits_into_what_aws_takes_even_under_the_longest_names() {
     let long = HELLO.replace("name: hello", &format!("name: {}", "p".repeat(32)));
     let long = long.replace("scale: 2", "scale: 2, address: elastic");
+    let long = long.replace("{name: a/web,", "{name: a/web, registry: 210987654321.dkr.ecr.us-east-2.amazonaws.com,");
     for (file, environment) in [(HELLO, "production"), (long.as_str(), &*"e".repeat(32))] {
         let roles = printed(file, environment, Some((u64::MAX, u64::MAX)), json);
         let template = printed(file, environment, Some((u64::MAX, u64::MAX)), cloudformation);

@@ -18,6 +18,7 @@ use crate::{
     clean::Cleaning,
     command::{Look, Seen},
     desired::{ReplicaSpec, Scope, SecretVersion},
+    iam::EcrRegistry,
     image::PinnedImage,
     log::{LogOf, LogPart},
     name::{HostName, ReplicaName, ServiceName},
@@ -67,6 +68,27 @@ pub struct KeptLogin {
     pub registry: String,
     /// The parameter that holds it.
     pub parameter: SecretVersion,
+}
+
+/// How a host logs in to a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryLogin {
+    /// By a login that was kept for it.
+    Kept(KeptLogin),
+    /// By what its own role is given.
+    Role {
+        /// The registry, as images name it.
+        registry: String,
+        /// The region that it is in.
+        region: String,
+    },
+}
+
+impl RegistryLogin {
+    /// The login of a host's own role, to a registry that gives one to roles.
+    pub fn by_role(registry: &str) -> Option<Self> {
+        EcrRegistry::of(registry).map(|ecr| Self::Role { registry: registry.to_owned(), region: ecr.region })
+    }
 }
 
 /// An address at which a linked service is found from a host.
@@ -170,6 +192,8 @@ pub enum HostErrorKind {
     Secret,
     /// An image could not be pulled.
     Pull,
+    /// The host's own role does not get it into a registry.
+    RegistryRole,
     /// The host has seen a script of a later lease.
     Fenced,
     /// Another failure.
@@ -213,8 +237,8 @@ pub trait Orchestrator {
     /// Tells the containers of each host where the services are that they link to, those that run included.
     fn link(&self, scope: &Scope, places: &BTreeMap<InstanceId, Vec<Place>>) -> Script;
 
-    /// Fetches images and secrets, by host; with these logins where registries ask for one.
-    fn pull(&self, scope: &Scope, supplies: &BTreeMap<InstanceId, Supplies>, logins: &[KeptLogin]) -> Script;
+    /// Fetches images and secrets, by host; with these logins to the registries that they are for.
+    fn pull(&self, scope: &Scope, supplies: &BTreeMap<InstanceId, Supplies>, logins: &[RegistryLogin]) -> Script;
 
     /// Starts replicas, by host, and waits until each is healthy or its deadline has passed.
     fn start(&self, scope: &Scope, starts: &BTreeMap<InstanceId, Vec<Start>>) -> Script;

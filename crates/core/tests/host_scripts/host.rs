@@ -14,7 +14,7 @@ use skipper_core::{
     image::{PinnedImage, hex_digest},
     observed::{Handle, HostReport, InstanceId},
     orchestrator::{
-        Cluster, ClusterHost, HostError, HostErrorKind, KeptLogin, Orchestrator as _, Start, StartOutcome, Started,
+        Cluster, ClusterHost, HostError, HostErrorKind, Orchestrator as _, RegistryLogin, Start, StartOutcome, Started,
         Supplies,
         fleet::{Fleet, Unit},
     },
@@ -105,7 +105,7 @@ impl Host {
         self.supply(Supplies { images: images.to_vec(), ..Supplies::default() }, &[])
     }
 
-    pub(crate) fn supply(&self, supplies: Supplies, logins: &[KeptLogin]) -> Result<(), HostError> {
+    pub(crate) fn supply(&self, supplies: Supplies, logins: &[RegistryLogin]) -> Result<(), HostError> {
         let supplies = [(InstanceId("i-1".to_owned()), supplies)].into();
         Fleet.read_done(&self.run(&Fleet.pull(&scope(), &supplies, logins)))
     }

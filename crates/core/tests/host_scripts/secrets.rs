@@ -5,12 +5,14 @@ use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, process:
 use proptest::prelude::*;
 use skipper_core::{
     desired::SecretVersion,
-    orchestrator::{HostErrorKind, KeptLogin, Supplies},
+    image::PinnedImage,
+    orchestrator::{HostErrorKind, KeptLogin, RegistryLogin, Supplies},
 };
 
 use crate::host::*;
 
 const WITH_SECRETS: &str = include_str!("../../src/orchestrator/scripts/with-secrets.sh");
+const ECR: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
 const FOLDER: &str = "/skipper/demo/production/secrets";
 
 fn secrets(versions: &[&str]) -> Supplies {
@@ -104,11 +106,84 @@ fn docker_is_logged_in_while_it_pulls_and_not_longer() {
     let host = Host::configured();
     host.keep("logins/REGISTRY_1", 5, "bWU6Y2FuYXJ5");
     let login = KeptLogin { registry: "ghcr.io".to_owned(), parameter: "REGISTRY_1:5".parse().unwrap() };
-    assert_eq!(host.supply(secrets(&[]), &[login]), Ok(()));
+    assert_eq!(host.supply(secrets(&[]), &[RegistryLogin::Kept(login)]), Ok(()));
     let shown: serde_json::Value = serde_json::from_str(&host.read("world/logged-in")).unwrap();
     assert_eq!(shown, serde_json::json!({"auths": {"ghcr.io": {"auth": "bWU6Y2FuYXJ5"}}}));
     let left = Command::new("grep").arg("-r").arg("bWU6Y2FuYXJ5").arg(host.path("run")).arg(host.path("etc")).output();
     assert_eq!(String::from_utf8(left.unwrap().stdout).unwrap(), "");
+}
+
+const CHINA: &str = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn";
+
+/// Pulls an image from a registry of ECR.
+fn pull_from_ecr(host: &Host, registry: &str) -> Result<(), (HostErrorKind, String)> {
+    let image: PinnedImage = format!("{registry}/acme/web@sha256:{}", "0a".repeat(32)).parse().unwrap();
+    let supplies = Supplies { images: vec![image], ..Supplies::default() };
+    let pulled = host.supply(supplies, &[RegistryLogin::by_role(registry).unwrap()]);
+    if pulled.is_ok() { Ok(()) } else { Err(said(pulled)) }
+}
+
+fn ecr_gives(host: &Host, auth: &str) {
+    host.write("world/role", "skipper-host");
+    host.write("world/ecr-says", &format!(r#"{{"authorizationData": [{{"authorizationToken": "{auth}"}}]}}"#));
+}
+
+#[test]
+fn a_host_logs_in_to_ecr_by_its_own_role_for_one_pull() {
+    for (registry, address) in [
+        (ECR, "https://api.ecr.eu-west-1.amazonaws.com/"),
+        ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", "https://api.ecr.us-gov-west-1.amazonaws.com/"),
+        (CHINA, "https://api.ecr.cn-north-1.amazonaws.com.cn/"),
+    ] {
+        let host = Host::configured();
+        ecr_gives(&host, "QVdTOmNhbmFyeQ==");
+        assert_eq!(pull_from_ecr(&host, registry), Ok(()));
+        let shown: serde_json::Value = serde_json::from_str(&host.read("world/logged-in")).unwrap();
+        assert_eq!(shown, serde_json::json!({"auths": {registry: {"auth": "QVdTOmNhbmFyeQ=="}}}));
+        let asked = host.read("world/asked");
+        assert!(asked.contains(address) && asked.contains("_V20150921.GetAuthorizationToken"), "{asked}");
+        // In the registry's region, whichever the host is in; and neither keys nor login in a list of processes.
+        let region = address.split('.').nth(2).unwrap();
+        assert!(asked.contains(&format!("--aws-sigv4 aws:amz:{region}:ecr ")), "{asked}");
+        assert!(host.read("world/credentials").contains("user = \"ASIA:key\""));
+        for secret in ["ASIA", "QVdTOmNhbmFyeQ=="] {
+            assert!(!asked.contains(secret) && !host.read("world/calls").contains(secret));
+            let left = Command::new("grep").args(["-r", secret]).arg(host.path("run")).arg(host.path("etc")).output();
+            assert_eq!(String::from_utf8(left.unwrap().stdout).unwrap(), "");
+        }
+        // What is here already needs no login.
+        assert_eq!((pull_from_ecr(&host, registry), host.calls("curl https://api.ecr")), (Ok(()), 1));
+    }
+}
+
+#[test]
+fn a_role_that_ecr_refuses_is_told_with_the_action_and_the_registry() {
+    let host = Host::configured();
+    let (kind, what) = pull_from_ecr(&host, ECR).unwrap_err();
+    assert_eq!(kind, HostErrorKind::RegistryRole);
+    assert!(what.contains(ECR) && what.contains("has its instance profile a role?"), "{what}");
+
+    host.write("world/role", "skipper-host");
+    let refusal = "User: arn:aws:sts::123456789012:assumed-role/skipper-host/i-1 is not authorized to perform: ecr:GetAuthorizationToken";
+    host.write("world/ecr-says", &format!(r#"{{"__type": "AccessDeniedException", "Message": "{refusal}"}}"#));
+    let (kind, what) = pull_from_ecr(&host, ECR).unwrap_err();
+    assert_eq!(kind, HostErrorKind::RegistryRole);
+    assert_eq!(
+        what,
+        format!(
+            "this host gets no login to {ECR} by its own role: ECR in eu-west-1 gives no login (ecr:GetAuthorizationToken): AccessDeniedException: {refusal}"
+        )
+    );
+
+    // It may log in and not pull.
+    ecr_gives(&host, "QVdTOmNhbmFyeQ==");
+    host.write("world/pull-says", "denied: User: skipper-host is not authorized to perform: ecr:BatchGetImage\n");
+    assert_eq!(pull_from_ecr(&host, ECR).unwrap_err().0, HostErrorKind::RegistryRole);
+    host.write("world/pull-says", "repository acme/web not found: name unknown\n");
+    assert_eq!(pull_from_ecr(&host, ECR).unwrap_err().0, HostErrorKind::Pull);
+    // Another registry's refusal is none of the role's.
+    host.write("world/pull-says", "denied: requested access to the resource is denied\n");
+    assert_eq!(said(host.pull(&[image("0a")])).0, HostErrorKind::Pull);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use skipper_core::{
     image::PinnedImage,
     name::HostName,
     observed::{Handle, InstanceId},
-    orchestrator::{Place, Probe, Start, StartOutcome, Started, Supplies},
+    orchestrator::{Place, Probe, RegistryLogin, Start, StartOutcome, Started, Supplies},
     plan::{Fresh, Order, Placement, Places, Reason, Removal, Replacement, seen_from},
 };
 
@@ -41,11 +41,12 @@ impl Run<'_> {
         let supplies =
             |images: &Vec<PinnedImage>| Supplies { images: images.clone(), secrets: desired.secrets_beside(images) };
         let by_instance = self.by_instance(images.iter().map(|(host, images)| (host, supplies(images))))?;
-        let logins = self.keep_logins(images.values().flatten()).await?;
-        let script = self.hands.orchestrator.pull(&desired.scope, &by_instance, &logins);
-        let pulled = self.run_done(&hosts, &script, PULL_DEADLINE, "fetch images to").await;
-        self.forget_logins(&logins).await;
-        pulled
+        let fetch = async |logins: &[RegistryLogin]| {
+            let script = self.hands.orchestrator.pull(&desired.scope, &by_instance, logins);
+            self.failures(&hosts, &script, PULL_DEADLINE, "fetch images to").await
+        };
+        let failures = self.with_logins(images.values().flatten(), fetch).await?;
+        first(failures.into_iter().map(|(_, failure)| failure).collect())
     }
 
     pub(super) async fn link(&self, hosts: &[HostName], places: &Places) -> StepResult {

@@ -14,7 +14,7 @@ use skipper_core::{
     script::Script,
 };
 
-use super::{Run, StepResult};
+use super::{Run, StepResult, logins::Failures};
 use crate::ports::Invocation;
 
 impl Run<'_> {
@@ -26,17 +26,26 @@ impl Run<'_> {
         deadline: Duration,
         verb: &str,
     ) -> StepResult {
+        first(self.failures(hosts, script, deadline, verb).await?.into_iter().map(|(_, failure)| failure).collect())
+    }
+
+    /// Runs a script that reports nothing but success; what has failed, with its kind where the host says it.
+    pub(super) async fn failures(
+        &self,
+        hosts: &[HostName],
+        script: &Script,
+        deadline: Duration,
+        verb: &str,
+    ) -> Result<Failures, Failure> {
         let answers = self.run(hosts, script, deadline).await?;
-        let failures: Vec<Failure> = answers
-            .into_iter()
-            .filter_map(|(host, answer)| {
-                let result = answer.and_then(|output| {
-                    self.hands.orchestrator.read_done(&output).map_err(|error| host_failure(&error))
-                });
-                result.err().map(|failure| failure.during(format!("{verb} host `{host}`")))
-            })
-            .collect();
-        first(failures)
+        let failed = |(host, answer): (HostName, Result<String, Failure>)| {
+            let result = answer.map_err(|failure| (None, failure)).and_then(|output| {
+                let done = self.hands.orchestrator.read_done(&output);
+                done.map_err(|error| (kind(&error), host_failure(&error)))
+            });
+            result.err().map(|(kind, failure)| (kind, failure.during(format!("{verb} host `{host}`"))))
+        };
+        Ok(answers.into_iter().filter_map(failed).collect())
     }
 
     /// Runs a script and gives each host's standard output, or why there is none.
@@ -98,6 +107,13 @@ pub(super) fn first(failures: Vec<Failure>) -> StepResult {
     Err(all.into())
 }
 
+const fn kind(error: &HostError) -> Option<HostErrorKind> {
+    match error {
+        HostError::Said { kind, .. } => Some(*kind),
+        HostError::Unreadable(_) | HostError::NotUnderstood(_) => None,
+    }
+}
+
 /// What a host said went wrong, with the remedy where there is one.
 pub(crate) fn host_failure(error: &HostError) -> Failure {
     let failure = Failure::new(Exit::Blocked, error.to_string());
@@ -110,6 +126,7 @@ pub(crate) fn host_failure(error: &HostError) -> Failure {
         HostErrorKind::DiskFull => failure.hint("give the group a larger `disk`, or remove images on the host with `docker image prune`"),
         HostErrorKind::Platform => failure.hint("the image is not for the hosts' architecture: name one that is, or choose a `size` of the image's architecture"),
         HostErrorKind::Pull => failure.hint("the hosts pull by themselves, with the login that this run has for the registry: a private image needs one (`registry-username` and `registry-password`, or Docker's configuration), and the registry must be reachable from the hosts"),
+        HostErrorKind::RegistryRole => failure.hint("hosts log in to registries of ECR with the role of their instance profile, which needs `ecr:GetAuthorizationToken`, and `ecr:BatchGetImage` and `ecr:GetDownloadUrlForLayer` on the repository: `skipper iam` prints its policy; or give this run a login to the registry"),
         HostErrorKind::Secret => failure.hint("hosts fetch secrets with the role of their instance profile, which needs `ssm:GetParameters` on them: `skipper iam` prints its policy"),
         HostErrorKind::Fenced => Failure { exit: Exit::Held, ..failure }.hint("another run has taken over: see `skipper lease`; where nobody has, and the leases in Parameter Store were deleted, run again, and if it stays so remove `/var/lib/skipper/fences` on the hosts"),
         HostErrorKind::Other => failure,

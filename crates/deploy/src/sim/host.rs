@@ -17,7 +17,7 @@ use skipper_core::{
     name::HostName,
     observed::{Handle, Health, HostReport, InstanceId, ObservedReplica, OrchestratorState, ReplicaState, Stray},
     orchestrator::{
-        HostCleaned, HostErrorKind, KeptLogin, Orchestrator as _, Place, StartOutcome, Started, Supplies,
+        HostCleaned, HostErrorKind, Orchestrator as _, Place, RegistryLogin, StartOutcome, Started, Supplies,
         fleet::{
             Fleet, Task, Unit, UnitStart, encode_cleaned, encode_done, encode_error, encode_log_part, encode_report,
             encode_seen, encode_started,
@@ -478,15 +478,21 @@ impl SimWorld {
         state.hosts.get(instance).map_or_else(String::new, report)
     }
 
-    async fn pull_on(&self, instance: &InstanceId, scope: &Scope, supplies: &Supplies, logins: &[KeptLogin]) -> String {
+    async fn pull_on(
+        &self,
+        instance: &InstanceId,
+        scope: &Scope,
+        supplies: &Supplies,
+        logins: &[RegistryLogin],
+    ) -> String {
         tokio::time::sleep(Duration::from_secs(3)).await;
         for secret in &supplies.secrets {
             if let Err(why) = self.fetch(instance, scope, secret) {
                 return encode_error(HostErrorKind::Secret, &why);
             }
         }
-        if let Err(why) = self.log_in(scope, logins) {
-            return encode_error(HostErrorKind::Pull, &why);
+        if let Err((kind, why)) = self.log_in(scope, logins) {
+            return encode_error(kind, &why);
         }
         for image in &supplies.images {
             if !self.look().registry.has(image) {
@@ -508,16 +514,28 @@ impl SimWorld {
         Ok(())
     }
 
-    /// A registry of private images lets in whoever has its login.
-    fn log_in(&self, scope: &Scope, logins: &[KeptLogin]) -> Result<(), String> {
+    /// A registry of private images lets in whoever has its login, and one that gives logins to roles those that have one which may.
+    fn log_in(&self, scope: &Scope, logins: &[RegistryLogin]) -> Result<(), (HostErrorKind, String)> {
+        let refused = |why: &str| Err((HostErrorKind::RegistryRole, why.to_owned()));
+        let mut shown = Vec::new();
+        for login in logins {
+            match login {
+                RegistryLogin::Kept(kept) => {
+                    let value = self.kept(scope, LOGINS, &kept.parameter);
+                    shown.push(value.map_err(|why| (HostErrorKind::Secret, why))?);
+                }
+                RegistryLogin::Role { .. } if self.look().role_gets_in => return Ok(()),
+                RegistryLogin::Role { .. } => {
+                    return refused("AccessDeniedException: role `skipper-host` may not ecr:GetAuthorizationToken");
+                }
+            }
+        }
         let Some(login) = self.look().login.clone() else { return Ok(()) };
         let asked = STANDARD.encode(format!("{}:{}", login.username, login.password.expose()));
-        let shown =
-            logins.iter().map(|kept| self.kept(scope, LOGINS, &kept.parameter)).collect::<Result<Vec<_>, _>>()?;
         if shown.iter().any(|shown| shown.expose() == asked) {
             Ok(())
         } else {
-            Err("no basic auth credentials".to_owned())
+            Err((HostErrorKind::Pull, "no basic auth credentials".to_owned()))
         }
     }
 

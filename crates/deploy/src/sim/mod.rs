@@ -60,6 +60,8 @@ pub struct State {
     pub secrets: BTreeMap<String, Vec<Secret>>,
     /// The login that registries of private images ask for.
     pub login: Option<Login>,
+    /// Whether the hosts' own role gets them into registries that give logins to roles.
+    pub role_gets_in: bool,
     /// The registry.
     pub registry: SimRegistry,
     /// Images whose replicas never answer.
@@ -120,6 +122,7 @@ impl Default for SimWorld {
             parameters: BTreeMap::new(),
             secrets: BTreeMap::new(),
             login: None,
+            role_gets_in: true,
             registry: SimRegistry::default(),
             broken_images: BTreeSet::new(),
             full_sizes: BTreeSet::new(),

@@ -21,7 +21,7 @@ pub use report::{
 pub use task::{Task, UnitStart};
 pub use unit::Unit;
 
-use super::{Cluster, HostCleaned, HostError, KeptLogin, Orchestrator, Place, Start, Started, Supplies};
+use super::{Cluster, HostCleaned, HostError, Orchestrator, Place, RegistryLogin, Start, Started, Supplies};
 use crate::{
     clean::Cleaning,
     command::{Look, Seen},
@@ -78,7 +78,7 @@ impl Orchestrator for Fleet {
         Task::Leave { cluster: cluster.clone(), address: address.to_owned() }.script()
     }
 
-    fn pull(&self, scope: &Scope, supplies: &BTreeMap<InstanceId, Supplies>, logins: &[KeptLogin]) -> Script {
+    fn pull(&self, scope: &Scope, supplies: &BTreeMap<InstanceId, Supplies>, logins: &[RegistryLogin]) -> Script {
         Task::Pull { scope: scope.clone(), supplies: supplies.clone(), logins: logins.to_vec() }.script()
     }
 

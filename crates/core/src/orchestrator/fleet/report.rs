@@ -34,7 +34,7 @@ fn lines(output: &str) -> Result<Vec<Vec<String>>, HostError> {
     error.map_or(Ok(lines), Err)
 }
 
-const KINDS: [(HostErrorKind, &str); 9] = [
+const KINDS: [(HostErrorKind, &str); 10] = [
     (HostErrorKind::ArchiveMissing, "archive-missing"),
     (HostErrorKind::ArchiveHash, "archive-hash"),
     (HostErrorKind::Engine, "engine"),
@@ -42,6 +42,7 @@ const KINDS: [(HostErrorKind, &str); 9] = [
     (HostErrorKind::Platform, "platform"),
     (HostErrorKind::Secret, "secret"),
     (HostErrorKind::Pull, "pull"),
+    (HostErrorKind::RegistryRole, "registry-role"),
     (HostErrorKind::Fenced, "fenced"),
     (HostErrorKind::Other, "other"),
 ];

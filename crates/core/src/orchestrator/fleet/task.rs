@@ -14,7 +14,7 @@ use crate::{
     log::LogOf,
     name::ReplicaName,
     observed::{Handle, InstanceId},
-    orchestrator::{Cluster, ClusterHost, KeptLogin, Place, Probe, Supplies},
+    orchestrator::{Cluster, ClusterHost, KeptLogin, Place, Probe, RegistryLogin, Supplies},
     script::{SCOPE, Script, pack, unpack},
 };
 
@@ -84,7 +84,7 @@ pub enum Task {
         /// By host.
         supplies: BTreeMap<InstanceId, Supplies>,
         /// What registries ask for.
-        logins: Vec<KeptLogin>,
+        logins: Vec<RegistryLogin>,
     },
     /// Start replicas and wait for them.
     Start {
@@ -424,20 +424,30 @@ fn cluster_rows(cluster: &Cluster) -> impl Iterator<Item = Vec<String>> {
     })
 }
 
-/// What a host fetches, each by its kind: `image`, `secret`, and the logins that all hosts have in common.
-fn supply_rows(instance: &InstanceId, supplies: &Supplies, logins: &[KeptLogin]) -> Vec<Vec<String>> {
+/// What a host fetches, each by its kind: `image`, `secret`, and the logins that all hosts have in common, `login` and `role-login`.
+fn supply_rows(instance: &InstanceId, supplies: &Supplies, logins: &[RegistryLogin]) -> Vec<Vec<String>> {
     let row = |kind: &str, words: Vec<String>| {
         [instance.0.clone(), kind.to_owned()].into_iter().chain(words).collect::<Vec<String>>()
     };
     let images = supplies.images.iter().map(|image| row("image", vec![image.to_string()]));
     let secrets = supplies.secrets.iter().map(|secret| row("secret", vec![secret.to_string()]));
-    let logins = logins.iter().map(|login| row("login", vec![login.parameter.to_string(), login.registry.clone()]));
+    let logins = logins.iter().map(|login| match login {
+        RegistryLogin::Kept(KeptLogin { registry, parameter }) => {
+            row("login", vec![parameter.to_string(), registry.clone()])
+        }
+        RegistryLogin::Role { registry, region } => row("role-login", vec![registry.clone(), region.clone()]),
+    });
     images.chain(secrets).chain(logins).collect()
 }
 
-fn read_supplies(rows: &[Vec<String>]) -> Option<(BTreeMap<InstanceId, Supplies>, Vec<KeptLogin>)> {
+fn read_supplies(rows: &[Vec<String>]) -> Option<(BTreeMap<InstanceId, Supplies>, Vec<RegistryLogin>)> {
     let mut supplies: BTreeMap<InstanceId, Supplies> = BTreeMap::new();
-    let mut logins: Vec<KeptLogin> = Vec::new();
+    let mut logins: Vec<RegistryLogin> = Vec::new();
+    let mut add = |login| {
+        if !logins.contains(&login) {
+            logins.push(login);
+        }
+    };
     for row in rows {
         let of_host = supplies.entry(instance(row)?).or_default();
         let words: Vec<&str> = row.iter().skip(1).map(String::as_str).collect();
@@ -445,10 +455,11 @@ fn read_supplies(rows: &[Vec<String>]) -> Option<(BTreeMap<InstanceId, Supplies>
             ["image", image] => of_host.images.push(image.parse().ok()?),
             ["secret", secret] => drop(of_host.secrets.insert(secret.parse().ok()?)),
             ["login", parameter, registry] => {
-                let login = KeptLogin { registry: registry.to_owned(), parameter: parameter.parse().ok()? };
-                if !logins.contains(&login) {
-                    logins.push(login);
-                }
+                let parameter = parameter.parse().ok()?;
+                add(RegistryLogin::Kept(KeptLogin { registry: registry.to_owned(), parameter }));
+            }
+            ["role-login", registry, region] => {
+                add(RegistryLogin::Role { registry: registry.to_owned(), region: region.to_owned() });
             }
             _ => return None,
         }

@@ -17,7 +17,7 @@ use crate::{
     log::{LogLine, read_lines, write_lines},
     name::{HostName, ReplicaName},
     observed::{Health, ObservedReplica, OrchestratorState, ReplicaState, Stray},
-    orchestrator::{ClusterHost, HostErrorKind, KeptLogin, Probe, StartOutcome, Supplies},
+    orchestrator::{ClusterHost, HostErrorKind, KeptLogin, Probe, RegistryLogin, StartOutcome, Supplies},
     script::{RESULT_LIMIT, encode_result, pack},
 };
 
@@ -395,7 +395,10 @@ proptest! {
             Task::Pull {
                 scope: scope(),
                 supplies: hosts.keys().map(|instance| (instance.clone(), Supplies { images: vec![image("0a"), image("ff")], secrets: ["TOKEN:3".parse().unwrap()].into() })).collect(),
-                logins: vec![KeptLogin { registry: "https://index.docker.io/v1/".to_owned(), parameter: "REGISTRY_1:2".parse().unwrap() }],
+                logins: vec![
+                    RegistryLogin::Kept(KeptLogin { registry: "https://index.docker.io/v1/".to_owned(), parameter: "REGISTRY_1:2".parse().unwrap() }),
+                    RegistryLogin::by_role("123456789012.dkr.ecr.eu-west-1.amazonaws.com").unwrap(),
+                ],
             },
             Task::Logs { scope: scope(), lines: 7, asked: "a1b2".to_owned(), hosts: hosts.keys().enumerate().map(|(index, instance)| (instance.clone(), LogOf { offset: 7, since: (index > 0).then_some(1_764_000_000_000_001), replicas: vec![("web_1".parse().unwrap(), Handle("a.service".to_owned()))] })).collect() },
             Task::Stop { scope: scope(), handles: hosts.keys().map(|instance| (instance.clone(), vec![Handle("a.service".to_owned())])).collect() },

@@ -4,6 +4,7 @@ use skipper_core::{
     config::{Config, SecretTarget, SecretUse},
     event::{EventKind, SecretOrigin},
     exit::Exit,
+    image::Repository,
     secret::Secret,
 };
 use skipper_deploy::{
@@ -168,4 +169,55 @@ fn a_login_that_cannot_be_removed_is_told() {
         _ => false,
     });
     assert!(said, "{:?}", told.events);
+}
+
+/// The project with its images on ECR, and what a run of it has said.
+fn ship_from_ecr(world: &SimWorld) -> (Told, String) {
+    let mut config = shop(2);
+    for (name, service) in &mut config.services {
+        let registry = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+        service.repository = Repository::new(registry, &format!("shop/{name}")).unwrap();
+    }
+    let told = ship_with(world, &config, 1, &GivenSecrets::new());
+    let lines = told.events.iter().filter_map(|event| match &event.kind {
+        EventKind::StepOutput { line, .. } => Some(line.as_str()),
+        _ => None,
+    });
+    let said = lines.collect::<Vec<_>>().join("\n");
+    (told, said)
+}
+
+#[test]
+fn hosts_get_into_ecr_by_their_own_role_and_no_login_is_kept_for_them() {
+    let world = SimWorld::default();
+    world.change().login = Some(Login { username: "AWS".to_owned(), password: Secret::new("canary") });
+    let (told, said) = ship_from_ecr(&world);
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    assert!(!world.look().calls.contains_key("store.write_secret"), "{said}");
+}
+
+#[test]
+fn where_their_role_may_not_hosts_get_the_login_of_the_run_and_it_is_told() {
+    let world = SimWorld::default();
+    world.change().login = Some(Login { username: "AWS".to_owned(), password: Secret::new("canary") });
+    world.change().role_gets_in = false;
+    let (told, said) = ship_from_ecr(&world);
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    assert!(said.contains("role `skipper-host` may not ecr:GetAuthorizationToken"), "{said}");
+    assert!(
+        said.contains("so the hosts get the login of this run; `skipper iam` prints what their role needs"),
+        "{said}"
+    );
+    assert!(world.look().secrets.is_empty(), "the login was kept no longer than it was needed");
+}
+
+#[test]
+fn where_neither_may_the_refusal_is_told_with_the_remedy() {
+    let world = SimWorld::default();
+    world.change().role_gets_in = false;
+    let (told, _) = ship_from_ecr(&world);
+    assert_eq!(told.exit, Exit::Blocked, "{:?}", told.finished());
+    assert!(told.failure().contains("role `skipper-host` may not ecr:GetAuthorizationToken"), "{}", told.failure());
+    let hints = &told.finished().failure.as_ref().unwrap().hints;
+    assert!(hints[0].contains("`ecr:GetDownloadUrlForLayer` on the repository: `skipper iam`"), "{hints:?}");
 }
