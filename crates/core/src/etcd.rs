@@ -15,11 +15,13 @@ pub enum Membership {
     Member,
     /// Its member is being given up: etcd may have been told to forget it, and its data are still there.
     Leaving,
+    /// It had a member, which does not run, and whose data are gone.
+    Lost,
 }
 
 impl Membership {
     /// Every one.
-    pub const ALL: [Self; 4] = [Self::None, Self::Joining, Self::Member, Self::Leaving];
+    pub const ALL: [Self; 5] = [Self::None, Self::Joining, Self::Member, Self::Leaving, Self::Lost];
 
     /// The word for it.
     pub const fn word(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Membership {
             Self::Joining => "joining",
             Self::Member => "yes",
             Self::Leaving => "leaving",
+            Self::Lost => "lost",
         }
     }
 }

@@ -225,6 +225,14 @@ pub trait Orchestrator {
     /// Brings hosts to the cluster's configuration.
     fn configure(&self, cluster: &Cluster) -> Script;
 
+    /// Keeps the orchestrator of hosts away from a registry that is empty, or is about to be, so that it does not stop what runs.
+    /// Where the cluster is founding, the hosts refuse as long as etcd answers.
+    fn hold(&self, cluster: &Cluster) -> Script;
+
+    /// Brings hosts back that were held: each registers again what it has on record, and where the cluster is founding, its members
+    /// found etcd in the place of one that is lost.
+    fn restore(&self, cluster: &Cluster) -> Script;
+
     /// Gives a host a member of etcd, beside those that there are.
     fn join(&self, cluster: &Cluster) -> Script;
 

@@ -67,6 +67,26 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         founding: bool,
     },
+    /// Keeps the orchestrator away from what runs on hosts, while there is nothing in its registry.
+    HoldHosts {
+        /// The hosts.
+        hosts: Vec<HostName>,
+        /// The hosts with an etcd member, or with one to come.
+        members: Vec<HostName>,
+        /// Whether etcd is lost, and not only what was in it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        founding: bool,
+    },
+    /// Fills the registry again with what hosts have on record, and gives them back to the orchestrator.
+    RestoreRegistry {
+        /// The hosts.
+        hosts: Vec<HostName>,
+        /// The hosts with an etcd member, or with one to come.
+        members: Vec<HostName>,
+        /// Whether etcd is lost, and the members found it anew.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        founding: bool,
+    },
     /// Gives a host a member of etcd.
     JoinEtcd {
         /// The host.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Draft, Plan, Reason, StepId, hosts::identity};
+use super::{Action, Draft, Plan, Reason, StepId, hosts::identity, registry::Loss};
 use crate::{
     desired::Desired,
     etcd::{EtcdMember, MemberState, Membership},
@@ -232,13 +232,17 @@ impl Etcd {
     }
 }
 
-/// What has to be done before anybody can say what runs, where some of the world does not answer: what an earlier run has begun and not
-/// finished, as a member that was added and has not begun keeps one other from having a quorum; else that hosts are configured anew
-/// whose engine or orchestrator does not answer, which starts again whatever has ended there: all of them at once, since a member of
-/// etcd may need those of the others to answer. What comes after can be planned only then.
+/// What has to be done before anybody can say what runs, where some of the world does not answer: that a registry is brought back
+/// which is lost; else what an earlier run has begun and not finished, as a member that was added and has not begun keeps one other
+/// from having a quorum; else that hosts are configured anew whose engine or orchestrator does not answer, which starts again whatever
+/// has ended there: all of them at once, since a member of etcd may need those of the others to answer. What comes after can be planned
+/// only then.
 pub(super) fn first_part(observed: &Observed) -> Option<Plan> {
     if observed.gaps.is_empty() {
         return None;
+    }
+    if let Some(loss) = Loss::of(observed) {
+        return Some(loss.made_good(observed));
     }
     let part = |host: &HostName| observed.hosts.get(host)?.report.as_ref().map(|report| report.membership);
     let has_one =
@@ -255,6 +259,8 @@ pub(super) fn first_part(observed: &Observed) -> Option<Plan> {
         last = Some(draft.step(action, Reason::BrokenOff, last));
     }
     if last.is_none() {
+        // Without its data one is no more started than another is founded.
+        let members: Vec<HostName> = members.into_iter().filter(|host| part(host) != Some(Membership::Lost)).collect();
         let members = members_of_silent(observed, &members).filter(|members| !members.is_empty())?;
         for reason in [Reason::EngineSilent, Reason::OrchestratorSilent] {
             let hosts: Vec<HostName> = reports(observed)
@@ -269,8 +275,12 @@ pub(super) fn first_part(observed: &Observed) -> Option<Plan> {
             return None;
         }
     }
+    Some(partial(draft))
+}
+
+pub(super) fn partial(mut draft: Draft) -> Plan {
     draft.notes.push("what runs is known only once that is done, and the rest is planned then".to_owned());
-    Some(Plan { partial: true, ..draft.finish() })
+    Plan { partial: true, ..draft.finish() }
 }
 
 /// Why a host is to be configured anew before anybody can say what it runs.
@@ -286,7 +296,7 @@ fn silence(report: &HostReport) -> Option<Reason> {
 /// The members that silent hosts are told of: those that etcd has, where it has a quorum, else all that there can be, as only their own
 /// hosts can start them again. Nothing where some are not to be found: a host that is told of fewer would leave those open to its
 /// containers.
-fn members_of_silent(observed: &Observed, own: &[HostName]) -> Option<Vec<HostName>> {
+pub(super) fn members_of_silent(observed: &Observed, own: &[HostName]) -> Option<Vec<HostName>> {
     let Some(listed) = listed(observed).ok()? else {
         return matches!(own.len(), 1 | QUORUM_HOSTS).then(|| own.to_vec());
     };
@@ -300,10 +310,10 @@ fn members_of_silent(observed: &Observed, own: &[HostName]) -> Option<Vec<HostNa
 }
 
 /// Hosts tell of different members.
-struct Disagree;
+pub(super) struct Disagree;
 
 /// The members by their addresses, as the hosts are told of them; nothing where none is. One that answers any of the hosts is healthy.
-fn listed(observed: &Observed) -> Result<Option<BTreeMap<String, MemberState>>, Disagree> {
+pub(super) fn listed(observed: &Observed) -> Result<Option<BTreeMap<String, MemberState>>, Disagree> {
     let mut listed: Option<BTreeMap<String, MemberState>> = None;
     for (_, report) in reports(observed).filter(|(_, report)| !report.etcd.is_empty()) {
         let told: BTreeMap<String, MemberState> =
@@ -324,7 +334,7 @@ fn listed(observed: &Observed) -> Result<Option<BTreeMap<String, MemberState>>, 
     Ok(listed)
 }
 
-fn reports(observed: &Observed) -> impl Iterator<Item = (&HostName, &HostReport)> {
+pub(super) fn reports(observed: &Observed) -> impl Iterator<Item = (&HostName, &HostReport)> {
     observed.hosts.iter().filter_map(|(host, found)| Some((host, found.report.as_ref()?)))
 }
 

@@ -10,6 +10,7 @@ mod network;
 mod outline;
 mod preview;
 mod reason;
+mod registry;
 mod replicas;
 mod rollout;
 mod sizes;
@@ -124,6 +125,8 @@ impl Plan {
             | Action::LaunchHost { .. }
             | Action::AwaitHosts { .. }
             | Action::ConfigureHosts { .. }
+            | Action::HoldHosts { .. }
+            | Action::RestoreRegistry { .. }
             | Action::JoinEtcd { .. }
             | Action::LeaveEtcd { .. }
             | Action::ForgetMember { .. }

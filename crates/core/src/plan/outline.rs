@@ -114,6 +114,14 @@ fn changes(step: &Step) -> Vec<String> {
             let members: Vec<String> = members.iter().map(|member| format!("`{member}`")).collect();
             hosts.iter().map(|host| format!("configure host `{host}` (etcd on {})", members.join(", "))).collect()
         }
+        Action::HoldHosts { hosts, .. } => {
+            hosts.iter().map(|host| format!("hold the orchestrator on host `{host}`")).collect()
+        }
+        Action::RestoreRegistry { hosts, members, founding } => {
+            let found = members.iter().filter(|_| *founding).map(|host| format!("found etcd anew on host `{host}`"));
+            let fill = hosts.iter().map(|host| format!("register again what host `{host}` has"));
+            found.chain(fill).collect()
+        }
         Action::JoinEtcd { host, .. } => vec![format!("give host `{host}` a member of etcd")],
         Action::LeaveEtcd { host, .. } => vec![format!("take the member of etcd from host `{host}`")],
         Action::ForgetMember { .. } => vec!["have etcd forget a member that no host has".to_owned()],

@@ -50,6 +50,17 @@ pub enum Reason {
     EngineSilent,
     /// Etcd counts on a member whose host has nothing of it.
     MemberLost,
+    /// No host has the data of etcd any more.
+    EtcdLost,
+    /// Too many members of etcd are gone for good.
+    QuorumLost {
+        /// How many.
+        gone: usize,
+        /// How many there were.
+        members: usize,
+    },
+    /// The registry has lost what it knew, and what ran has been stopped because of it.
+    RegistryEmptied,
     /// The hosts do not have the images of the release.
     ImagesNeeded,
     /// Services there link to others, and look for them elsewhere or nowhere.
@@ -113,6 +124,9 @@ impl fmt::Display for Reason {
             Self::EngineSilent => f.write_str("its Docker engine does not answer"),
             Self::OrchestratorSilent => f.write_str("its orchestrator does not answer"),
             Self::MemberLost => f.write_str("its host has nothing of it"),
+            Self::EtcdLost => f.write_str("no host has the data of etcd any more"),
+            Self::QuorumLost { gone, members } => write!(f, "{gone} of {members} members of etcd are gone for good"),
+            Self::RegistryEmptied => f.write_str("the registry has lost what it knew, and what ran was stopped"),
             Self::ImagesNeeded => f.write_str("every host has the image before any old replica stops"),
             Self::LinksDiffer => f.write_str("services there link to it"),
             Self::ReplicaMissing => f.write_str("it does not exist"),

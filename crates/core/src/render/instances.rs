@@ -143,6 +143,7 @@ const fn part(membership: Membership) -> &'static str {
         Membership::Joining => "joining",
         Membership::Member => "member",
         Membership::Leaving => "leaving",
+        Membership::Lost => "lost",
     }
 }
 

@@ -33,6 +33,12 @@ pub fn action(action: &Action) -> String {
         Action::ConfigureHosts { hosts, members, .. } => {
             format!("configure {} (etcd on {})", list(hosts), list(members))
         }
+        Action::HoldHosts { hosts, .. } => format!("hold the orchestrator on {}", list(hosts)),
+        Action::RestoreRegistry { hosts, members, founding } => {
+            let found = if *founding { format!("found etcd anew on {}, and ", list(members)) } else { String::new() };
+            let have = if hosts.len() == 1 { "has" } else { "have" };
+            format!("{found}register again what {} {have} on record", list(hosts))
+        }
         Action::JoinEtcd { host, .. } => format!("give host `{host}` a member of etcd"),
         Action::LeaveEtcd { host, .. } => format!("take the member of etcd from host `{host}`"),
         Action::ForgetMember { address, .. } => format!("have etcd forget the member at {address}"),

@@ -120,6 +120,14 @@ impl Host {
         Fleet.read_done(&self.run(&Fleet.configure(cluster)))
     }
 
+    pub(crate) fn hold(&self, cluster: &Cluster) -> Result<(), HostError> {
+        Fleet.read_done(&self.run(&Fleet.hold(cluster)))
+    }
+
+    pub(crate) fn restore(&self, cluster: &Cluster) -> Result<(), HostError> {
+        Fleet.read_done(&self.run(&Fleet.restore(cluster)))
+    }
+
     pub(crate) fn join(&self, cluster: &Cluster) -> Result<(), HostError> {
         Fleet.read_done(&self.run(&Fleet.join(cluster)))
     }

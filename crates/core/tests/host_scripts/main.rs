@@ -14,6 +14,7 @@ mod host;
 mod link;
 mod logs;
 mod observe;
+mod registry;
 mod remove_and_pull;
 mod secrets;
 mod sharing;

@@ -6,8 +6,11 @@ use skipper_core::{exit::Exit, failure::Failure, name::HostName, orchestrator::C
 
 use super::{Run, StepResult};
 
-/// For fetching the archive over a slow line, etcd's quorum (4 min), and an orchestrator that registers anew (2 min).
-const CONFIGURE_DEADLINE: Duration = Duration::from_secs(12 * 60);
+/// For fetching the archive over a slow line, etcd's quorum (4 min), an orchestrator that registers anew (2 min), and what is registered
+/// and started again on a host that was held (2 min).
+const CONFIGURE_DEADLINE: Duration = Duration::from_secs(14 * 60);
+/// For addresses that nothing answers at, and a process that is killed.
+const HOLD_DEADLINE: Duration = Duration::from_secs(3 * 60);
 /// For fetching etcd's image over a slow line, the other members' health (90 s), etcd's consent (90 s), its own start (4 min), and
 /// that all of them are well (60 s).
 const JOIN_DEADLINE: Duration = Duration::from_secs(15 * 60);
@@ -18,6 +21,16 @@ impl Run<'_> {
     pub(super) async fn configure(&self, hosts: &[HostName], members: &[HostName], founding: bool) -> StepResult {
         let script = self.hands.orchestrator.configure(&self.cluster(members, founding)?);
         self.run_done(hosts, &script, CONFIGURE_DEADLINE, "configure").await
+    }
+
+    pub(super) async fn hold(&self, hosts: &[HostName], members: &[HostName], founding: bool) -> StepResult {
+        let script = self.hands.orchestrator.hold(&self.cluster(members, founding)?);
+        self.run_done(hosts, &script, HOLD_DEADLINE, "hold the orchestrator on").await
+    }
+
+    pub(super) async fn restore(&self, hosts: &[HostName], members: &[HostName], founding: bool) -> StepResult {
+        let script = self.hands.orchestrator.restore(&self.cluster(members, founding)?);
+        self.run_done(hosts, &script, CONFIGURE_DEADLINE, "bring the registry back on").await
     }
 
     pub(super) async fn join(&self, host: &HostName, members: &[HostName]) -> StepResult {

@@ -19,7 +19,10 @@ pub(super) fn left_by(step: &Step) -> Leftovers {
         Action::CreateSecurityGroup { security_group } => vec![format!("the security group of {security_group}")],
         Action::LaunchHost { host, .. } => vec![format!("an instance tagged `skipper:host={host}`")],
         Action::AwaitHosts { hosts } => on_hosts(&mut hosts.iter(), "an instance that is still on its way up"),
-        Action::ConfigureHosts { hosts, .. } => on_hosts(&mut hosts.iter(), "a configuration that is still under way"),
+        Action::ConfigureHosts { hosts, .. } | Action::RestoreRegistry { hosts, .. } => {
+            on_hosts(&mut hosts.iter(), "a configuration that is still under way")
+        }
+        Action::HoldHosts { hosts, .. } => on_hosts(&mut hosts.iter(), "an orchestrator that is held"),
         Action::JoinEtcd { host, .. } | Action::LeaveEtcd { host, .. } => {
             vec![format!("a member of etcd on its way in or out on host `{host}`")]
         }

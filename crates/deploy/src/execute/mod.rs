@@ -211,6 +211,8 @@ impl Run<'_> {
             Action::ReleaseAddress { address } => self.release_address(address).await,
             Action::AwaitHosts { hosts } => self.await_hosts(hosts).await,
             Action::ConfigureHosts { hosts, members, founding } => self.configure(hosts, members, *founding).await,
+            Action::HoldHosts { hosts, members, founding } => self.hold(hosts, members, *founding).await,
+            Action::RestoreRegistry { hosts, members, founding } => self.restore(hosts, members, *founding).await,
             Action::JoinEtcd { host, members } => self.join(host, members).await,
             Action::LeaveEtcd { host, members } => self.leave(host, members).await,
             Action::ForgetMember { address, by, members } => self.forget_member(address, by, members).await,

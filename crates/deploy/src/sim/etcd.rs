@@ -103,6 +103,41 @@ impl SimWorld {
         Ok(())
     }
 
+    /// Keeps the host's fleetd away from the registry.
+    pub(super) fn hold(&self, instance: &InstanceId, cluster: &Cluster) -> Result<(), String> {
+        let mut state = self.change();
+        if cluster.founding && state.has_quorum(&cluster.scope) {
+            return Err("etcd answers, and was to be founded anew".to_owned());
+        }
+        let host = state.hosts.get_mut(instance).ok_or("the host is gone")?;
+        host.held = true;
+        let name = host.host.clone();
+        if state.breaks_off.remove(&name) { Err("the host went down".to_owned()) } else { Ok(()) }
+    }
+
+    /// Founds etcd anew where none answers. Whoever's fleetd looks into it meanwhile stops what it does not find there.
+    pub(super) fn found_anew(&self, instance: &InstanceId, cluster: &Cluster) -> Result<(), String> {
+        let mut state = self.change();
+        let has_quorum = state.has_quorum(&cluster.scope);
+        let host = state.hosts.get(instance).filter(|host| host.held).ok_or("fleet is not held on this host")?;
+        let (name, address) = (host.host.clone(), host.address.clone());
+        if !cluster.founding || has_quorum || !cluster.members.contains(&name) {
+            return Ok(());
+        }
+        state.etcd.insert(cluster.scope.clone(), BTreeMap::from([(address, true)]));
+        for host in state.hosts.values_mut().filter(|host| host.scope == cluster.scope && host.alive()) {
+            host.forgotten = true;
+            host.lost_data = false;
+            host.membership = if host.host == name { Membership::Member } else { Membership::None };
+            host.ended_parts &= host.host != name;
+            if !host.held {
+                host.units.values_mut().for_each(|unit| unit.serves = false);
+            }
+        }
+        state.note_serving();
+        Ok(())
+    }
+
     /// Gives a host a member, beside those that there are.
     pub(super) async fn join(&self, instance: &InstanceId, cluster: &Cluster) -> String {
         let scope = &cluster.scope;

@@ -17,7 +17,7 @@ use skipper_core::{
     name::HostName,
     observed::{Handle, Health, HostReport, InstanceId, ObservedReplica, OrchestratorState, ReplicaState, Stray},
     orchestrator::{
-        HostCleaned, HostErrorKind, Orchestrator as _, Place, RegistryLogin, StartOutcome, Started, Supplies,
+        Cluster, HostCleaned, HostErrorKind, Orchestrator as _, Place, RegistryLogin, StartOutcome, Started, Supplies,
         fleet::{
             Fleet, Task, Unit, UnitStart, encode_cleaned, encode_done, encode_error, encode_log_part, encode_report,
             encode_seen, encode_started,
@@ -33,6 +33,9 @@ use tokio::{
 
 use super::SimWorld;
 use crate::ports::Invocation;
+
+/// What configuring a host takes.
+const CONFIGURE: Duration = Duration::from_secs(5);
 
 /// A replica from its start to its first answer.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -76,6 +79,10 @@ pub struct SimHost {
     pub engine_stays: bool,
     /// Whether its member of etcd has lost its data.
     pub lost_data: bool,
+    /// Whether its orchestrator is held, and looks at nothing.
+    pub held: bool,
+    /// Whether the registry knows nothing of its units, which it has on record.
+    pub forgotten: bool,
     /// Whether its agent has stopped answering.
     pub silent: bool,
     /// Times that its agent is missing from the list of agents, though it answers.
@@ -156,6 +163,8 @@ impl SimHost {
             engine_ended: false,
             engine_stays: false,
             lost_data: false,
+            held: false,
+            forgotten: false,
             silent: false,
             unlisted: 0,
             configured: None,
@@ -253,22 +262,43 @@ impl SimHost {
             .any(|theirs| unit.bindings.iter().any(|ours| ours.host == theirs.host))
     }
 
+    /// Whether the registry should know of units of its, and does not.
+    fn has_forgotten(&self) -> bool {
+        self.forgotten && !self.units.is_empty()
+    }
+
+    /// What it has on record is registered again, and runs, if it can.
+    pub(super) fn register_again(&mut self, broken_images: &BTreeSet<PinnedImage>) {
+        if std::mem::take(&mut self.held) {
+            self.forgotten = false;
+            for unit in self.units.values_mut().filter(|unit| unit.wanted) {
+                unit.serves |= !broken_images.contains(&unit.unit.image);
+            }
+        }
+    }
+
     fn report(&self, scope: &Scope, stray: Vec<Stray>, etcd: Vec<EtcdMember>, has_quorum: bool) -> HostReport {
         let (own, others): (Vec<_>, Vec<_>) = self.units.iter().partition(|(_, found)| found.scope == *scope);
         let held = others.into_iter().flat_map(|(_, found)| &found.unit.bindings).map(|binding| binding.host);
         HostReport {
             configured: self.configured.clone(),
             boot: Some(format!("boot-{}", self.boots)),
-            membership: self.membership,
+            membership: match self.membership {
+                Membership::Member if self.lost_data => Membership::Lost,
+                membership => membership,
+            },
             etcd,
             orchestrator: match (&self.configured, has_quorum) {
                 (None, _) => OrchestratorState::Absent,
+                (Some(_), true) if self.has_forgotten() => {
+                    OrchestratorState::Emptied("the registry is empty".to_owned())
+                }
                 (Some(_), true) => OrchestratorState::Ready,
                 (Some(_), false) => OrchestratorState::Silent("Error 503: no etcd".to_owned()),
             },
             engine: self.engine_ended.then(|| "Cannot connect to the Docker daemon".to_owned()),
             fence: self.fences.get(scope).copied().unwrap_or(0),
-            replicas: if !has_quorum {
+            replicas: if !has_quorum || self.has_forgotten() {
                 Vec::new()
             } else {
                 own.into_iter().map(|(handle, found)| found.observed(handle)).collect()
@@ -330,7 +360,12 @@ impl SimWorld {
             task => {
                 let whole = matches!(
                     task,
-                    Task::Configure { .. } | Task::Join { .. } | Task::Leave { .. } | Task::Clean { .. }
+                    Task::Configure { .. }
+                        | Task::Hold { .. }
+                        | Task::Restore { .. }
+                        | Task::Join { .. }
+                        | Task::Leave { .. }
+                        | Task::Clean { .. }
                 );
                 self.turn(instance, &scope, whole).await
             }
@@ -350,8 +385,7 @@ impl SimWorld {
         let stdout = match task {
             Task::Observe { scope } => self.observed_by(instance, &scope),
             Task::Configure { cluster } => {
-                tokio::time::sleep(Duration::from_secs(5)).await;
-                let identity = Fleet.configuration(&cluster);
+                tokio::time::sleep(CONFIGURE).await;
                 let stays = |host: &SimHost| host.engine_ended && host.engine_stays;
                 if self.look().hosts.get(instance).is_some_and(stays) {
                     let stdout = encode_error(HostErrorKind::Engine, "Docker does not answer");
@@ -359,19 +393,20 @@ impl SimWorld {
                 }
                 match self.found(instance, &cluster) {
                     Err(why) => encode_error(HostErrorKind::Other, &why),
-                    Ok(()) => {
-                        self.on(instance, |host| {
-                            host.configured = Some(identity);
-                            host.ended_parts = false;
-                            host.start_engine();
-                            if std::mem::take(&mut host.lost_data) {
-                                host.membership = Membership::None;
-                            }
-                        });
-                        encode_done()
-                    }
+                    Ok(()) => self.configured_with(instance, &cluster),
                 }
             }
+            Task::Hold { cluster } => match self.hold(instance, &cluster) {
+                Err(why) => encode_error(HostErrorKind::Other, &why),
+                Ok(()) => encode_done(),
+            },
+            Task::Restore { cluster } => match self.found_anew(instance, &cluster) {
+                Err(why) => encode_error(HostErrorKind::Other, &why),
+                Ok(()) => {
+                    tokio::time::sleep(CONFIGURE).await;
+                    self.configured_with(instance, &cluster)
+                }
+            },
             Task::Join { cluster } => self.join(instance, &cluster).await,
             Task::Leave { cluster, address } => self.leave(instance, &cluster, &address).await,
             Task::Link { scope, places } => {
@@ -441,6 +476,31 @@ impl SimWorld {
         Invocation::Finished { code: 0, stdout, stderr: String::new() }
     }
 
+    fn configured_with(&self, instance: &InstanceId, cluster: &Cluster) -> String {
+        let (has_quorum, broken_images) = {
+            let state = self.look();
+            (state.has_quorum(&cluster.scope), state.broken_images.clone())
+        };
+        let mut lost = false;
+        self.on(instance, |host| {
+            lost = host.lost_data && !has_quorum;
+            if lost {
+                return;
+            }
+            host.configured = Some(Fleet.configuration(cluster));
+            host.ended_parts = false;
+            host.start_engine();
+            host.register_again(&broken_images);
+            if std::mem::take(&mut host.lost_data) {
+                host.membership = Membership::None;
+            }
+        });
+        if lost {
+            return encode_error(HostErrorKind::Other, "etcd does not answer: this member had data and has none now");
+        }
+        encode_done()
+    }
+
     fn on(&self, instance: &InstanceId, change: impl FnOnce(&mut SimHost)) {
         let mut state = self.change();
         if let Some(host) = state.hosts.get_mut(instance) {
@@ -473,7 +533,7 @@ impl SimWorld {
         });
         let report = |host: &SimHost| {
             let (etcd, has_quorum) = (state.told(&host.scope, &host.address), state.has_quorum(&host.scope));
-            encode_report(&host.report(scope, stray.collect(), etcd, has_quorum && !host.ended_parts))
+            encode_report(&host.report(scope, stray.collect(), etcd, has_quorum && !host.ended_parts && !host.held))
         };
         state.hosts.get(instance).map_or_else(String::new, report)
     }

@@ -62,6 +62,14 @@ impl Orchestrator for Fleet {
         Task::Configure { cluster: cluster.clone() }.script()
     }
 
+    fn hold(&self, cluster: &Cluster) -> Script {
+        Task::Hold { cluster: cluster.clone() }.script()
+    }
+
+    fn restore(&self, cluster: &Cluster) -> Script {
+        Task::Restore { cluster: cluster.clone() }.script()
+    }
+
     fn linked(&self, places: &[Place]) -> String {
         task::linked(places)
     }

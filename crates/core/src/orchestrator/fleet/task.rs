@@ -27,6 +27,7 @@ macro_rules! body {
 
 const OBSERVE: &str = body!("observe");
 const CONFIGURE: &str = body!("cluster" "configure");
+const HOLD: &str = body!("cluster" "hold");
 const JOIN: &str = body!("cluster" "join");
 const LEAVE: &str = body!("cluster" "leave");
 const LINK: &str = body!("link");
@@ -55,6 +56,17 @@ pub enum Task {
     },
     /// Become a part of the cluster.
     Configure {
+        /// The cluster.
+        cluster: Cluster,
+    },
+    /// Keep the orchestrator away from a registry that is empty, or is about to be.
+    Hold {
+        /// The cluster.
+        cluster: Cluster,
+    },
+    /// Become a part of the cluster again, and register what the host has on record. Where the members are `founding`, they found
+    /// etcd in the place of one that is lost.
+    Restore {
         /// The cluster.
         cluster: Cluster,
     },
@@ -171,17 +183,9 @@ impl Task {
                     kept_as: Some(format!("skipper-observe-{}", scope.stem())),
                 }
             }
-            Self::Configure { cluster } => {
-                let (url, sha256) = &cluster.archive;
-                let key = short_hash(&format!("{url}\n{}", sha256.clone().unwrap_or_default()));
-                let more = vec![
-                    ("CONFIGURATION", configuration(cluster)),
-                    ("ARCHIVE_KEY", key),
-                    ("FIREWALL", FIREWALL.to_owned()),
-                    ("WITH_SECRETS", WITH_SECRETS.to_owned()),
-                ];
-                cluster_script("configure", CONFIGURE, cluster, more)
-            }
+            Self::Configure { cluster } => configure_script("configure", cluster),
+            Self::Hold { cluster } => cluster_script("hold", HOLD, cluster, Vec::new()),
+            Self::Restore { cluster } => configure_script("restore", cluster),
             Self::Join { cluster } => cluster_script("join", JOIN, cluster, Vec::new()),
             Self::Leave { cluster, address } => {
                 cluster_script("leave", LEAVE, cluster, vec![("LEAVING", address.clone())])
@@ -278,6 +282,8 @@ impl Task {
         Some(match script.name {
             "observe" => Self::Observe { scope: scope()? },
             "configure" => Self::Configure { cluster: read_cluster(script)? },
+            "hold" => Self::Hold { cluster: read_cluster(script)? },
+            "restore" => Self::Restore { cluster: read_cluster(script)? },
             "join" => Self::Join { cluster: read_cluster(script)? },
             "leave" => Self::Leave { cluster: read_cluster(script)?, address: script.value("LEAVING")?.to_owned() },
             "pull" => {
@@ -377,6 +383,19 @@ fn unit_script(
     Script { name, header, body, kept_as: None }
 }
 
+/// A script that brings hosts to the cluster's configuration.
+fn configure_script(name: &'static str, cluster: &Cluster) -> Script {
+    let (url, sha256) = &cluster.archive;
+    let key = short_hash(&format!("{url}\n{}", sha256.clone().unwrap_or_default()));
+    let more = vec![
+        ("CONFIGURATION", configuration(cluster)),
+        ("ARCHIVE_KEY", key),
+        ("FIREWALL", FIREWALL.to_owned()),
+        ("WITH_SECRETS", WITH_SECRETS.to_owned()),
+    ];
+    cluster_script(name, CONFIGURE, cluster, more)
+}
+
 /// A script that changes what a host has in its cluster.
 fn cluster_script(
     name: &'static str,
@@ -385,7 +404,11 @@ fn cluster_script(
     more: Vec<(&'static str, String)>,
 ) -> Script {
     let (url, sha256) = &cluster.archive;
-    let founding = if cluster.founding { "yes" } else { "no" };
+    let founding = match (cluster.founding, name) {
+        (false, _) => "no",
+        (true, "hold" | "restore") => "anew",
+        (true, _) => "yes",
+    };
     let header = vec![
         (SCOPE, cluster.scope.to_string()),
         ("TABLE", write_table(cluster_rows(cluster))),
@@ -412,7 +435,7 @@ fn read_cluster(script: &Script) -> Option<Cluster> {
         scope: script.scope()?,
         hosts: rows.iter().map(host).collect::<Option<_>>()?,
         members: rows.iter().filter(is_member).map(|row| row.get(1)?.parse().ok()).collect::<Option<_>>()?,
-        founding: script.value("FOUNDING")? == "yes",
+        founding: script.value("FOUNDING")? != "no",
         archive: (script.value("ARCHIVE_URL")?.to_owned(), (!sha256.is_empty()).then(|| sha256.to_owned())),
     })
 }

@@ -389,6 +389,8 @@ proptest! {
         let tasks = [
             Task::Observe { scope: scope() },
             Task::Configure { cluster: cluster.clone() },
+            Task::Hold { cluster: cluster.clone() },
+            Task::Restore { cluster: cluster.clone() },
             Task::Join { cluster: cluster.clone() },
             Task::Leave { cluster, address: "10.0.0.1".to_owned() },
             Task::Link { scope: scope(), places: hosts.keys().map(|instance| (instance.clone(), vec![place("redis", [10, 0, 0, 7]), place("api", [10, 0, 0, 8])])).collect() },

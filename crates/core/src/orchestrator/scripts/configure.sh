@@ -14,9 +14,41 @@ fi
 
 # --- Which part it has in etcd. ---
 
-if [ "$FOUNDING" = yes ] && [ "$ROLE" = member ]; then
+founders=$(awk -F '\t' '$4 == "member" { printf "%s%s=http://%s:2380", comma, $2, $3; comma = "," }' "$WORK/table")
+
+# give_way: this host has no member any more. What that knew is kept aside, for people.
+give_way() {
+  lead_to_others
+  put_aside
+  rm -rf "$STATE/etcd-bootstrapped" "$STATE/cluster" "$SYSTEMD/etcd-member.service.d/20-skipper.conf" "$STATE/member"
+}
+
+put_aside() {
+  [ -d "$ETCD_DATA" ] || return 0
+  rm -rf "$ETCD_DATA.lost"
+  mv "$ETCD_DATA" "$ETCD_DATA.lost" || fail other "$ETCD_DATA cannot be put aside: $(last_words "$WORK/log")"
+}
+
+if [ "$FOUNDING" = anew ]; then
+  # One that answers by now was founded by this very step: no host was held while any did.
+  if answers 127.0.0.1; then
+    :
+  elif [ ! -e "$HELD" ]; then
+    fail other 'etcd is to be founded anew, and fleet is not held on this host'
+  elif [ "$ROLE" = member ]; then
+    systemctl disable --now skipper-etcd.service
+    systemctl stop etcd-member.service
+    # Broken off from here on, it is still lost, or is founded by whoever configures this host next.
+    put_aside
+    printf '%s\n' "$founders" | put "$STATE/cluster"
+    put_member new
+    echo yes | put "$STATE/member"
+    rm -f "$STATE/etcd-bootstrapped"
+  else
+    give_way
+  fi
+elif [ "$FOUNDING" = yes ] && [ "$ROLE" = member ]; then
   # What must never happen: another etcd under a running fleet.
-  founders=$(awk -F '\t' '$4 == "member" { printf "%s%s=http://%s:2380", comma, $2, $3; comma = "," }' "$WORK/table")
   recorded=$(cat "$STATE/cluster" 2>/dev/null)
   if [ -n "$recorded" ] && [ "$recorded" != "$founders" ]; then
     if [ -e "$STATE/configuration" ] || [ -e "$STATE/etcd-bootstrapped" ]; then
@@ -37,8 +69,7 @@ elif [ "$FOUNDING" = yes ]; then
 fi
 # One that has lost its data gives way to the others, which forget it; a new one joins them in its place.
 if [ "$(member)" = yes ] && [ -e "$STATE/etcd-bootstrapped" ] && [ ! -d "$ETCD_DATA" ] && told "$ADDRESS" && answers "$TOLD_BY"; then
-  lead_to_others
-  rm -rf "$STATE/etcd-bootstrapped" "$STATE/cluster" "$SYSTEMD/etcd-member.service.d/20-skipper.conf" "$STATE/member"
+  give_way
 fi
 # Members that are there already come and go by other scripts, one at a time.
 printf '%s\n' "$HOST" | put "$STATE/host"
@@ -166,6 +197,59 @@ if [ "$(member)" = yes ]; then
   : >"$STATE/etcd-bootstrapped"
 fi
 
+# --- The registry, where fleetd is held: it may not look before what runs here is known there. ---
+
+# wanted: the units on record that are registered again: all that run, and of a replica of which none does, the one that was recorded
+# last. What a rollout has stopped and not removed yet is wanted by nobody.
+wanted() {
+  find "$UNITS" -name '*.service' -printf '%T@\t%f\n' | sort -r -n | while IFS=$TAB read -r _ unit; do
+    if runs_here "$unit"; then runs=1; else runs=2; fi
+    printf '%s\t%s\t%s\n' "$runs" "$unit" "$(sed -n 's/^Description=//p' "$UNITS/$unit")"
+  done | sort -s -k 1,1 | awk -F '\t' '$1 == 1 || !($3 in seen) { print $2 } { seen[$3] }'
+}
+
+# are_registered: registers what is not, and says whether nothing was missing.
+are_registered() {
+  registry "$WORK/registered" || return 1
+  awk -F '\t' 'FILENAME == ARGV[1] { state[$1] = $2; next } state[$1] != "launched"' "$WORK/registered" "$WORK/wanted" >"$WORK/missing"
+  [ -s "$WORK/missing" ] || return 0
+  while read -r unit; do
+    fleet submit "$UNITS/$unit" </dev/null
+    fleet start --no-block "$unit" </dev/null
+  done <"$WORK/missing"
+  return 1
+}
+
+# all_serve: whether what is wanted is up, as far as anybody can tell.
+all_serve() {
+  while read -r unit; do
+    inspect "$unit" || return 1
+    [ "$CONTAINER_STATUS" = running ] || return 1
+    read_probe "$PROBE"
+    probe || return 1
+  done <"$WORK/wanted"
+}
+
+# fleetctl asks fleetd, or etcd itself where that is held.
+through=
+fleet() {
+  # shellcheck disable=SC2086 # two flags
+  timeout 20 fleetctl $through "$@"
+}
+
+if [ -e "$HELD" ]; then
+  wanted >"$WORK/wanted"
+  through='--driver=etcd --endpoint=http://127.0.0.1:2379'
+  await 60 are_registered || fail other "the registry does not take what this host has on record: $(last_words "$WORK/log")"
+  through=
+  # What is not registered any more is nobody's: on record it would make the registry look as if it had lost it.
+  for path in "$UNITS"/*.service; do
+    grep -q -x -F "${path##*/}" "$WORK/wanted" || rm -f "$path"
+  done
+  rm -f "$HELD"
+  systemctl daemon-reload
+fi
+
 # --- fleetd. ---
 
 systemctl start fleet.socket || fail other "fleet.socket does not start: $(last_words "$WORK/log")"
@@ -184,6 +268,9 @@ joined() {
 # Registering again takes until the old key has expired, and then up to the next of fleetd's doubling pauses.
 await 120 joined ||
   fail other "fleet does not list this host: $(first_words "$WORK/machines.err"); fleet.service: $(journalctl -u fleet.service -n 2 --no-pager -o cat | one_line)"
+
+# Whoever looks next should find what has been started again. What does not come up is theirs to tell.
+[ ! -e "$WORK/wanted" ] || await 60 all_serve
 
 printf '%s\n' "$CONFIGURATION" | put "$STATE/configuration"
 succeed

@@ -33,7 +33,7 @@ configured=$(cat "$STATE/configuration" 2>/dev/null)
 report configured "${configured:--}"
 read_fence
 report fence "$RAISED"
-if [ -e "$STATE/member" ]; then report member "$(cat "$STATE/member")"; else report member no; fi
+part=$(cat "$STATE/member" 2>/dev/null || echo no)
 
 # The machine's boot, and when the first process began: where that is a container's, the machine's own boot goes on.
 report boot "$(cat /proc/sys/kernel/random/boot_id)-$(sed 's/.*) //' /proc/1/stat | cut -d ' ' -f 20)"
@@ -52,7 +52,11 @@ if etcd_members 127.0.0.1 "$WORK/etcd"; then
   done <"$WORK/etcd"
   wait
   cat "$WORK"/etcd.[0-9a-f]* >>"$WORK/report"
+elif [ "$part" = yes ] && [ -e "$STATE/etcd-bootstrapped" ] && [ ! -d "$ROOT/var/lib/etcd/member" ]; then
+  # It had data and has none: it does not come back.
+  part=lost
 fi
+report member "$part"
 # All but the names that this host's containers have for themselves.
 [ ! -e "$HOSTS_FILE" ] || report links "$(grep -v '^127\.0\.1\.1 ' "$HOSTS_FILE" | sha256sum | cut -c1-12)"
 

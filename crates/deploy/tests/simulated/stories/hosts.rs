@@ -9,7 +9,7 @@ use skipper_deploy::{
     sim::{Fault, FaultKind, SimHost, SimWorld},
 };
 
-use crate::shop::{Told, commit, edit, plan, ship, ship_within, shop};
+use crate::shop::{Told, commit, edit, plan, ship, ship_and_die, ship_within, shop};
 
 #[test]
 fn one_more_host_gets_its_replicas_and_others_are_left_alone() {
@@ -377,12 +377,126 @@ fn one_of_three_members_that_has_lost_its_data_is_forgotten_and_joins_anew() {
     assert_eq!((members(&world), world.serving_on("app_2")), (3, before));
 }
 
+/// The only member of etcd is dead, and its data are gone.
+fn lose(world: &SimWorld, number: u32) {
+    each(world, number, |host| {
+        host.ended_parts = true;
+        host.lost_data = true;
+    });
+}
+
+fn serves_everywhere_all_along(world: &SimWorld, least: usize) {
+    let served = world.look().serving.clone();
+    assert!(served.iter().all(|serving| serving.values().all(|count| *count >= least)), "{served:?}");
+}
+
 #[test]
-fn where_etcd_went_with_its_host_nothing_is_taken_for_gone() {
+fn an_etcd_that_has_lost_its_data_is_founded_anew_under_what_runs() {
+    for hosts in [1, 2] {
+        let world = SimWorld::default();
+        ends_well(&ship(&world, &shop(hosts), &commit(1)));
+        lose(&world, 1);
+        let planned = plan(&world, &shop(hosts), &commit(1));
+        let steps = planned.steps();
+        assert!(planned.plan().partial && steps.len() == 2, "{steps:?}");
+        assert!(steps[0].starts_with("hold the orchestrator on `app_1`"), "{steps:?}");
+        assert!(steps[1].starts_with("found etcd anew on `app_1`, and register again what `app_1`"), "{steps:?}");
+        let before = world.serving_on("app_1");
+        world.change().serving.clear();
+        ends_well(&ship(&world, &shop(hosts), &commit(1)));
+        assert_eq!((members(&world), world.serving_on("app_1")), (1, before));
+        serves_everywhere_all_along(&world, hosts as usize);
+        assert!(ship(&world, &shop(hosts), &commit(1)).plan().is_empty());
+    }
+}
+
+#[test]
+fn a_registry_that_is_being_brought_back_is_gone_on_with_wherever_it_broke_off() {
+    for (call, kind) in [
+        ("remote.run/hold", FaultKind::DiesAfter),
+        ("remote.run/restore", FaultKind::DiesBefore),
+        ("remote.run/restore", FaultKind::DiesAfter),
+    ] {
+        let world = SimWorld::default();
+        ends_well(&ship(&world, &shop(2), &commit(1)));
+        let before = world.serving_on("app_2");
+        lose(&world, 1);
+        world.change().serving.clear();
+        world.change().faults = vec![Fault::once(call, kind)];
+        assert!(ship_and_die(&world, &shop(2), &commit(1), |_| false), "{call} {kind:?}");
+        world.change().faults.clear();
+        ends_well(&ship(&world, &shop(2), &commit(1)));
+        assert_eq!((members(&world), world.serving_on("app_2")), (1, before), "{call} {kind:?}");
+        serves_everywhere_all_along(&world, 2);
+    }
+}
+
+#[test]
+fn where_one_host_cannot_be_held_no_etcd_is_founded() {
     let world = SimWorld::default();
     ends_well(&ship(&world, &shop(2), &commit(1)));
-    each(&world, 1, |host| host.terminated = true);
+    lose(&world, 1);
+    world.change().serving.clear();
+    world.change().breaks_off.insert("app_2".parse().unwrap());
     let told = ship(&world, &shop(2), &commit(1));
-    assert_eq!(told.exit, Exit::Blocked, "{:?}", told.steps());
-    assert_eq!(world.serving_on("app_2").len(), 2);
+    assert_eq!(told.exit, Exit::Blocked, "{:?}", told.finished());
+    assert!(told.failure().contains("hold the orchestrator on host `app_2`"), "{}", told.failure());
+    ends_well(&ship(&world, &shop(2), &commit(1)));
+    serves_everywhere_all_along(&world, 2);
+}
+
+#[test]
+fn where_etcd_went_with_its_host_it_is_founded_on_another_and_the_host_comes_back() {
+    let world = SimWorld::default();
+    ends_well(&ship(&world, &shop(2), &commit(1)));
+    let before = world.serving_on("app_2");
+    each(&world, 1, |host| host.terminated = true);
+    world.change().serving.clear();
+    ends_well(&ship(&world, &shop(2), &commit(1)));
+    assert_eq!((members(&world), world.serving_on("app_2"), world.serving_on("app_1").len()), (1, before, 2));
+    serves_everywhere_all_along(&world, 1);
+}
+
+#[test]
+fn a_member_that_is_merely_down_is_not_taken_for_lost() {
+    let world = SimWorld::default();
+    ends_well(&ship(&world, &shop(2), &commit(1)));
+    for change in [|host: &mut SimHost| host.stopped = true, |host: &mut SimHost| host.silent = true] {
+        let (was, calls) = (world.serving_on("app_2"), world.take_calls());
+        each(&world, 1, change);
+        let told = ship(&world, &shop(2), &commit(1));
+        assert_eq!(told.exit, Exit::Blocked, "{:?} {calls:?}", told.steps());
+        assert!(!world.take_calls().contains_key("remote.run/hold"));
+        assert_eq!(world.serving_on("app_2"), was);
+        each(&world, 1, |host| (host.stopped, host.silent) = (false, false));
+    }
+}
+
+#[test]
+fn two_of_three_members_that_are_gone_for_good_are_made_good_by_what_hosts_have_on_record() {
+    let world = SimWorld::default();
+    ends_well(&ship(&world, &shop(3), &commit(1)));
+    let before = (world.serving_on("app_2"), world.serving_on("app_3"));
+    each(&world, 1, |host| host.terminated = true);
+    lose(&world, 2);
+    world.change().serving.clear();
+    ends_well(&ship(&world, &shop(3), &commit(1)));
+    assert_eq!((members(&world), (world.serving_on("app_2"), world.serving_on("app_3"))), (3, before));
+    serves_everywhere_all_along(&world, 2);
+}
+
+#[test]
+fn what_an_emptied_registry_has_stopped_is_started_again_and_that_is_said_before() {
+    let world = SimWorld::default();
+    ends_well(&ship(&world, &shop(2), &commit(1)));
+    let before = world.serving_on("app_1");
+    world.change().hosts.values_mut().for_each(|host| {
+        host.forgotten = true;
+        host.units.values_mut().for_each(|unit| unit.serves = false);
+    });
+    let planned = plan(&world, &shop(2), &commit(1));
+    assert!(planned.steps()[1].ends_with("the registry has lost what it knew, and what ran was stopped"));
+    assert!(planned.plan().notes[0].contains("is started again"), "{:?}", planned.plan().notes);
+    ends_well(&ship(&world, &shop(2), &commit(1)));
+    assert_eq!(world.serving_on("app_1"), before);
 }
