@@ -14,6 +14,11 @@ pub(crate) const TRIALS: Trials = &[
     ("a_host_gets_another_size_and_keeps_what_it_is", a_host_gets_another_size_and_keeps_what_it_is),
     ("one_of_three_members_of_etcd_is_lost_and_replaced", one_of_three_members_of_etcd_is_lost_and_replaced),
     ("a_host_whose_engine_has_died_is_mended", a_host_whose_engine_has_died_is_mended),
+    (
+        "a_registry_that_is_lost_is_founded_anew_under_what_runs",
+        a_registry_that_is_lost_is_founded_anew_under_what_runs,
+    ),
+    ("two_of_three_members_of_etcd_are_lost_for_good", two_of_three_members_of_etcd_are_lost_for_good),
 ];
 
 fn a_host_gets_another_size_and_keeps_what_it_is(world: &World) {
@@ -183,5 +188,58 @@ fn a_host_whose_engine_has_died_is_mended(world: &World) {
     told.says("configure `web_2` (etcd on `web_1`): its Docker engine does not answer");
     assert_eq!((shop.answers(world).len(), containers(world, &shop).len()), (2, 4));
     assert_eq!(host("web_1").exec(list).unwrap().success().unwrap(), first);
+    shop.ship_again(world).ends_with(0).says("nothing to do");
+}
+
+fn a_registry_that_is_lost_is_founded_anew_under_what_runs(world: &World) {
+    let shop = Shop::make(world, "registry");
+    shop.ship(world, "two hosts").ends_with(0);
+    let before = containers(world, &shop);
+    let host = |name: &str| shop.hosts(world).into_iter().find(|host| host.name.as_deref() == Some(name)).unwrap();
+    let lose = "systemctl kill -s KILL etcd-member.service; rm -rf /var/lib/etcd/member";
+    host("web_1").exec(lose).unwrap().success().unwrap();
+
+    // The only member has lost its disk, and nothing else has happened.
+    let told = shop.ship_again(world).ends_with(0);
+    let told = told.says("hold the orchestrator on `web_1`, `web_2`: no host has the data of etcd any more");
+    told.says("found etcd anew on `web_1`, and register again what `web_1`, `web_2` have on record")
+        .says("what runs goes on");
+    assert_eq!((containers(world, &shop), members(world, &shop)), (before.clone(), vec!["web_1".to_owned()]));
+    shop.ship_again(world).ends_with(0).says("nothing to do");
+
+    // Its host is gone with it, and another comes in its place.
+    let rows = hosts(world, &shop);
+    let instance = rows.iter().find(|row| row["uuid"] == "web_1").unwrap()["instance"].as_str().unwrap().to_owned();
+    world.lab.cloud().terminate(&instance).unwrap();
+    let told = shop.ship_again(world).ends_with(0);
+    told.says("found etcd anew on `web_2`, and register again what `web_2` has on record").says("launch host `web_1`");
+    let after = containers(world, &shop);
+    assert_eq!(before.iter().filter(|container| after.contains(container)).count(), 2, "{before:?}\n{after:?}");
+    assert_eq!((shop.answers(world).len(), members(world, &shop)), (2, vec!["web_2".to_owned()]));
+    shop.ship_again(world).ends_with(0).says("nothing to do");
+}
+
+fn two_of_three_members_of_etcd_are_lost_for_good(world: &World) {
+    let shop = Shop::make(world, "quorum");
+    shop.replace("skipper.yml", "scale: 2", "scale: 3");
+    shop.ship(world, "three hosts").ends_with(0);
+    let before = containers(world, &shop);
+    let host = |name: &str| shop.hosts(world).into_iter().find(|host| host.name.as_deref() == Some(name)).unwrap();
+    host("web_2").exec("systemctl kill -s KILL etcd-member.service; rm -rf /var/lib/etcd/member").unwrap();
+    let rows = hosts(world, &shop);
+    let instance = rows.iter().find(|row| row["uuid"] == "web_1").unwrap()["instance"].as_str().unwrap().to_owned();
+    world.lab.cloud().terminate(&instance).unwrap();
+    // The third knows what there was, and finds out that it is alone.
+    let alone =
+        "for second in $(seq 90); do /opt/bin/fleetctl list-machines >/dev/null 2>&1 || exit 0; sleep 1; done; exit 1";
+    host("web_3").exec(alone).unwrap().success().unwrap();
+
+    let told = shop.ship_again(world).ends_with(0).says("2 of 3 members of etcd are gone for good");
+    told.says("register again what `web_2`, `web_3` have on record").says("give host `web_1` a member of etcd");
+    let after = containers(world, &shop);
+    assert_eq!(before.iter().filter(|container| after.contains(container)).count(), 4, "{before:?}\n{after:?}");
+    assert_eq!(members(world, &shop), ["web_1", "web_2", "web_3"]);
+    let kept = host("web_3").exec("ls -d /var/lib/etcd/member.lost").unwrap();
+    assert_eq!(kept.code, Some(0));
     shop.ship_again(world).ends_with(0).says("nothing to do");
 }
