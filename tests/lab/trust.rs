@@ -14,6 +14,7 @@ use crate::{
 pub(crate) const TRIALS: Trials = &[
     ("a_job_takes_the_role_of_its_environment_by_its_token", a_job_takes_the_role_of_its_environment_by_its_token),
     ("who_may_only_plan_sends_no_script_of_its_own", who_may_only_plan_sends_no_script_of_its_own),
+    ("a_host_logs_in_to_ecr_by_what_its_role_may", a_host_logs_in_to_ecr_by_what_its_role_may),
     ("the_doctor_finds_what_is_missing_and_changes_nothing", the_doctor_finds_what_is_missing_and_changes_nothing),
 ];
 
@@ -119,6 +120,30 @@ fn who_may_only_plan_sends_no_script_of_its_own(world: &World) {
     told.ends_with(3).says("AWS denied `ssm:SendCommand`").says("is of another version of skipper");
     // Who deploys may send the text itself.
     run(&job(world, &shop, "deploy", Some("production")), &["ps"], 0).ends_with(0).says("of 2 replicas serve");
+}
+
+fn a_host_logs_in_to_ecr_by_what_its_role_may(world: &World) {
+    let shop = trusted(world, "ecr");
+    let host = shop.hosts(world).remove(0);
+    // As `pull` asks, at the lab's ECR.
+    let ask =
+        ". /etc/lab/aws; export AWS_ENDPOINT_URL_ECR=$AWS_ENDPOINT_URL_SSM; /opt/skipper/with-secrets --ecr us-east-1";
+    let refused = host.exec(ask).unwrap();
+    let said = "skipper: ECR in us-east-1 gives no login (ecr:GetAuthorizationToken): AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/skipper-host/";
+    assert!(
+        refused.code == Some(1) && refused.stdout.is_empty() && refused.stderr.contains(said),
+        "{}",
+        refused.stderr
+    );
+
+    let other = "services:\n  other: {repo: {name: acme/other, registry: 123456789012.dkr.ecr.us-east-1.amazonaws.com, tag: \"1\"}}\n";
+    shop.replace("skipper.yml", "services:\n", other);
+    shop.replace("skipper.yml", "services: [web, clock]", "services: [web, clock, other]");
+    make_stack(world, &template(world, &shop));
+    // Docker's `auth`: the user is always the same, and what follows is the password.
+    let given = host.exec(&format!("({ask}) | base64 -d | cut -d : -f 1")).unwrap().success().unwrap();
+    assert_eq!(given.trim(), "AWS");
+    assert_eq!(host.exec("find /run/skipper -name '.login*'").unwrap().success().unwrap(), "");
 }
 
 fn the_doctor_finds_what_is_missing_and_changes_nothing(world: &World) {

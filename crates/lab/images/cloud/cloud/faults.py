@@ -23,6 +23,8 @@ PRINCIPAL = "arn:aws:sts::123456789012:assumed-role/deploy/ci"
 # cut in the list of invocations or everywhere.
 INVOCATIONS = {"Undeliverable", "Delivery Timed Out", "Execution Timed Out", "silent", "cut", "cut everywhere"}
 UNSIGNED = {"AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"}
+# The services that speak JSON.
+JSON = {"ssm", "ecr"}
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 
@@ -184,7 +186,7 @@ def _not_authorized(call: Call, principal: str, permission: str, resource: str, 
     if call.service == "ec2":
         encoded = f"You are not authorized to perform this operation. {message}. Encoded authorization failure message: {'q8_Zr5' * 40}"
         return "UnauthorizedOperation", encoded, 403
-    return ("AccessDeniedException", message, 400) if call.service == "ssm" else ("AccessDenied", message, 403)
+    return ("AccessDeniedException", message, 400) if call.service in JSON else ("AccessDenied", message, 403)
 
 
 class Front:
@@ -227,7 +229,7 @@ class Front:
         if fault.lose_reply:
             for _ in self._carry_out(call, environ, lambda *_: None):
                 pass
-            code = "InternalServerError" if call.service == "ssm" else "InternalError"
+            code = "InternalServerError" if call.service in JSON else "InternalError"
             return _error(start_response, call, code, "An internal error has occurred", 500)
         return self._carry_out(call, environ, start_response)
 
@@ -287,14 +289,14 @@ def _wrong_key(service: str) -> tuple[str, str, int]:
     """How each service answers credentials that do not exist."""
     if service == "ec2":
         return "AuthFailure", "AWS was not able to validate the provided access credentials", 401
-    code = "UnrecognizedClientException" if service == "ssm" else "InvalidClientTokenId"
-    return code, "The security token included in the request is invalid.", 400 if service == "ssm" else 403
+    code = "UnrecognizedClientException" if service in JSON else "InvalidClientTokenId"
+    return code, "The security token included in the request is invalid.", 400 if service in JSON else 403
 
 
 def _error(start_response: StartResponse, call: Call, code: str, message: str, status: int) -> Iterable[bytes]:
-    """An error in the protocol of the service: JSON for SSM, EC2's own XML, the query protocol's for the rest."""
+    """An error in the protocol of the service: JSON for SSM and ECR, EC2's own XML, the query protocol's for the rest."""
     request_id = str(uuid.uuid4())
-    if call.service == "ssm":
+    if call.service in JSON:
         answer = json.dumps({"__type": code, "message": message})
         return _reply(start_response, status, "application/x-amz-json-1.1", answer)
     error = f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
