@@ -40,6 +40,8 @@ mod sweep;
 mod traps;
 #[path = "lab/trust.rs"]
 mod trust;
+#[path = "lab/values.rs"]
+mod values;
 #[path = "lab/volumes.rs"]
 mod volumes;
 
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
             commands::TRIALS,
             hosts::TRIALS,
             regions::TRIALS,
+            values::TRIALS,
             volumes::TRIALS,
             secrets::TRIALS,
             links::TRIALS,
