@@ -11,6 +11,7 @@ mod faults;
 mod host;
 mod images;
 mod remote;
+mod scripts;
 
 use std::{
     cell::{Ref, RefCell, RefMut},

@@ -6,6 +6,7 @@
 
 mod quote;
 mod report;
+mod table;
 mod task;
 mod unit;
 
