@@ -70,6 +70,11 @@ pub(super) fn deploy(subject: &Subject<'_>) -> Role {
 /// What hosts have: one role for each instance profile, of the same name. First what the agent needs, which is the same for
 /// every project, then what is this environment's own.
 pub(super) fn hosts(subject: &Subject<'_>) -> Vec<Role> {
+    // Other projects and environments may have hosts of the same role, wherever they are: nothing is denied to it.
+    let mut reading = reading(subject, &["ssm:GetParameters"], &[SECRETS, LOGINS]);
+    if subject.is_in_several_regions() {
+        reading = reading.when("StringEquals", REGION, regions(subject));
+    }
     let role = |profile: &str| Role {
         name: profile.to_owned(),
         trust: Policy(vec![Statement::trust("Instances", "sts:AssumeRole", json!({ "Service": subject.ec2() }))]),
@@ -77,14 +82,7 @@ pub(super) fn hosts(subject: &Subject<'_>) -> Vec<Role> {
             ("skipper-agent".to_owned(), agent()),
             (
                 format!("skipper-{}", subject.scope.stem()),
-                Policy(
-                    [
-                        vec![reading(subject, &["ssm:GetParameters"], &[SECRETS, LOGINS])],
-                        images(subject, FETCHING),
-                        elsewhere(subject),
-                    ]
-                    .concat(),
-                ),
+                Policy([vec![reading.clone()], images(subject, FETCHING)].concat()),
             ),
         ],
     };
