@@ -251,7 +251,7 @@ fn outputs(settings: &Settings, progress: &Progress) -> Vec<(Output, String)> {
     ending.chain(known.into_iter().filter_map(|(output, value)| Some((output, value?)))).collect()
 }
 
-/// The outputs of runs side by side: documents are objects by region, files and addresses a line each, all else is the same for all.
+/// The outputs of runs side by side: documents are objects by region, files, addresses and deployments a line each, all else is the same for all.
 fn together(told: &[(String, Vec<(Output, String)>)], exit: Exit) -> Vec<(Output, String)> {
     let mut outputs: BTreeMap<Output, String> = BTreeMap::new();
     let mut by_region: BTreeMap<Output, Map<String, Value>> = BTreeMap::new();
@@ -259,10 +259,12 @@ fn together(told: &[(String, Vec<(Output, String)>)], exit: Exit) -> Vec<(Output
         for (output, value) in of_region {
             match output {
                 Output::Plan | Output::PlanHash | Output::Ps => {
-                    let value = serde_json::from_str(value).unwrap_or_else(|_| json!(value));
+                    // A hash may have the digits of a number.
+                    let document = serde_json::from_str(value).ok().filter(|_| *output != Output::PlanHash);
+                    let value = document.unwrap_or_else(|| json!(value));
                     by_region.entry(*output).or_default().insert(region.clone(), value);
                 }
-                Output::Url | Output::CommentUrl | Output::Events => {
+                Output::Url | Output::CommentUrl | Output::DeploymentId | Output::Events => {
                     let lines = outputs.entry(*output).or_default();
                     lines.push_str(if lines.is_empty() { "" } else { "\n" });
                     lines.push_str(value);
@@ -290,24 +292,27 @@ mod tests {
 
     #[test]
     fn outputs_of_several_regions_stand_together_and_end_as_all_of_them_did() {
-        let of = |url: &str, exit: &str| {
+        let of = |url: &str, exit: &str, hash: &str| {
             let plan = json!({ "steps": [url] }).to_string();
             vec![
                 (Output::ExitCode, exit.to_owned()),
                 (Output::Release, "abc".to_owned()),
                 (Output::Plan, plan),
-                (Output::PlanHash, format!("hash of {url}")),
+                (Output::PlanHash, hash.to_owned()),
                 (Output::Url, url.to_owned()),
             ]
         };
-        let told = [("eu-west-1".to_owned(), of("http://a", "0")), ("us-east-1".to_owned(), of("http://b", "5"))];
+        let told = [
+            ("eu-west-1".to_owned(), of("http://a", "0", "1234567890123456")),
+            ("us-east-1".to_owned(), of("http://b", "5", "12345678901230e5")),
+        ];
         let outputs: BTreeMap<Output, String> = together(&told, Exit::Degraded).into_iter().collect();
         assert_eq!((&*outputs[&Output::ExitCode], &*outputs[&Output::Status]), ("7", "degraded"));
         assert_eq!((&*outputs[&Output::Release], &*outputs[&Output::Url]), ("abc", "http://a\nhttp://b"));
         let plans: Value = serde_json::from_str(&outputs[&Output::Plan]).unwrap();
         assert_eq!(plans["us-east-1"]["steps"][0], "http://b");
         let hashes: Value = serde_json::from_str(&outputs[&Output::PlanHash]).unwrap();
-        assert_eq!(hashes, json!({"eu-west-1": "hash of http://a", "us-east-1": "hash of http://b"}));
+        assert_eq!(hashes, json!({"eu-west-1": "1234567890123456", "us-east-1": "12345678901230e5"}));
     }
 
     #[test]
