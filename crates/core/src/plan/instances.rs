@@ -7,7 +7,7 @@ use crate::{
     desired::Desired,
     etcd::MemberState,
     name::{HostName, ServiceName},
-    observed::{Observed, ObservedHost, ObservedReplica},
+    observed::{HostReport, Observed, ObservedHost, ObservedReplica, OrchestratorState},
     orchestrator::Orchestrator,
 };
 
@@ -146,7 +146,11 @@ pub fn rebooting(observed: &Observed, hosts: &BTreeMap<HostName, Rebooted>) -> P
 fn refuse_unless_forced(observed: &Observed, host: &HostName, found: &ObservedHost, force: bool, draft: &mut Draft) {
     const FORCE: &str = "`--force` removes it all the same";
     let what = format!("host `{host}`");
-    let Some(report) = &found.report else {
+    let tells = |report: &&HostReport| {
+        let is_silent = matches!(report.orchestrator, OrchestratorState::Silent(_) | OrchestratorState::Emptied(_));
+        report.configured.is_none() || (report.engine.is_none() && !is_silent)
+    };
+    let Some(report) = found.report.as_ref().filter(tells) else {
         if !force {
             let gap = observed.gaps.iter().find(|gap| gap.host.as_ref() == Some(host));
             let why = gap.map_or_else(|| format!("its instance is {}", found.state.word()), |gap| gap.what.clone());

@@ -86,6 +86,16 @@ fn a_name_that_no_host_has_is_refused_with_those_that_there_are() {
 }
 
 #[test]
+fn a_host_whose_engine_does_not_say_what_it_runs_is_taken_for_one_that_does_not_answer() {
+    let world = serving_world(2);
+    each(&world, 2, SimHost::end_engine);
+    let told = remove(&world, "app_2", false);
+    assert_eq!((told.exit, alive(&world).len()), (Exit::Blocked, 2), "{:?}", told.finished());
+    assert!(told.failure().contains("its Docker engine does not answer"), "{}", told.failure());
+    assert_eq!((remove(&world, "app_2", true).exit, alive(&world).len()), (Exit::Serves, 1));
+}
+
+#[test]
 fn the_last_of_something_stays_unless_it_is_forced() {
     let world = serving_world(1);
     let told = remove(&world, "app_1", false);
