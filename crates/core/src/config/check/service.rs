@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::*;
 use crate::{
-    config::{Build, Check, Healthcheck, ImageSource, Logging, Port, Service},
+    config::{Build, Check, Healthcheck, ImageSource, Logging, Port, SecretTarget, SecretUse, Service},
     image::{DEFAULT_REGISTRY, ImageError, Repository, Tag},
     name::{EnvName, ServiceName},
 };
@@ -74,7 +74,8 @@ impl Reader {
             section.stop_grace_period.as_ref().map_or(Some(10 * SECOND), |grace| self.whole_seconds(grace));
         let logging = section.logging.as_ref().map(|logging| self.logging(logging));
         let links = section.links.as_ref().map_or(Some(Vec::new()), |links| self.links(name, links, known));
-        let volumes = section.volumes.as_ref().map_or(Some(Vec::new()), |volumes| self.volumes(volumes));
+        let taken = mounted(secrets.as_deref().unwrap_or_default(), section.links.is_some());
+        let volumes = section.volumes.as_ref().map_or(Some(Vec::new()), |volumes| self.volumes(volumes, &taken));
         if scale.is_some_and(|scale| scale > 1)
             && let Some((port, place)) = self.host_ports.get(name).and_then(|ports| ports.first()).copied()
         {
@@ -373,6 +374,15 @@ impl Reader {
         }
         Some(duration)
     }
+}
+
+/// The paths in a service's containers that have something else than a volume, each with what that is.
+fn mounted(secrets: &[SecretUse], has_links: bool) -> Vec<(&str, &'static str)> {
+    let files = secrets.iter().filter_map(|secret| match &secret.target {
+        SecretTarget::File(path) => Some((path.as_str(), "a secret")),
+        SecretTarget::Env(_) => None,
+    });
+    files.chain(has_links.then_some(("/etc/hosts", "what `links` lead to"))).collect()
 }
 
 /// Whether both services push to one repository what is not the same image.

@@ -4,8 +4,8 @@ use super::*;
 use crate::config::Volume;
 
 impl Reader {
-    /// The volumes of a service, no two at one path.
-    pub(super) fn volumes(&mut self, entry: &Entry<'_>) -> Option<Vec<Volume>> {
+    /// The volumes of a service, no two at one path, and none at one of those that are `taken` by something else.
+    pub(super) fn volumes(&mut self, entry: &Entry<'_>, taken: &[(&str, &str)]) -> Option<Vec<Volume>> {
         let mut known: Vec<(String, Span)> = Vec::new();
         self.list(entry, |reader, item| {
             let volume = reader.volume(item)?;
@@ -13,6 +13,11 @@ impl Reader {
             if let Some((_, first)) = known.iter().find(|(path, _)| *path == volume.path) {
                 let problem = Diagnostic::error(place, format!("two volumes are at `{}`", volume.path));
                 reader.report(problem.label("again").related(*first, "first").hint("leave one of them out"));
+                return None;
+            }
+            if let Some((path, by)) = taken.iter().find(|(path, _)| *path == volume.path) {
+                let problem = Diagnostic::error(place, format!("a volume cannot be at `{path}`, where {by} is"));
+                reader.report(problem.hint("give it another path"));
                 return None;
             }
             known.push((volume.path.clone(), place));
