@@ -318,7 +318,11 @@ fn silence(host: &HostName, report: &HostReport) -> Option<Gap> {
             let hint = "the next deployment starts it again; why it has ended is in `journalctl -u docker -u containerd` on the host";
             Some(gap(host, format!("its Docker engine does not answer: {words}"), hint))
         }
-        (None, OrchestratorState::Silent(words) | OrchestratorState::Emptied(words)) => {
+        (None, OrchestratorState::Emptied(words)) => {
+            let hint = "the next deployment registers again what the hosts have on record, once all of them answer";
+            Some(gap(host, format!("its orchestrator has lost what it knew: {words}"), hint))
+        }
+        (None, OrchestratorState::Silent(words)) => {
             let hint = "it may be registering again, which takes up to a minute: run again; else look at `journalctl -u fleet -u etcd-member` on the host";
             Some(gap(host, format!("its orchestrator does not answer: {words}"), hint))
         }

@@ -122,7 +122,7 @@ pub(crate) fn host_failure(error: &HostError) -> Failure {
     match kind {
         HostErrorKind::ArchiveMissing => failure.hint("check `fleet.url` in skipper.yml: the hosts fetch the archive from there by themselves"),
         HostErrorKind::ArchiveHash => failure.hint("if the archive is the one you want, put its SHA-256 into `fleet.sha256`; if not, it was changed on its way or at its source"),
-        HostErrorKind::Engine => failure.hint("see why on the host (`skipper instances ssh UUID -- journalctl -u docker -u containerd`), or terminate its instance, and run again: it is launched anew"),
+        HostErrorKind::Engine => failure.hint("see why on the host (`skipper instances ssh UUID -- journalctl -u docker -u containerd`), or take the host away (`skipper instances remove UUID --force`), and deploy again: it is launched anew"),
         HostErrorKind::DiskFull => failure.hint("give the group a larger `disk`, or remove images on the host with `docker image prune`"),
         HostErrorKind::Platform => failure.hint("the image is not for the hosts' architecture: name one that is, or choose a `size` of the image's architecture"),
         HostErrorKind::Pull => failure.hint("the hosts pull by themselves, with the login that this run has for the registry: a private image needs one (`registry-username` and `registry-password`, or Docker's configuration), and the registry must be reachable from the hosts"),

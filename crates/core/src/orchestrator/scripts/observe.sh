@@ -107,7 +107,7 @@ lost=
 # Those of other scopes tell the same, where nothing at all is registered.
 [ -s "$WORK/files" ] || ! grep -q -s '^Description=' "$UNITS"/*.service || lost=yes
 if [ -n "$lost" ]; then
-  report fleet emptied "the registry is empty, and this host has units on record in $UNITS; etcd has lost its data (delete that folder on every host to begin again from nothing)"
+  report fleet emptied "the registry is empty, and this host has units on record in $UNITS; etcd has lost its data"
   finish_report
 fi
 report fleet ready
