@@ -297,16 +297,33 @@ fn silence(report: &HostReport) -> Option<Reason> {
 /// hosts can start them again. Nothing where some are not to be found: a host that is told of fewer would leave those open to its
 /// containers.
 pub(super) fn members_of_silent(observed: &Observed, own: &[HostName]) -> Option<Vec<HostName>> {
-    let Some(listed) = listed(observed).ok()? else {
-        return matches!(own.len(), 1 | QUORUM_HOSTS).then(|| own.to_vec());
+    let listed = match listed(observed) {
+        Ok(Some(listed)) => listed,
+        Ok(None) => return matches!(own.len(), 1 | QUORUM_HOSTS).then(|| own.to_vec()),
+        Err(Disagree) => the_living(observed)?,
     };
-    let healthy = listed.values().filter(|state| **state == MemberState::Healthy).count();
     let at = |address: &String| {
         let is_there = |found: &ObservedHost| found.private_address.as_ref() == Some(address);
         observed.hosts.iter().find(|(_, found)| is_there(found)).map(|(host, _)| host.clone())
     };
     let members: Option<Vec<HostName>> = listed.keys().map(at).collect();
-    members.filter(|members| healthy * 2 > members.len())
+    members.filter(|_| has_quorum(&listed))
+}
+
+/// The members of the only etcd that has a quorum, where hosts tell of different ones: one whose member is left over from an etcd that
+/// was lost still tells of that.
+fn the_living(observed: &Observed) -> Option<BTreeMap<String, MemberState>> {
+    let mut living = reports(observed).map(|(_, report)| told(report)).filter(has_quorum);
+    let first = living.next()?;
+    living.all(|other| first.keys().eq(other.keys())).then_some(first)
+}
+
+fn has_quorum(members: &BTreeMap<String, MemberState>) -> bool {
+    members.values().filter(|state| **state == MemberState::Healthy).count() * 2 > members.len()
+}
+
+fn told(report: &HostReport) -> BTreeMap<String, MemberState> {
+    report.etcd.iter().map(|EtcdMember { address, state }| (address.clone(), *state)).collect()
 }
 
 /// Hosts tell of different members.
@@ -316,8 +333,7 @@ pub(super) struct Disagree;
 pub(super) fn listed(observed: &Observed) -> Result<Option<BTreeMap<String, MemberState>>, Disagree> {
     let mut listed: Option<BTreeMap<String, MemberState>> = None;
     for (_, report) in reports(observed).filter(|(_, report)| !report.etcd.is_empty()) {
-        let told: BTreeMap<String, MemberState> =
-            report.etcd.iter().map(|EtcdMember { address, state }| (address.clone(), *state)).collect();
+        let told = told(report);
         let Some(listed) = &mut listed else {
             listed = Some(told);
             continue;

@@ -232,6 +232,20 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_is_left_over_from_a_lost_etcd_is_led_to_the_new_one() {
+        let (new, old): (Told<'_>, Told<'_>) = (&[(2, Healthy)], &[(1, Silent), (2, Healthy), (3, Silent)]);
+        let mut observed = cut_off(&[(2, Member, new), (3, Member, old)]);
+        says(&mut observed, 2, OrchestratorState::Ready);
+        assert_eq!(steps(&observed), ["configure `web_3` (etcd on `web_2`): its orchestrator does not answer"]);
+        // As long as none of the two has a quorum, or both seem to, nobody knows which one lives.
+        let silent: Told<'_> = &[(2, Silent)];
+        let seems_to: Told<'_> = &[(1, Healthy), (2, Healthy), (3, Silent)];
+        for parts in [[(2, Member, silent), (3, Member, old)], [(2, Member, new), (3, Member, seems_to)]] {
+            assert!(steps(&cut_off(&parts)).is_empty(), "{parts:?}");
+        }
+    }
+
+    #[test]
     fn an_emptied_registry_is_filled_again_in_the_etcd_that_there_is() {
         let told: Told<'_> = &[(1, Healthy)];
         let mut observed = cut_off(&[(1, Member, told), (2, None, told)]);

@@ -110,8 +110,8 @@ fn no_etcd_is_founded_beside_one_that_answers_and_none_where_fleet_is_not_held()
     assert!(!host.path("var/lib/etcd/member").exists());
 }
 
-#[test]
-fn a_member_that_is_left_over_keeps_what_it_knew_for_people_and_gives_way() {
+/// The last of three members, whose host is held; another host has founded etcd in their place, and this one reaches it.
+fn left_over() -> (Host, Cluster) {
     let (host, cluster, _) = with_the_only_member();
     fs::remove_file(host.path("world/active/etcd-member.service")).unwrap();
     host.write("var/lib/etcd/member/wal", "what it knew");
@@ -121,15 +121,70 @@ fn a_member_that_is_left_over_keeps_what_it_knew_for_people_and_gives_way() {
     }
     let elsewhere = Cluster { members: vec!["web_2".parse().unwrap()], ..cluster };
     host.hold(&elsewhere).unwrap();
-    // The other host has founded it, and this one reaches it.
-    host.write("world/etcd/10.0.0.2", "started\n");
     fs::remove_file(host.path("world/etcd-down/10.0.0.2")).unwrap();
     host.write("world/no-forwarder", "");
     for gone in ["10.0.0.1", "10.0.0.3"] {
         fs::remove_file(host.path(&format!("world/etcd/{gone}"))).unwrap();
     }
-    assert_eq!(host.restore(&elsewhere), Ok(()));
-    assert_eq!(host.observe().unwrap().membership, Membership::None);
+    (host, elsewhere)
+}
+
+fn has_given_way(host: &Host) {
+    let report = host.observe().unwrap();
+    assert_eq!((report.membership, report.orchestrator), (Membership::None, OrchestratorState::Ready));
     assert_eq!(host.read("var/lib/etcd/member.lost/wal"), "what it knew");
     assert!(!host.path("var/lib/etcd/member").exists());
+}
+
+#[test]
+fn a_member_that_is_left_over_keeps_what_it_knew_for_people_and_gives_way() {
+    let (host, elsewhere) = left_over();
+    assert_eq!(host.restore(&elsewhere), Ok(()));
+    has_given_way(&host);
+}
+
+#[test]
+fn one_that_missed_the_founding_gives_way_to_whoever_configures_it_next() {
+    let (host, elsewhere) = left_over();
+    let next = Cluster { founding: false, ..elsewhere };
+    assert_eq!(host.configure(&next), Ok(()));
+    has_given_way(&host);
+}
+
+#[test]
+fn a_member_keeps_its_data_where_the_others_list_it_and_where_fleet_is_not_held() {
+    let (host, elsewhere) = left_over();
+    let next = Cluster { founding: false, ..elsewhere };
+    // It is down, and one of three that have a quorum.
+    for member in ["10.0.0.1", "10.0.0.3"] {
+        host.write(&format!("world/etcd/{member}"), "started\n");
+    }
+    fs::remove_file(host.path("world/etcd-down/10.0.0.3")).unwrap();
+    host.write("world/etcd-breaks", "");
+    fs::remove_file(host.path("world/no-forwarder")).unwrap();
+    host.configure(&next).unwrap();
+    assert_eq!(host.read("var/lib/etcd/member/wal"), "what it knew");
+    // Nobody has held it since.
+    for gone in ["10.0.0.1", "10.0.0.3"] {
+        fs::remove_file(host.path(&format!("world/etcd/{gone}"))).unwrap();
+    }
+    host.configure(&next).unwrap();
+    assert_eq!(host.read("var/lib/etcd/member/wal"), "what it knew");
+}
+
+#[test]
+fn a_founder_that_has_never_answered_is_lost_and_founds_it_once_more() {
+    let (host, cluster, _) = with_the_only_member();
+    lose(&host);
+    host.hold(&cluster).unwrap();
+    // As it stands where the script ends before etcd answers.
+    host.write("var/lib/etcd/member.lost/wal", "what it knew");
+    host.write("var/lib/etcd/member/wal", "nothing");
+    fs::remove_file(host.path("etc/skipper/etcd-bootstrapped")).unwrap();
+    assert_eq!(host.observe().unwrap().membership, Membership::Lost);
+    host.hold(&cluster).unwrap();
+    assert_eq!(host.restore(&cluster), Ok(()));
+    assert_eq!(host.observe().unwrap().membership, Membership::Member);
+    assert_eq!(host.read("var/lib/etcd/member.lost/wal"), "what it knew");
+    assert_eq!(host.read("var/lib/etcd/member/wal"), "");
 }

@@ -44,7 +44,9 @@ impl State {
 
     /// What a host is told of the members. One that has a member of its own is told without a quorum, too.
     pub(super) fn told(&self, scope: &Scope, address: &str) -> Vec<EtcdMember> {
-        if !self.has_quorum(scope) && !self.is_healthy(scope, address) {
+        let left_over = |host: &&super::SimHost| host.runs() && !host.ended_parts && host.address == address;
+        let left_over = self.hosts.values().find(left_over).and_then(|host| host.left_over.as_ref());
+        if left_over.is_none() && !self.has_quorum(scope) && !self.is_healthy(scope, address) {
             return Vec::new();
         }
         let member = |(address, begun): (&String, &bool)| {
@@ -55,7 +57,7 @@ impl State {
             };
             EtcdMember { address: address.clone(), state }
         };
-        self.etcd.get(scope).into_iter().flatten().map(member).collect()
+        left_over.or_else(|| self.etcd.get(scope)).into_iter().flatten().map(member).collect()
     }
 
     /// Why the members may not change now, all but the one at the address being needed.
@@ -115,21 +117,30 @@ impl SimWorld {
         if state.breaks_off.remove(&name) { Err("the host went down".to_owned()) } else { Ok(()) }
     }
 
-    /// Founds etcd anew where none answers. Whoever's fleetd looks into it meanwhile stops what it does not find there.
+    /// Founds etcd anew where none answers, or has what is left of the old one give way. Whoever's fleetd looks into it meanwhile stops
+    /// what it does not find there.
     pub(super) fn found_anew(&self, instance: &InstanceId, cluster: &Cluster) -> Result<(), String> {
         let mut state = self.change();
         let has_quorum = state.has_quorum(&cluster.scope);
-        let host = state.hosts.get(instance).filter(|host| host.held).ok_or("fleet is not held on this host")?;
+        let host = state.hosts.get_mut(instance).filter(|host| host.held).ok_or("fleet is not held on this host")?;
         let (name, address) = (host.host.clone(), host.address.clone());
-        if !cluster.founding || has_quorum || !cluster.members.contains(&name) {
+        let founds = cluster.members.contains(&name);
+        if cluster.founding && !founds {
+            host.give_way();
+        }
+        if !cluster.founding || has_quorum || !founds {
             return Ok(());
         }
-        state.etcd.insert(cluster.scope.clone(), BTreeMap::from([(address, true)]));
+        host.lost_data = false;
+        host.ended_parts = false;
+        let old = state.etcd.insert(cluster.scope.clone(), BTreeMap::from([(address, true)]));
         for host in state.hosts.values_mut().filter(|host| host.scope == cluster.scope && host.alive()) {
             host.forgotten = true;
-            host.lost_data = false;
-            host.membership = if host.host == name { Membership::Member } else { Membership::None };
-            host.ended_parts &= host.host != name;
+            if host.host == name {
+                host.membership = Membership::Member;
+            } else if host.membership == Membership::Member && !host.lost_data {
+                host.left_over.clone_from(&old);
+            }
             if !host.held {
                 host.units.values_mut().for_each(|unit| unit.serves = false);
             }

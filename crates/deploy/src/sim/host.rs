@@ -25,6 +25,8 @@ use tokio::{
     time::Instant,
 };
 
+use super::etcd::Members;
+
 /// Characters of a collected log that get through in one answer.
 const PART: usize = 100;
 
@@ -61,6 +63,8 @@ pub struct SimHost {
     pub engine_stays: bool,
     /// Whether its member of etcd has lost its data.
     pub lost_data: bool,
+    /// The members of an etcd that was founded anew without its knowledge: its own one is left over, and tells of those.
+    pub(super) left_over: Option<Members>,
     /// Whether its orchestrator is held, and looks at nothing.
     pub held: bool,
     /// Whether the registry knows nothing of its units, which it has on record.
@@ -138,6 +142,7 @@ impl SimHost {
             engine_ended: false,
             engine_stays: false,
             lost_data: false,
+            left_over: None,
             held: false,
             forgotten: false,
             silent: false,
@@ -250,6 +255,13 @@ impl SimHost {
                 unit.serves |= !broken_images.contains(&unit.unit.image);
             }
         }
+    }
+
+    /// Has no member any more, nor what that knew.
+    pub(super) fn give_way(&mut self) {
+        self.membership = Membership::None;
+        self.lost_data = false;
+        self.left_over = None;
     }
 
     pub(super) fn report(

@@ -77,6 +77,8 @@ pub struct State {
     pub etcd: BTreeMap<Scope, etcd::Members>,
     /// Hosts that go down once, right after they have told etcd of their member, or etcd has forgotten it.
     pub breaks_off: BTreeSet<HostName>,
+    /// Scripts by name that do not reach a host, once.
+    pub undelivered: BTreeSet<(&'static str, HostName)>,
     /// How long a replica takes to stop.
     pub stop_takes: Duration,
     /// Comments: pull request, key, body, number of edits.
@@ -131,6 +133,7 @@ impl Default for SimWorld {
             broken_hosts: BTreeSet::new(),
             etcd: BTreeMap::new(),
             breaks_off: BTreeSet::new(),
+            undelivered: BTreeSet::new(),
             stop_takes: Duration::ZERO,
             comments: Vec::new(),
             deployments: Vec::new(),

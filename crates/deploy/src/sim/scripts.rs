@@ -6,7 +6,6 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use skipper_core::{
     clean::{Cleaning, Needed, Stocked, outdated},
     desired::{LOGINS, SECRETS, Scope, SecretVersion},
-    etcd::Membership,
     image::PinnedImage,
     observed::{InstanceId, Stray},
     orchestrator::{
@@ -64,6 +63,10 @@ impl SimWorld {
                 stderr: "SCOPE: parameter not set".to_owned(),
             };
         };
+        let host = self.look().hosts.get(instance).map(|host| host.host.clone());
+        if host.is_some_and(|host| self.change().undelivered.remove(&(script.name, host))) {
+            return Invocation::Lost("DeliveryTimedOut".to_owned());
+        }
         let _turn = match &task {
             Task::Pull { .. } => None,
             Task::Logs { .. } | Task::Command { .. } | Task::EndCommand { .. } => None,
@@ -192,22 +195,24 @@ impl SimWorld {
             let state = self.look();
             (state.has_quorum(&cluster.scope), state.broken_images.clone())
         };
-        let mut lost = false;
+        let mut silent = false;
         self.on(instance, |host| {
-            lost = host.lost_data && !has_quorum;
-            if lost {
+            // A member that is left over, or has lost its data, gives way to those of other hosts alone.
+            let gives_way = host.lost_data || (host.left_over.is_some() && host.held);
+            silent = (gives_way && !has_quorum) || (host.left_over.is_some() && !gives_way);
+            if silent {
                 return;
+            }
+            if gives_way {
+                host.give_way();
             }
             host.configured = Some(Fleet.configuration(cluster));
             host.ended_parts = false;
             host.start_engine();
             host.register_again(&broken_images);
-            if std::mem::take(&mut host.lost_data) {
-                host.membership = Membership::None;
-            }
         });
-        if lost {
-            return encode_error(HostErrorKind::Other, "etcd does not answer: this member had data and has none now");
+        if silent {
+            return encode_error(HostErrorKind::Other, "etcd does not answer");
         }
         encode_done()
     }

@@ -25,6 +25,11 @@ give_way() {
 
 put_aside() {
   [ -d "$ETCD_DATA" ] || return 0
+  if [ "$(member)" = yes ] && [ ! -e "$STATE/etcd-bootstrapped" ]; then
+    # An earlier attempt to found it anew, which never answered; what that has put aside is worth more.
+    rm -rf "$ETCD_DATA"
+    return
+  fi
   rm -rf "$ETCD_DATA.lost"
   mv "$ETCD_DATA" "$ETCD_DATA.lost" || fail other "$ETCD_DATA cannot be put aside: $(last_words "$WORK/log")"
 }
@@ -67,9 +72,20 @@ elif [ "$FOUNDING" = yes ]; then
   systemctl disable --now etcd-member.service
   rm -rf "$ETCD_DATA" "$STATE/member" "$STATE/cluster"
 fi
-# One that has lost its data gives way to the others, which forget it; a new one joins them in its place.
-if [ "$(member)" = yes ] && [ -e "$STATE/etcd-bootstrapped" ] && [ ! -d "$ETCD_DATA" ] && told "$ADDRESS" && answers "$TOLD_BY"; then
-  give_way
+
+# others_live: whether there is an etcd with a quorum on other hosts.
+others_live() {
+  told "$ADDRESS" && answers "$TOLD_BY"
+}
+
+if [ "$(member)" = yes ] && [ -e "$STATE/etcd-bootstrapped" ]; then
+  if [ ! -d "$ETCD_DATA" ]; then
+    # One that has lost its data gives way to the others, which forget it; a new one joins them in its place.
+    ! others_live || give_way
+  elif [ -e "$HELD" ] && ! answers "$ADDRESS" && others_live && [ -z "$(id_of "$ADDRESS")" ]; then
+    # It is left over from an etcd that was founded anew on another host, and missed that it should give way.
+    give_way
+  fi
 fi
 # Members that are there already come and go by other scripts, one at a time.
 printf '%s\n' "$HOST" | put "$STATE/host"

@@ -52,8 +52,11 @@ if etcd_members 127.0.0.1 "$WORK/etcd"; then
   done <"$WORK/etcd"
   wait
   cat "$WORK"/etcd.[0-9a-f]* >>"$WORK/report"
-elif [ "$part" = yes ] && [ -e "$STATE/etcd-bootstrapped" ] && [ ! -d "$ROOT/var/lib/etcd/member" ]; then
+elif [ "$part" = yes ] && [ -e "$STATE/etcd-bootstrapped" ]; then
   # It had data and has none: it does not come back.
+  [ -d "$ROOT/var/lib/etcd/member" ] || part=lost
+elif [ "$part" = yes ] && [ -e "$ROOT/etc/systemd/system/fleet.service.d/10-skipper-held.conf" ]; then
+  # It was to be founded anew, and has never answered: there is nothing in it.
   part=lost
 fi
 report member "$part"

@@ -486,6 +486,27 @@ fn two_of_three_members_that_are_gone_for_good_are_made_good_by_what_hosts_have_
 }
 
 #[test]
+fn a_member_that_missed_how_etcd_was_founded_anew_is_led_to_it_by_the_next_run() {
+    let world = SimWorld::default();
+    ends_well(&ship(&world, &shop(3), &commit(1)));
+    let before = (world.serving_on("app_2"), world.serving_on("app_3"));
+    each(&world, 1, |host| host.terminated = true);
+    lose(&world, 2);
+    world.change().serving.clear();
+    world.change().undelivered.insert(("restore", "app_3".parse().unwrap()));
+    let told = ship(&world, &shop(3), &commit(1));
+    assert!(told.failure().contains("bring the registry back on host `app_3`"), "{}", told.failure());
+    let planned = plan(&world, &shop(3), &commit(1));
+    let steps = planned.steps();
+    assert!(planned.plan().partial && steps.len() == 1, "{steps:?}");
+    assert!(steps[0].starts_with("configure `app_3` (etcd on `app_2`)"), "{steps:?}");
+    ends_well(&ship(&world, &shop(3), &commit(1)));
+    assert_eq!((members(&world), (world.serving_on("app_2"), world.serving_on("app_3"))), (3, before));
+    serves_everywhere_all_along(&world, 2);
+    assert!(ship(&world, &shop(3), &commit(1)).plan().is_empty());
+}
+
+#[test]
 fn what_an_emptied_registry_has_stopped_is_started_again_and_that_is_said_before() {
     let world = SimWorld::default();
     ends_well(&ship(&world, &shop(2), &commit(1)));
