@@ -98,7 +98,7 @@ impl Matrix {
             Action::ReplaceReplicas { replacements, .. } => replacements.iter().for_each(|replacement| {
                 arriving(&replacement.new, replacement.old_image.as_ref().map(|image| &image.digest));
             }),
-            Action::RemoveReplicas { removals } => {
+            Action::RemoveReplicas { removals, .. } => {
                 for (host, removals) in removals {
                     for removal in removals {
                         // A leftover of a replica that has a cell already, or one whose name is not known, is no cell of its own.

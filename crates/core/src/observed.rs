@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    desired::Binding,
+    desired::{Binding, Scope},
     etcd::{EtcdMember, Membership},
     image::PinnedImage,
     name::{GroupName, HostName, ReplicaName, ServiceName},
@@ -284,6 +284,15 @@ pub struct HostReport {
     /// The named volumes that it holds, whoever made them, by their names on the host; absent where its engine does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volumes: Option<BTreeSet<String>>,
+}
+
+impl HostReport {
+    /// Whether it holds volumes of a scope. Where its engine does not say, a host that is part of a cluster may.
+    pub fn has_volumes(&self, scope: &Scope) -> bool {
+        let ours = scope.volume("");
+        let any = |volumes: &BTreeSet<String>| volumes.iter().any(|volume| volume.starts_with(&ours));
+        self.volumes.as_ref().map_or(self.host.is_some(), any)
+    }
 }
 
 /// A registered replica of a host that the orchestrator does not see.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{Previews, show_duration},
+    desired::Scope,
     failure::Failure,
     image::Revision,
     lease::Chain,
@@ -224,7 +225,7 @@ pub struct Remains {
     pub owned: Vec<Owned>,
     /// The names of what is recorded of it, below its path in the store.
     pub records: BTreeSet<String>,
-    /// The hosts that it shares with others, with its own replicas on them; and its own security groups with their rules.
+    /// The hosts that it shares with others, with its own replicas and volumes on them; and its own security groups with their rules.
     pub shared: Observed,
 }
 
@@ -232,12 +233,13 @@ pub struct Remains {
 pub const LEASES: &str = "lease/";
 
 impl Remains {
-    /// Whether there is nothing at all.
-    pub fn is_empty(&self) -> bool {
+    /// Whether there is nothing at all of the scope that they are of.
+    pub fn is_empty(&self, scope: &Scope) -> bool {
         let Observed { gaps, hosts, .. } = &self.shared;
-        let stray = hosts.values().filter_map(|host| host.report.as_ref()).any(|report| !report.stray.is_empty());
-        let runs = stray || self.shared.replicas().next().is_some();
-        self.owned.is_empty() && self.records.is_empty() && gaps.is_empty() && !runs
+        let mut reports = hosts.values().filter_map(|host| host.report.as_ref());
+        let on_hosts =
+            reports.any(|report| !report.stray.is_empty() || !report.replicas.is_empty() || report.has_volumes(scope));
+        self.owned.is_empty() && self.records.is_empty() && gaps.is_empty() && !on_hosts
     }
 
     /// What is recorded, but for the leases, which the one who removes the rest holds himself. What was rolled out comes

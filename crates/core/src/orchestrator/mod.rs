@@ -261,7 +261,7 @@ pub trait Orchestrator {
     fn stop(&self, scope: &Scope, handles: &BTreeMap<InstanceId, Vec<Handle>>) -> Script;
 
     /// Stops and forgets replicas, by the host that does it, and waits until they are gone. Whether the environment `ends` with them:
-    /// then its secrets are forgotten, too.
+    /// then its secrets are forgotten, too, and its volumes removed, on whichever hosts this is sent to.
     fn remove(&self, scope: &Scope, handles: &BTreeMap<InstanceId, Vec<Handle>>, ends: bool) -> Script;
 
     /// Asks what replicas have printed, by host: the newest lines of each, at most so many. `asked` is the name of the question, under

@@ -138,6 +138,10 @@ pub enum Action {
     RemoveReplicas {
         /// By the host that does it.
         removals: BTreeMap<HostName, Vec<Removal>>,
+        /// Whether the environment ends with them: then its secrets and volumes go from these hosts, too, of which some may have
+        /// none of its replicas any more.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ends: bool,
     },
     /// Stops replicas on one host, and keeps them.
     StopReplicas {

@@ -46,7 +46,8 @@ pub fn without_host(
         .map(|found| replicas::removal(found, Reason::AskedFor).0)
         .collect();
     if !removals.is_empty() {
-        let action = Action::RemoveReplicas { removals: BTreeMap::from([(host.clone(), removals)]) };
+        let removals = BTreeMap::from([(host.clone(), removals)]);
+        let action = Action::RemoveReplicas { removals, ends: false };
         last = vec![draft.step(action, Reason::AskedFor, last)];
     }
     let action = Action::TerminateHost { host: host.clone(), instance: found.instance.clone() };

@@ -138,8 +138,12 @@ fn changes(step: &Step) -> Vec<String> {
                 format!("replace `{}` on `{host}` ({})", replacement.new.replica, replacement.order.word())
             })
             .collect(),
-        Action::RemoveReplicas { removals } => {
-            removals.iter().flat_map(|(host, removals)| removals.iter().map(|removal| removed(host, removal))).collect()
+        Action::RemoveReplicas { removals, .. } => {
+            let replicas =
+                removals.iter().flat_map(|(host, removals)| removals.iter().map(|removal| removed(host, removal)));
+            let data = removals.iter().filter(|(_, removals)| removals.is_empty());
+            let data = data.map(|(host, _)| format!("remove volumes of the environment from `{host}`"));
+            replicas.chain(data).collect()
         }
         Action::StopReplicas { host, replicas } => {
             replicas.iter().map(|paused| format!("stop `{}` on `{host}`", paused.replica)).collect()

@@ -34,8 +34,8 @@ pub(super) fn find_room(desired: &Desired, observed: &Observed, draft: &mut Draf
 /// What it takes to leave nothing of a preview, or of the hosts that previews shared once there is none.
 ///
 /// This is the one plan that ends an environment as a whole, whatever its own hosts run and whether they answer: so it is made for
-/// previews alone, and of what carries the tag of their own pull request. On hosts that it shares it is made of its replicas, so
-/// those must have answered. Replicas and instances go first, then what they used, and what is recorded last: whoever finds the
+/// previews alone, and of what carries the tag of their own pull request. On hosts that it shares it is made of its replicas and
+/// volumes, so those must have answered. Replicas and instances go first, then what they used, and what is recorded last: whoever finds the
 /// records knows that something may be left. It is total, as every plan.
 pub fn removal(scope: &Scope, remains: &Remains, cause: &Cause) -> Plan {
     let mut draft = Draft::default();
@@ -50,9 +50,9 @@ pub fn removal(scope: &Scope, remains: &Remains, cause: &Cause) -> Plan {
     }
     draft.block_gaps(&remains.shared);
     let ends = || Reason::PreviewEnds(cause.clone());
-    let removals = replicas(&remains.shared, &ends());
+    let removals = on_hosts(scope, &remains.shared, &ends());
     if !removals.is_empty() {
-        draft.step(Action::RemoveReplicas { removals }, ends(), []);
+        draft.step(Action::RemoveReplicas { removals, ends: true }, ends(), []);
     }
     let mut groups: Vec<(&SecurityGroup, &String)> = Vec::new();
     let mut addresses: Vec<&Address> = Vec::new();
@@ -109,12 +109,18 @@ pub fn removal(scope: &Scope, remains: &Remains, cause: &Cause) -> Plan {
     draft.finish()
 }
 
-/// All replicas on hosts that are shared. Those that are registered for hosts that are gone are forgotten by one that tells of them.
-fn replicas(shared: &Observed, reason: &Reason) -> BTreeMap<HostName, Vec<Removal>> {
+/// All replicas on hosts that are shared, and every host that has volumes of the preview, if no replica any more. Replicas that are
+/// registered for hosts that are gone are forgotten by one that tells of them.
+fn on_hosts(scope: &Scope, shared: &Observed, reason: &Reason) -> BTreeMap<HostName, Vec<Removal>> {
     let mut removals: BTreeMap<HostName, BTreeMap<Handle, Option<ReplicaName>>> = BTreeMap::new();
     for (host, found) in shared.replicas() {
         let here = removals.entry(host.clone()).or_default();
         here.insert(found.handle.clone(), Some(found.replica.clone()));
+    }
+    for (host, found) in &shared.hosts {
+        if found.report.as_ref().is_some_and(|report| report.has_volumes(scope)) {
+            removals.entry(host.clone()).or_default();
+        }
     }
     // All tell of the same strays.
     let mut told = shared.hosts.iter().filter_map(|(host, found)| Some((host, &found.report.as_ref()?.stray)));
@@ -151,7 +157,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        observed::{InstanceId, ObservedSecurityGroup, Source},
+        etcd::Membership,
+        observed::{
+            Agent, HostReport, InstanceId, InstanceState, ObservedHost, ObservedSecurityGroup, OrchestratorState,
+            Source,
+        },
         render::words,
     };
 
@@ -250,6 +260,74 @@ mod tests {
         assert_eq!(plan.steps[1].needs, [StepId(1)]);
         let plan = removal(&scope("pr-7"), &remains(vec![owned("pr-7", Some(7), address(None))], &[]), &Cause::Closed);
         assert_eq!((plan.steps.len(), plan.blocked[0].what.as_str()), (0, "address `eipalloc-1`"));
+    }
+
+    /// A shared host of a cluster on which nothing of the preview runs.
+    fn with_volumes(volumes: Option<&[&str]>) -> Remains {
+        let report = HostReport {
+            host: Some("app_1".parse().unwrap()),
+            volumes: volumes.map(|volumes| volumes.iter().map(|volume| (*volume).to_owned()).collect()),
+            ..report()
+        };
+        let mut remains = remains(Vec::new(), &["releases/1"]);
+        remains.shared.hosts.insert("app_1".parse().unwrap(), shared_host(report));
+        remains
+    }
+
+    fn report() -> HostReport {
+        HostReport {
+            configured: None,
+            boot: None,
+            membership: Membership::None,
+            etcd: Vec::new(),
+            fence: 0,
+            orchestrator: OrchestratorState::Ready,
+            engine: None,
+            replicas: Vec::new(),
+            host: None,
+            stray: Vec::new(),
+            links: None,
+            held_ports: BTreeSet::new(),
+            volumes: None,
+        }
+    }
+
+    fn shared_host(report: HostReport) -> ObservedHost {
+        ObservedHost {
+            instance: InstanceId("i-1".to_owned()),
+            state: InstanceState::Running,
+            size: "t3.small".to_owned(),
+            private_address: None,
+            public_address: None,
+            agent: Agent::Online,
+            report: Some(report),
+        }
+    }
+
+    #[test]
+    fn volumes_go_from_hosts_on_which_nothing_of_the_preview_runs_any_more() {
+        // Where the engine does not say, there may be some.
+        for volumes in [Some(&["demo.pr-77.data", "demo.pr-7.data"][..]), None] {
+            let remains = with_volumes(volumes);
+            let plan = removal(&scope("pr-7"), &remains, &Cause::Closed);
+            assert_eq!(
+                steps(&plan),
+                [
+                    "remove volumes of the environment from `app_1`: its pull request is closed",
+                    "remove 1 record of the environment: its pull request is closed",
+                ]
+            );
+            assert!(matches!(plan.steps[0].action, Action::RemoveReplicas { ends: true, .. }), "{plan:?}");
+            assert_eq!(plan.steps[1].needs, [StepId(1)], "records go last");
+            assert!(!Remains { records: BTreeSet::new(), ..remains }.is_empty(&scope("pr-7")));
+        }
+    }
+
+    #[test]
+    fn volumes_of_other_previews_are_none_of_this_one() {
+        let remains = Remains { records: BTreeSet::new(), ..with_volumes(Some(&["demo.pr-77.data", "demo.pr-7x"])) };
+        assert!(remains.is_empty(&scope("pr-7")));
+        assert!(removal(&scope("pr-7"), &remains, &Cause::Closed).is_empty());
     }
 
     #[test]

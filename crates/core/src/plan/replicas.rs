@@ -37,7 +37,7 @@ pub fn taking_down(replica: &ReplicaName, observed: &Observed, was_found: bool) 
         draft.block_gaps(observed);
     }
     if !removals.is_empty() {
-        draft.step(Action::RemoveReplicas { removals }, Reason::AskedFor, []);
+        draft.step(Action::RemoveReplicas { removals, ends: false }, Reason::AskedFor, []);
     }
     draft.finish()
 }

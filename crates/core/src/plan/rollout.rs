@@ -41,7 +41,7 @@ pub(super) fn arrange(
     };
     if !stages.early_removals.is_empty() {
         let reason = first_reason(&stages.early_removals);
-        then(draft, Action::RemoveReplicas { removals: stages.early_removals }, reason);
+        then(draft, Action::RemoveReplicas { removals: stages.early_removals, ends: false }, reason);
     }
     let last_rank = stages.ranks.keys().copied().chain([telling.last_rank()]).max().unwrap_or(0);
     for rank in 0..=last_rank {
@@ -58,7 +58,7 @@ pub(super) fn arrange(
     }
     if !stages.late_removals.is_empty() {
         let reason = first_reason(&stages.late_removals);
-        then(draft, Action::RemoveReplicas { removals: stages.late_removals }, reason);
+        then(draft, Action::RemoveReplicas { removals: stages.late_removals, ends: false }, reason);
     }
 }
 

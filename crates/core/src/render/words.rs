@@ -73,14 +73,13 @@ pub fn action(action: &Action) -> String {
                 .collect();
             format!("replace {} on host `{host}`", names.join(", "))
         }
-        Action::RemoveReplicas { removals } => {
-            let names: Vec<String> = removals
-                .iter()
-                .flat_map(|(host, removals)| {
-                    removals.iter().map(move |removal| format!("`{}` from `{host}`", removal.handle))
-                })
-                .collect();
-            format!("remove {}", names.join(", "))
+        Action::RemoveReplicas { removals, .. } => {
+            let replicas = removals.iter().flat_map(|(host, removals)| {
+                removals.iter().map(move |removal| format!("`{}` from `{host}`", removal.handle))
+            });
+            let data = removals.iter().filter(|(_, removals)| removals.is_empty());
+            let data = data.map(|(host, _)| format!("volumes of the environment from `{host}`"));
+            format!("remove {}", replicas.chain(data).collect::<Vec<_>>().join(", "))
         }
         Action::StopReplicas { host, replicas } => format!("stop {} on host `{host}`", paused(replicas)),
         Action::ResizeHost { host, instance, size, .. } => format!("resize host `{host}` (`{instance}`) to {size}"),

@@ -68,6 +68,35 @@ fn with_a_preview_its_volumes_end_and_no_others() {
 }
 
 #[test]
+fn volumes_that_stay_when_a_preview_ends_are_told() {
+    let host = Host::configured();
+    let end = || said(Fleet.read_done(&host.run(&Fleet.remove(&preview(7), &on_this_host(Vec::new()), true)))).1;
+    host.write("world/volumes", "demo.pr-7.cache\ndemo.pr-7.data\n");
+    host.write("world/held", "demo.pr-7.data\n");
+    assert_eq!(
+        end(),
+        "volumes of the environment stay: Error response from daemon: remove demo.pr-7.data: volume is in use"
+    );
+    assert_eq!(host.read("world/volumes"), "demo.pr-7.data\n");
+    host.write("world/volumes-say", "Error response from daemon: no such folder\n");
+    assert_eq!(
+        end(),
+        "volumes of the environment may stay, as they cannot be listed: Error response from daemon: no such folder"
+    );
+}
+
+/// No report has room for all of them.
+#[test]
+fn a_preview_is_told_of_its_own_volumes_however_many_the_others_have() {
+    let host = Host::configured();
+    let others: String = (0..40).map(|number| format!("demo.pr-{}.data\n", 10 + number)).collect();
+    host.write("world/volumes", &format!("{others}demo.pr-7.data\n"));
+    let report = observe(&host, &preview(7));
+    assert_eq!(report.volumes.as_ref().map(BTreeSet::len), Some(20));
+    assert!(report.has_volumes(&preview(7)) && !report.has_volumes(&preview(99)), "{:?}", report.volumes);
+}
+
+#[test]
 fn the_lease_of_one_preview_is_nothing_to_another() {
     let host = Host::configured();
     start_on(&host, &preview(7), &of(&preview(7), 20_007), 9).unwrap();

@@ -48,12 +48,14 @@ pub(super) fn left_by(step: &Step) -> Leftovers {
             .iter()
             .map(|one| format!("`{}` on host `{host}`, still starting, beside `{}`", one.new.handle, one.old))
             .collect(),
-        Action::RemoveReplicas { removals } => removals
-            .iter()
-            .flat_map(|(host, removals)| {
+        Action::RemoveReplicas { removals, ends } => {
+            let data = |host| format!("volumes of the environment on host `{host}`");
+            let data = removals.keys().filter(|_| *ends).map(data);
+            let replicas = removals.iter().flat_map(|(host, removals)| {
                 removals.iter().map(move |removal| format!("`{}` on host `{host}`", removal.handle))
-            })
-            .collect(),
+            });
+            replicas.chain(data).collect()
+        }
         action @ (Action::AuthorizeIngress { .. }
         | Action::RevokeIngress { .. }
         | Action::ForgetMember { .. }

@@ -220,7 +220,7 @@ impl Run<'_> {
             Action::LinkServices { hosts, places } => self.link(hosts, places).await,
             Action::StartReplicas { replicas } => self.start(replicas).await,
             Action::ReplaceReplicas { host, replacements } => self.replace(host, replacements).await,
-            Action::RemoveReplicas { removals } => self.remove(removals).await,
+            Action::RemoveReplicas { removals, ends } => self.remove(removals, *ends).await,
             Action::StopReplicas { host, replicas } => self.stop(host, replicas).await,
             Action::ResizeHost { host, instance, from, size, boot } => {
                 self.resize(host, instance, [from, size], boot).await

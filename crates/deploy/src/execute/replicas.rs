@@ -17,7 +17,7 @@ use skipper_core::{
     name::HostName,
     observed::{Handle, InstanceId},
     orchestrator::{Place, Probe, RegistryLogin, Start, StartOutcome, Started, Supplies},
-    plan::{Fresh, Order, Placement, Places, Reason, Removal, Replacement, seen_from},
+    plan::{Fresh, Order, Placement, Places, Removal, Replacement, seen_from},
 };
 
 use super::{
@@ -59,12 +59,12 @@ impl Run<'_> {
         self.run_done(hosts, &script, LINK_DEADLINE, "tell the places of linked services to").await
     }
 
-    pub(super) async fn remove(&self, removals: &BTreeMap<HostName, Vec<Removal>>) -> StepResult {
+    /// Whether the environment `ends` with what is removed.
+    pub(super) async fn remove(&self, removals: &BTreeMap<HostName, Vec<Removal>>, ends: bool) -> StepResult {
         let handles = removals
             .iter()
             .map(|(host, removals)| (host.clone(), removals.iter().map(|removal| removal.handle.clone()).collect()))
             .collect();
-        let ends = removals.values().flatten().all(|removal| matches!(removal.reason, Reason::PreviewEnds(_)));
         self.forget_handles(&handles, ends).await
     }
 
@@ -72,7 +72,6 @@ impl Run<'_> {
         self.forget_handles(handles, false).await
     }
 
-    /// Whether the environment `ends` with what is removed.
     async fn forget_handles(&self, handles: &BTreeMap<HostName, Vec<Handle>>, ends: bool) -> StepResult {
         let hosts: Vec<HostName> = handles.keys().cloned().collect();
         let by_instance = self.by_instance(handles.iter().map(|(host, handles)| (host, handles.clone())))?;

@@ -77,7 +77,7 @@ impl Runner<'_> {
         if !plan.blocked.is_empty() && !looked.is_busy() {
             return Err(blocked(&plan));
         }
-        if looked.remains.is_empty() {
+        if looked.remains.is_empty(self.scope()) {
             self.tell_removal(&looked.remains, cause, Moment::After);
             return Ok(Ending::good(format!("there is no {}: nothing was left of it", self.what_ends())));
         }

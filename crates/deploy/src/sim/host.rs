@@ -89,6 +89,8 @@ pub struct SimHost {
     pub links: BTreeMap<Scope, Vec<Place>>,
     /// The named volumes that it holds.
     pub volumes: BTreeSet<String>,
+    /// Whether its engine removes none of them.
+    pub keeps_volumes: bool,
     /// What its replicas have printed.
     pub printed: Vec<LogLine>,
     /// What comes of commands, by their text; any other is not found.
@@ -155,6 +157,7 @@ impl SimHost {
             units: BTreeMap::new(),
             links: BTreeMap::new(),
             volumes: BTreeSet::new(),
+            keeps_volumes: false,
             printed: Vec::new(),
             answers: BTreeMap::new(),
             commands: BTreeMap::new(),

@@ -165,14 +165,6 @@ impl SimWorld {
             }
             Task::Remove { scope, handles, ends } => {
                 self.pass_stop_time().await;
-                if ends {
-                    let folder = format!("{scope}/");
-                    let volumes = scope.volume("");
-                    self.on(instance, |host| {
-                        host.secrets.retain(|secret, _| !secret.starts_with(&folder));
-                        host.volumes.retain(|volume| !volume.starts_with(&volumes));
-                    });
-                }
                 for handle in handles.get(instance).into_iter().flatten() {
                     let mut state = self.change();
                     // What is stray is registered with a host that is gone; any host can make the registry forget it.
@@ -184,10 +176,28 @@ impl SimWorld {
                     drop(state);
                     self.on(instance, |host| drop(host.units.remove(handle)));
                 }
-                encode_done()
+                if ends { self.ended_on(instance, &scope) } else { encode_done() }
             }
         };
         Invocation::Finished { code: 0, stdout, stderr: String::new() }
+    }
+
+    /// What goes with an environment when its units are gone.
+    fn ended_on(&self, instance: &InstanceId, scope: &Scope) -> String {
+        let (folder, volumes) = (format!("{scope}/"), scope.volume(""));
+        let mut stay = false;
+        self.on(instance, |host| {
+            host.secrets.retain(|secret, _| !secret.starts_with(&folder));
+            let is_ours = |volume: &String| volume.starts_with(&volumes);
+            stay = host.keeps_volumes && host.volumes.iter().any(is_ours);
+            if !stay {
+                host.volumes.retain(|volume| !is_ours(volume));
+            }
+        });
+        if stay {
+            return encode_error(HostErrorKind::Other, "volumes of the environment stay: volume is in use");
+        }
+        encode_done()
     }
 
     fn configured_with(&self, instance: &InstanceId, cluster: &Cluster) -> String {

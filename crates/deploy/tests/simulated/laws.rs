@@ -76,7 +76,7 @@ fn plan_of(world: &SimWorld, config: &Config, observed: &Observed) -> Plan {
 fn destructive(plan: &Plan) -> usize {
     let harm = |action: &Action| match action {
         Action::TerminateHost { .. } | Action::RevokeIngress { .. } => 1,
-        Action::RemoveReplicas { removals } => removals.values().map(Vec::len).sum(),
+        Action::RemoveReplicas { removals, .. } => removals.values().map(Vec::len).sum(),
         Action::ReplaceReplicas { replacements, .. } => replacements.len(),
         _ => 0,
     };

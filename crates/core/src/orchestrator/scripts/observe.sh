@@ -63,10 +63,11 @@ report member "$part"
 # All but the names that this host's containers have for themselves.
 [ ! -e "$HOSTS_FILE" ] || report links "$(grep -v '^127\.0\.1\.1 ' "$HOSTS_FILE" | sha256sum | cut -c1-12)"
 
-# What would be lost with this host. Volumes that nobody named have names of 64 hexadecimal digits.
+# What would be lost with this host, this scope's first. Volumes that nobody named have names of 64 hexadecimal digits.
 if timeout 10 docker volume ls --quiet >"$WORK/volumes" 2>/dev/null; then
+  ours="^${SCOPE%/*}\.${SCOPE#*/}\."
   # shellcheck disable=SC2046 # one field each
-  report volumes $(grep -v -x '[0-9a-f]\{64\}' "$WORK/volumes" | head -n 20)
+  report volumes $({ grep "$ours" "$WORK/volumes"; grep -v "$ours" "$WORK/volumes"; } | grep -v -x '[0-9a-f]\{64\}' | head -n 20)
 fi
 
 if [ ! -x "$ROOT/opt/bin/fleetctl" ]; then

@@ -43,7 +43,9 @@ fi
 # With the environment its secrets and volumes go: hosts that previews share stay up for long.
 if [ -n "$ENDS" ]; then
   rm -rf "$RUN/secrets/skipper/$SCOPE"
-  docker volume ls --quiet | grep "^${SCOPE%/*}\.${SCOPE#*/}\." | xargs -r docker volume rm >"$WORK/volumes" 2>&1 ||
-    fail other "volumes of the environment stay: $(first_words "$WORK/volumes")"
+  docker volume ls --quiet >"$WORK/volumes" 2>"$WORK/volumes.err" ||
+    fail other "volumes of the environment may stay, as they cannot be listed: $(first_words "$WORK/volumes.err")"
+  grep "^${SCOPE%/*}\.${SCOPE#*/}\." "$WORK/volumes" | xargs -r docker volume rm 2>"$WORK/volumes.err" ||
+    fail other "volumes of the environment stay: $(first_words "$WORK/volumes.err")"
 fi
 succeed

@@ -19,7 +19,7 @@ use skipper_core::{
 };
 use skipper_deploy::{
     runner::{Bounds, Runner},
-    sim::{Fault, FaultKind, SimWorld},
+    sim::{Fault, FaultKind, SimHost, SimWorld},
 };
 use tokio::sync::Notify;
 
@@ -167,6 +167,59 @@ fn a_preview_that_ends_leaves_the_hosts_and_the_others() {
     assert_eq!((serving(&world, 8), remains(&world, "production")), (eight, production));
     assert_eq!(alive(&world), 2);
     assert_eq!(remove(&world, 7).finished().summary, "there is no preview: nothing was left of it");
+}
+
+/// The volumes of a preview, on whichever hosts.
+fn volumes(world: &SimWorld, pull_request: u64) -> Vec<String> {
+    let ours = format!("shop.pr-{pull_request}.");
+    let state = world.look();
+    let all = state.hosts.values().filter(|host| host.alive()).flat_map(|host| &host.volumes);
+    all.filter(|volume| volume.starts_with(&ours)).cloned().collect()
+}
+
+fn on_all_hosts(world: &SimWorld, change: impl FnMut(&mut SimHost)) {
+    world.change().hosts.values_mut().for_each(change);
+}
+
+#[test]
+fn a_volume_that_cannot_be_removed_keeps_a_preview_from_being_forgotten() {
+    let world = two_previews();
+    on_all_hosts(&world, |host| {
+        host.volumes = BTreeSet::from(["shop.pr-7.data".to_owned(), "shop.pr-8.data".to_owned()]);
+        host.keeps_volumes = true;
+    });
+    // Its replicas are gone with the first try; what is left is told with each.
+    for _ in 0..2 {
+        let told = remove(&world, 7);
+        assert_eq!(told.exit, Exit::Blocked, "{:?}", told.finished());
+        assert!(told.failure().contains("volumes of the environment stay"), "{}", told.failure());
+        assert!(serving(&world, 7).is_empty() && !remains(&world, "pr-7").is_empty());
+    }
+    on_all_hosts(&world, |host| host.keeps_volumes = false);
+    let told = remove(&world, 7);
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    assert!(told.steps()[0].starts_with("remove volumes of the environment from `app_1`"), "{:?}", told.steps());
+    assert!(volumes(&world, 7).is_empty() && remains(&world, "pr-7").is_empty());
+    assert_eq!(volumes(&world, 8), ["shop.pr-8.data"]);
+}
+
+#[test]
+fn a_preview_s_volume_goes_from_a_host_that_its_services_have_left() {
+    let world = SimWorld::default();
+    for pull_request in [7, 8] {
+        assert_eq!(ship_preview(&world, &sharing(2), pull_request, 1).exit, Exit::Serves);
+    }
+    let pr_7 = EnvironmentName::of_pull_request(7);
+    on_all_hosts(&world, |host| {
+        host.volumes.insert("shop.pr-7.data".to_owned());
+        if host.host.to_string() == "app_2" {
+            host.units.retain(|_, unit| unit.scope.environment != pr_7);
+        }
+    });
+    let told = remove(&world, 7);
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    assert_eq!((volumes(&world, 7), alive(&world)), (Vec::new(), 2));
+    assert!(remains(&world, "pr-7").is_empty());
 }
 
 /// Hosts outlive a preview and remember its leases, which are not recorded any more.
