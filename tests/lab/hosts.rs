@@ -169,26 +169,30 @@ fn a_host_whose_engine_has_died_is_mended(world: &World) {
     let host = |name: &str| all.iter().find(|host| host.name.as_deref() == Some(name)).unwrap();
     let list = "docker ps -q --no-trunc | sort | xargs docker inspect -f '{{.State.Pid}}'";
     let first = host("web_1").exec(list).unwrap().success().unwrap();
-    // Until systemd has given it up; ended once, its units would have it started again.
+    // Until systemd has given it up; ended once, its units would have it started again, and so they would after a minute.
+    let given_up = "mkdir -p /etc/systemd/system/docker.service.d; printf '[Unit]\\nStartLimitIntervalSec=1h\\nStartLimitBurst=2\\n' >/etc/systemd/system/docker.service.d/90-trial.conf; systemctl daemon-reload";
     let end = "until systemctl is-failed -q docker.service docker.socket; do systemctl kill -s KILL docker.service; sleep 0.5; done";
-    host("web_2").exec(end).unwrap().success().unwrap();
+    host("web_2").exec(&format!("{given_up}; {end}")).unwrap().success().unwrap();
 
     let silent = "not observed: host `web_2`: its Docker engine does not answer: Cannot connect to the Docker daemon";
     let told = shop.skipper(world, &["ps"]).ends_with(0).says(silent).says("2 of 4 replicas serve");
     assert!(!told.outcome.log.contains("panic"), "{}", told.outcome.log);
     shop.skipper(world, &["instances", "ps"]).ends_with(0).says("hint: the next deployment starts it again");
 
-    host("web_2").exec("systemctl mask docker.service").unwrap().success().unwrap();
-    let again = || shop.ship_again(world);
-    let refused = world.refusal(&shop, Section::Hosts, "a host whose Docker engine does not start again", again);
-    refused.ends_with(5).says("Docker does not answer").says("journalctl -u docker -u containerd");
-    host("web_2").exec("systemctl unmask docker.service").unwrap().success().unwrap();
-
     let told = shop.ship_again(world).ends_with(0);
     told.says("configure `web_2` (etcd on `web_1`): its Docker engine does not answer");
     assert_eq!((shop.answers(world).len(), containers(world, &shop).len()), (2, 4));
     assert_eq!(host("web_1").exec(list).unwrap().success().unwrap(), first);
     shop.ship_again(world).ends_with(0).says("nothing to do");
+
+    host("web_2").exec(&format!("systemctl mask docker.service; {end}")).unwrap().success().unwrap();
+    let again = || shop.ship_again(world);
+    let refused = world.refusal(&shop, Section::Hosts, "a host whose Docker engine does not start again", again);
+    refused.ends_with(5).says("Docker does not answer").says("journalctl -u docker -u containerd");
+    // Whoever is first to start it then: the release serves again.
+    host("web_2").exec("systemctl unmask docker.service").unwrap().success().unwrap();
+    shop.ship_again(world).ends_with(0);
+    assert_eq!((shop.answers(world).len(), containers(world, &shop).len()), (2, 4));
 }
 
 fn a_registry_that_is_lost_is_founded_anew_under_what_runs(world: &World) {
