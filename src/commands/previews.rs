@@ -49,7 +49,9 @@ pub(crate) async fn sweep(regions: &[Config], settings: &Settings, quiet: bool, 
     let mut exits = Vec::new();
     let mut documents = Map::new();
     for config in regions {
-        let printer = if regions.len() > 1 { printer.of_region(&config.region) } else { printer };
+        let is_one_of_several = regions.len() > 1;
+        let printer = if is_one_of_several { printer.of_region(&config.region) } else { printer };
+        let settings = &of_region(settings, &config.region, is_one_of_several);
         let (exit, document) = match survey(config, settings, printer, true).await {
             Ok(found) => {
                 tell_unknown(&found, printer);
@@ -70,6 +72,11 @@ pub(crate) async fn sweep(regions: &[Config], settings: &Settings, quiet: bool, 
     let exit = regions::first_failure(&exits);
     output::early_outputs(settings.output_file(), exit, printer);
     exit
+}
+
+/// The settings of the sweep of one region. The same pull request may have a preview in each of several.
+fn of_region(settings: &Settings, region: &str, is_one_of_several: bool) -> Settings {
+    if is_one_of_several { regions::of(settings, region) } else { settings.clone() }
 }
 
 /// Says of which pull requests nothing is known.
@@ -167,6 +174,26 @@ fn of(settings: &Settings, environment: EnvironmentName) -> Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Flags;
+
+    #[test]
+    fn each_region_s_part_of_a_sweep_keeps_its_events_in_a_file_of_its_own() {
+        let flags = Flags {
+            command: Some(Command::Sweep),
+            events: Some("/tmp/events.jsonl".into()),
+            environment: Some("production".to_owned()),
+            ..Flags::default()
+        };
+        let settings = Settings::from_lookup(flags, "/tmp".as_ref(), |_| None).unwrap();
+        let file = |settings: &Settings| {
+            let part = of(settings, EnvironmentName::of_pull_request(7));
+            part.events.unwrap().path.to_string_lossy().into_owned()
+        };
+        assert_eq!(file(&settings), "/tmp/events.pr-7.jsonl");
+        let files = ["eu-west-1", "us-east-1"].map(|region| file(&of_region(&settings, region, true)));
+        assert_eq!(files, ["/tmp/events.eu-west-1.pr-7.jsonl", "/tmp/events.us-east-1.pr-7.jsonl"]);
+        assert_eq!(file(&of_region(&settings, "eu-west-1", false)), "/tmp/events.pr-7.jsonl");
+    }
 
     #[test]
     fn a_moment_that_is_none_has_no_age() {

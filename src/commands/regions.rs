@@ -120,7 +120,7 @@ async fn side_by_side(
 }
 
 /// The settings of the part that is about this region: it keeps its events in a file of its own.
-fn of(settings: &Settings, region: &str) -> Settings {
+pub(super) fn of(settings: &Settings, region: &str) -> Settings {
     let events = settings.events.as_ref().map(|events| events.of_part(region));
     let workflow = settings.workflow.clone().map(Workflow::part);
     Settings { events, workflow, ..settings.clone() }
