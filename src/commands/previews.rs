@@ -69,7 +69,7 @@ pub(crate) async fn sweep(regions: &[Config], settings: &Settings, quiet: bool, 
         [_] => documents.values().for_each(|document| printer.json(document)),
         _ => printer.json(&documents),
     }
-    let exit = regions::first_failure(&exits);
+    let exit = regions::first_failure(exits);
     output::early_outputs(settings.output_file(), exit, printer);
     exit
 }
@@ -148,8 +148,7 @@ async fn sweep_region(
         ended.iter().map(|(environment, exit)| (environment.to_string(), exit.code())).collect();
     let document = json!({ "previews": render::rows(&found.previews), "removals": exits });
     let unknown = found.previews.values().filter_map(|found| found.unknown.as_ref()).map(|failure| failure.exit);
-    let exit = ended.into_values().chain(unknown).find(|exit| *exit != Exit::Serves).unwrap_or(Exit::Serves);
-    (exit, document)
+    (regions::first_failure(ended.into_values().chain(unknown)), document)
 }
 
 /// The settings of the run that removes a preview: it tells the pull request, by the commit that was last shipped there, and keeps

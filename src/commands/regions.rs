@@ -104,7 +104,7 @@ async fn side_by_side(
     let exits: Vec<Exit> = ended.iter().map(|ended| ended.exit).collect();
     let exit = match settings.command {
         // Nothing was changed: what went wrong is all that there is to say.
-        Command::Ps | Command::Plan => first_failure(&exits),
+        Command::Ps | Command::Plan => first_failure(exits.iter().copied()),
         _ => Exit::of_regions(&exits),
     };
     let has_told = ended.iter().all(|ended| ended.has_told);
@@ -181,11 +181,12 @@ pub(super) async fn look(
         }
     }
     printer.json(&documents);
-    let exit = first_failure(&exits);
+    let exit = first_failure(exits);
     output::early_outputs(settings.output_file(), exit, printer);
     exit
 }
 
-pub(super) fn first_failure(exits: &[Exit]) -> Exit {
-    exits.iter().copied().find(|exit| *exit != Exit::Serves).unwrap_or(Exit::Serves)
+/// What the first that went wrong has ended with.
+pub(super) fn first_failure(exits: impl IntoIterator<Item = Exit>) -> Exit {
+    exits.into_iter().find(|exit| *exit != Exit::Serves).unwrap_or(Exit::Serves)
 }

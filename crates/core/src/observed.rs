@@ -287,6 +287,11 @@ pub struct HostReport {
 }
 
 impl HostReport {
+    /// Whether a host that is in use cannot say what it runs: its engine or its orchestrator does not answer, or that has lost what it knew.
+    pub const fn is_silent(&self) -> bool {
+        self.engine.is_some() || self.orchestrator.is_cut_off()
+    }
+
     /// Whether it holds volumes of a scope. Where its engine does not say, a host that is part of a cluster may.
     pub fn has_volumes(&self, scope: &Scope) -> bool {
         let ours = scope.volume("");
@@ -316,6 +321,13 @@ pub enum OrchestratorState {
     Silent(String),
     /// It answers and has lost what it knew, with its own words: taken at its word, it would be deployed into while it stops what runs.
     Emptied(String),
+}
+
+impl OrchestratorState {
+    /// Whether it is there and is not to be asked: it does not answer, or has lost what it knew.
+    pub const fn is_cut_off(&self) -> bool {
+        matches!(self, Self::Silent(_) | Self::Emptied(_))
+    }
 }
 
 /// One replica as found on its host.

@@ -45,12 +45,12 @@ macro_rules! forms {
 forms! {
     Text { "type": "string", "minLength": 1 }
     Name { "type": "string", "pattern": NAME, "maxLength": 32 }
-    Region { "type": "string", "pattern": "^[a-z]{2,}(-[a-z]+){1,2}-[0-9]{1,2}$" }
+    Region { "type": "string", "pattern": REGION }
     Regions {
         "type": "array",
         "minItems": 1,
         "uniqueItems": true,
-        "items": { "type": "string", "pattern": "^[a-z]{2,}(-[a-z]+){1,2}-[0-9]{1,2}$" },
+        "items": { "type": "string", "pattern": REGION },
     }
     Account { "type": "string", "pattern": "^[0-9]{12}$" }
     Orchestrator { "type": "string", "enum": ["fleet"] }
@@ -116,6 +116,7 @@ forms! {
     Sha256 { "type": "string", "pattern": "^[0-9a-f]{64}$" }
 }
 
+const REGION: &str = "^[a-z]{2,}(-[a-z]+){1,2}-[0-9]{1,2}$";
 const VARIABLE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 const NAME: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
 

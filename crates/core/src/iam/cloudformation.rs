@@ -111,7 +111,7 @@ pub fn cloudformation(subject: &Subject<'_>) -> Value {
     let mut conditions = Map::new();
     conditions.insert(PROVIDER.to_owned(), chosen(PROVIDER));
     conditions.insert(HOSTS.to_owned(), chosen(HOSTS));
-    if let ([first, _, ..], true) = (subject.config.regions.as_slice(), several) {
+    if let Some(first) = subject.config.regions.first().filter(|_| several) {
         conditions.insert(FIRST.to_owned(), json!({ "Fn::Equals": [{ "Ref": "AWS::Region" }, first] }));
     }
     json!({

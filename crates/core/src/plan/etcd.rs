@@ -318,7 +318,7 @@ fn the_living(observed: &Observed) -> Option<BTreeMap<String, MemberState>> {
     living.all(|other| first.keys().eq(other.keys())).then_some(first)
 }
 
-fn has_quorum(members: &BTreeMap<String, MemberState>) -> bool {
+pub(super) fn has_quorum(members: &BTreeMap<String, MemberState>) -> bool {
     members.values().filter(|state| **state == MemberState::Healthy).count() * 2 > members.len()
 }
 

@@ -7,7 +7,7 @@ use crate::{
     config::Group,
     desired::Desired,
     name::HostName,
-    observed::{Agent, InstanceId, InstanceState, LaunchFacts, Observed, ObservedHost, OrchestratorState},
+    observed::{Agent, InstanceId, InstanceState, LaunchFacts, Observed, ObservedHost},
     orchestrator::{Cluster, ClusterHost, Orchestrator},
 };
 
@@ -119,16 +119,11 @@ enum Readiness {
 fn readiness(found: &ObservedHost) -> Readiness {
     match (found.state, found.agent, &found.report) {
         (InstanceState::Stopping | InstanceState::Stopped, ..) => Readiness::Stopped,
-        (_, _, Some(report))
-            if report.engine.is_some()
-                || matches!(report.orchestrator, OrchestratorState::Silent(_) | OrchestratorState::Emptied(_)) =>
-        {
-            match report.configured {
-                // It broke off while it was configured for the first time; nothing has been deployed to it.
-                None => Readiness::Known,
-                Some(_) => Readiness::Silent,
-            }
-        }
+        (_, _, Some(report)) if report.is_silent() => match report.configured {
+            // It broke off while it was configured for the first time; nothing has been deployed to it.
+            None => Readiness::Known,
+            Some(_) => Readiness::Silent,
+        },
         (_, _, Some(_)) => Readiness::Known,
         (_, Agent::Absent, None) => Readiness::Fresh,
         (_, Agent::Online | Agent::Lost, None) => Readiness::Silent,

@@ -7,14 +7,14 @@ use crate::{
     desired::Desired,
     etcd::MemberState,
     name::{HostName, ServiceName},
-    observed::{HostReport, Observed, ObservedHost, ObservedReplica, OrchestratorState},
+    observed::{HostReport, Observed, ObservedHost, ObservedReplica},
     orchestrator::Orchestrator,
 };
 
 /// What it takes to be without one host: its member of etcd moves first, then its replicas stop, then its instance is terminated.
 ///
-/// Named volumes on it need to be allowed to go. Without force the last member of etcd stays, and so does the last replica of a service that serves, and a host that does not tell
-/// what it runs. It is total, as every plan.
+/// Named volumes on it need to be allowed to go. Without force the last member of etcd stays, and so does the last replica of a service
+/// that serves, and a host that does not tell what it runs. It is total, as every plan.
 pub fn without_host(
     desired: &Desired,
     observed: &Observed,
@@ -147,10 +147,7 @@ pub fn rebooting(observed: &Observed, hosts: &BTreeMap<HostName, Rebooted>) -> P
 fn refuse_unless_forced(observed: &Observed, host: &HostName, found: &ObservedHost, force: bool, draft: &mut Draft) {
     const FORCE: &str = "`--force` removes it all the same";
     let what = format!("host `{host}`");
-    let tells = |report: &&HostReport| {
-        let is_silent = matches!(report.orchestrator, OrchestratorState::Silent(_) | OrchestratorState::Emptied(_));
-        report.configured.is_none() || (report.engine.is_none() && !is_silent)
-    };
+    let tells = |report: &&HostReport| report.configured.is_none() || !report.is_silent();
     let Some(report) = found.report.as_ref().filter(tells) else {
         if !force {
             let gap = observed.gaps.iter().find(|gap| gap.host.as_ref() == Some(host));

@@ -2,7 +2,7 @@
 
 use super::{
     Action, Draft, Plan, Reason,
-    etcd::{listed, members_of_silent, partial, reports},
+    etcd::{has_quorum, listed, members_of_silent, partial, reports},
 };
 use crate::{
     etcd::{MemberState, Membership},
@@ -51,8 +51,7 @@ impl Loss {
             None => Reason::EtcdLost,
             Some(listed) => {
                 let gone = listed.iter().filter(|(address, state)| is_gone(observed, address, **state)).count();
-                let healthy = listed.values().filter(|state| **state == MemberState::Healthy).count();
-                if healthy * 2 > listed.len() || gone * 2 < listed.len() {
+                if has_quorum(listed) || gone * 2 < listed.len() {
                     return None;
                 }
                 Reason::QuorumLost { gone, members: listed.len() }
@@ -85,9 +84,7 @@ impl Loss {
 /// Whether a host that is in use says that its orchestrator does not answer, or has lost what it knew.
 fn is_cut_off(observed: &Observed, host: &HostName) -> bool {
     let report = observed.hosts.get(host).and_then(|found| found.report.as_ref());
-    let cut_off =
-        |state: &OrchestratorState| matches!(state, OrchestratorState::Silent(_) | OrchestratorState::Emptied(_));
-    report.is_some_and(|report| report.configured.is_some() && cut_off(&report.orchestrator))
+    report.is_some_and(|report| report.configured.is_some() && report.orchestrator.is_cut_off())
 }
 
 /// Whether a member that etcd tells of cannot come back.

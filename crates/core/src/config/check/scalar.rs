@@ -198,7 +198,6 @@ impl Reader {
     }
 }
 
-/// A port's one spelling: digits, without sign or leading zeros.
 /// Whether it is a path in a container that an option of the engine can hold, whose fields have commas between them.
 pub(super) fn is_path(text: &str) -> bool {
     text.starts_with('/')
@@ -207,6 +206,7 @@ pub(super) fn is_path(text: &str) -> bool {
         && text.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."))
 }
 
+/// A port's one spelling: digits, without sign or leading zeros.
 pub(super) fn parse_port(text: &str) -> Option<u16> {
     let digits = !text.starts_with('0') && text.chars().all(|char| char.is_ascii_digit());
     if digits { text.parse().ok() } else { None }
