@@ -199,6 +199,8 @@ fn settled(text: &str, project: &str) -> String {
         (r"/skipper-[0-9]+-[0-9]+", "/skipper-…"),
         (r"`pr-[0-9]+`", "`pr-…`"),
         (r"GetImageBlob[0-9]+", "GetImageBlob…"),
+        // What the journal of an engine ends with that was killed again and again.
+        (r"(Unit docker\.service is masked\. docker\.service:) [^\n]*", "$1 …"),
         // The resolver's own words, and how far a launch has come by then.
         (r"(failed to lookup address information): [^\n]*", "$1"),
         (r"is (pending|running) and its SSM agent", "is … and its SSM agent"),
