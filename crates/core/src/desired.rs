@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{
-        Config, FleetSource, Group, Healthcheck, Logging, Port, PreviewHosts, SecretTarget, SecretUse, Service, Volume,
+        Architecture, Config, FleetArchive, Group, Healthcheck, Logging, Port, PreviewHosts, SecretTarget, SecretUse,
+        Service, Volume,
     },
     image::PinnedImage,
     name::{EnvName, EnvironmentName, GroupName, HostName, NameError, ProjectName, ReplicaName, ServiceName},
@@ -124,8 +125,8 @@ pub struct Desired {
     pub allow_data_loss: bool,
     /// Whether inbound rules go that somebody else wrote into the project's security groups.
     pub prune_rules: bool,
-    /// Where hosts get fleet from.
-    pub fleet: FleetSource,
+    /// Where hosts get fleet from, for each kind of processor that the groups have.
+    pub fleet: BTreeMap<Architecture, FleetArchive>,
     /// The longest that a replica of any service may take to stop, in seconds.
     pub longest_grace_seconds: u32,
     /// How many previews the project may have; absent where this is none of them.
@@ -275,7 +276,7 @@ impl Desired {
             allow_terminate: false,
             allow_data_loss: false,
             prune_rules: false,
-            fleet: FleetSource::default(),
+            fleet: BTreeMap::new(),
             longest_grace_seconds,
             most_previews: None,
         }

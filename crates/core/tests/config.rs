@@ -6,7 +6,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use proptest::prelude::*;
 use serde_json::Value;
-use skipper_core::config::{Config, Diagnostic, Severity, json_schema, load, load_for, problems_of_all};
+use skipper_core::config::{
+    Architecture, Config, Diagnostic, FleetArchive, Severity, json_schema, load, load_for, problems_of_all,
+};
 
 fn corpus(folder: &str) -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(folder);
@@ -62,6 +64,29 @@ fn a_file_of_2014_keeps_its_meaning() {
     assert_eq!((web.ports[0].host, web.ports[0].container), (Some(80), 5000));
     assert_eq!((group.size.as_ref(), group.scale, group.public_ports.as_slice()), ("t1.micro", 2, [80].as_slice()));
     assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn each_kind_of_processor_that_a_file_has_gets_its_archive_of_fleet() {
+    let archives = |sizes: [&str; 2], fleet: &str| -> Vec<String> {
+        let [web, api] = sizes;
+        let file = format!(
+            "{{ name: demo, services: {{ web: {{ repo: {{ name: nginx, tag: \"1\" }} }} }}, groups: {{ web: {{ size: {web}, services: [web] }}, \
+             api: {{ size: {api}, services: [web] }} }}, fleet: {{ {fleet} }} }}"
+        );
+        let archive = |(kind, archive): (&Architecture, &FleetArchive)| format!("{} {}", kind.as_str(), archive.url);
+        load(&file, "skipper.yml").unwrap().fleet.iter().map(archive).collect()
+    };
+    let both = ["t3.small", "t4g.small"];
+    let own = "url: \"https://x/amd64\", arm64: { url: \"https://x/arm64\" }";
+    assert_eq!(archives(both, own), ["amd64 https://x/amd64", "arm64 https://x/arm64"]);
+    assert_eq!(archives(["t4g.small", "c7g.large"], own), ["arm64 https://x/arm64"]);
+    assert_eq!(archives(["t4g.small"; 2], "url: \"https://x/mine\""), ["arm64 https://x/mine"]);
+    let release = archives(both, "arm64: { url: \"https://x/arm64\" }");
+    assert!(
+        release[0].starts_with("amd64 https://github.com/coreos/fleet/releases/")
+            && release[1] == "arm64 https://x/arm64"
+    );
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use skipper_core::config::{
-    Build, Check, Config, Diagnostic, Group, ImageSource, Logging, PreviewHosts, Previews, SecretTarget, SecretUse,
-    Service, Span, Volume, load,
+    Architecture, Build, Check, Config, Diagnostic, FleetArchive, Group, ImageSource, Logging, PreviewHosts, Previews,
+    SecretTarget, SecretUse, Service, Span, Volume, load,
 };
 
 use crate::harmless;
@@ -78,14 +78,17 @@ fn meaning(config: Config) -> Config {
 fn in_full(config: &Config) -> String {
     let services = config.services.iter().map(|(name, each)| (name.as_ref(), service(each)));
     let groups = config.groups.iter().map(|(name, each)| (name.as_ref(), group(each)));
-    let mut fleet = vec![("url", text(&config.fleet.url))];
-    fleet.extend(config.fleet.sha256.as_ref().map(|hash| ("sha256", text(hash))));
+    let archive = |FleetArchive { url, sha256 }: &FleetArchive| {
+        let hash = sha256.as_ref().map(|hash| ("sha256", text(hash)));
+        [("url", text(url))].into_iter().chain(hash).collect::<Vec<_>>()
+    };
+    let mut fleet = config.fleet.get(&Architecture::Amd64).map(archive).unwrap_or_default();
+    fleet.extend(config.fleet.get(&Architecture::Arm64).map(|own| ("arm64", map(archive(own)))));
     let mut file = vec![
         ("name", text(config.project.as_ref())),
         ("region", text(&config.region)),
         ("services", map(services)),
         ("groups", map(groups)),
-        // An address of one's own is what allows arm64 hosts.
         ("fleet", map(fleet)),
         ("previews", previews(&config.previews)),
     ];

@@ -29,6 +29,15 @@ impl Architecture {
     }
 }
 
+impl FromStr for Architecture {
+    type Err = NameError;
+
+    fn from_str(word: &str) -> Result<Self, NameError> {
+        let known = [Self::Amd64, Self::Arm64].into_iter().find(|known| known.as_str() == word);
+        known.ok_or_else(|| NameError("a processor is `amd64` or `arm64`".to_owned()))
+    }
+}
+
 impl InstanceType {
     /// The processor, as the family's name tells it.
     ///

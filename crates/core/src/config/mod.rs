@@ -40,8 +40,8 @@ pub struct Config {
     pub services: BTreeMap<ServiceName, Service>,
     /// The groups of hosts.
     pub groups: BTreeMap<GroupName, Group>,
-    /// Where hosts get fleet from.
-    pub fleet: FleetSource,
+    /// Where hosts get fleet from, for each kind of processor that the groups have.
+    pub fleet: BTreeMap<Architecture, FleetArchive>,
     /// What instances cost an hour, where the file says.
     pub prices: BTreeMap<InstanceType, Price>,
     /// Which pull requests get an environment of their own, and for how long.
@@ -273,20 +273,14 @@ pub enum PreviewHosts {
     Shared,
 }
 
-/// Where hosts get fleet from.
+/// An archive of fleet for one kind of processor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FleetSource {
+pub struct FleetArchive {
     /// The address of the release archive.
     pub url: String,
     /// Its SHA-256 in hex; hosts warn when absent.
     pub sha256: Option<String>,
 }
 
-/// The release that hosts get when the file names none.
+/// The release that hosts get when the file names none; there is none for arm64.
 const FLEET_RELEASE: &str = "https://github.com/coreos/fleet/releases/download/v1.0.0/fleet-v1.0.0-linux-amd64.tar.gz";
-
-impl Default for FleetSource {
-    fn default() -> Self {
-        Self { url: FLEET_RELEASE.to_owned(), sha256: None }
-    }
-}

@@ -372,8 +372,26 @@ section! {
         url: schema::Url = super::FLEET_RELEASE,
         /// The archive's SHA-256 in hex; hosts refuse another one, and warn without.
         sha256: schema::Sha256,
+        /// The archive for hosts with an arm64 processor; without it they take the one above, where that is named.
+        arm64: Archive<'static>,
     }
     required {}
     later {}
-    foreign { "version": "write the `url` of that version's archive", }
+    foreign {
+        "version": "write the `url` of that version's archive",
+        "amd64": "write `url` and `sha256` beside `arm64`",
+    }
+}
+
+section! {
+    /// An archive of fleet for one kind of processor.
+    Archive {
+        /// The address of the release archive.
+        url: schema::Url,
+        /// The archive's SHA-256 in hex; hosts refuse another one, and warn without.
+        sha256: schema::Sha256,
+    }
+    required { url: "url: https://example.com/fleet-v1.0.0-linux-arm64.tar.gz", }
+    later {}
+    foreign {}
 }

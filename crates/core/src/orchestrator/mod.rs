@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clean::Cleaning,
     command::{Look, Seen},
+    config::{Architecture, FleetArchive},
     desired::{ReplicaSpec, Scope, SecretVersion},
     iam::EcrRegistry,
     image::PinnedImage,
@@ -35,6 +36,8 @@ pub struct ClusterHost {
     pub instance: InstanceId,
     /// Its address inside the cluster.
     pub private_address: String,
+    /// Its kind of processor.
+    pub architecture: Architecture,
 }
 
 /// A cluster as configuring a host needs it.
@@ -48,8 +51,8 @@ pub struct Cluster {
     pub members: Vec<HostName>,
     /// Whether there is no etcd yet, and the members found one together. Later they come and go one at a time.
     pub founding: bool,
-    /// Where the orchestrator's archive comes from, and its SHA-256 when known.
-    pub archive: (String, Option<String>),
+    /// Where the orchestrator's archive comes from, for each kind of processor. A host for which there is none keeps what it has.
+    pub archives: BTreeMap<Architecture, FleetArchive>,
 }
 
 /// What a host fetches before replicas are started on it.

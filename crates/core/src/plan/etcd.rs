@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Draft, Plan, Reason, StepId, hosts::identity, registry::Loss};
 use crate::{
+    config::FleetArchive,
     desired::Desired,
     etcd::{EtcdMember, MemberState, Membership},
     name::HostName,
@@ -224,7 +225,8 @@ impl Etcd {
         draft: &mut Draft,
     ) -> StepId {
         let unchecked = "the hosts take fleet's archive unchecked: put its SHA-256 into `fleet.sha256`";
-        if desired.fleet.sha256.is_none() && !draft.notes.iter().any(|note| note == unchecked) {
+        let is_unchecked = |archive: &FleetArchive| archive.sha256.is_none();
+        if desired.fleet.values().any(is_unchecked) && !draft.notes.iter().any(|note| note == unchecked) {
             draft.notes.push(unchecked.to_owned());
         }
         let action = Action::ConfigureHosts { hosts, members: members.to_vec(), founding: self.founding };

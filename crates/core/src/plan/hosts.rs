@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Blocked, Draft, LaunchSpec, Reason, StepId, addresses, etcd::Etcd, sizes, volumes};
 use crate::{
-    config::Group,
+    config::{Architecture, Group, InstanceType},
     desired::Desired,
     name::HostName,
     observed::{Agent, InstanceId, InstanceState, LaunchFacts, Observed, ObservedHost},
@@ -233,6 +233,11 @@ pub(super) fn identity(
     cluster(desired, &observed.hosts, members, false).map(|cluster| orchestrator.configuration(&cluster))
 }
 
+/// The processor of a host, by its size; of one that nobody has heard of it is what most have.
+fn architecture_of(size: &str) -> Architecture {
+    size.parse().map_or(Architecture::Amd64, |size: InstanceType| size.architecture())
+}
+
 /// The cluster as its hosts are told about it; nothing while the address of a member is not known.
 pub fn cluster(
     desired: &Desired,
@@ -244,7 +249,8 @@ pub fn cluster(
         .iter()
         .filter_map(|(host, found)| {
             let private_address = found.private_address.clone()?;
-            Some(ClusterHost { host: host.clone(), instance: found.instance.clone(), private_address })
+            let (instance, architecture) = (found.instance.clone(), architecture_of(&found.size));
+            Some(ClusterHost { host: host.clone(), instance, private_address, architecture })
         })
         .collect();
     members.iter().all(|member| hosts.iter().any(|known| known.host == *member)).then(|| Cluster {
@@ -252,6 +258,6 @@ pub fn cluster(
         hosts,
         members: members.to_vec(),
         founding,
-        archive: (desired.fleet.url.clone(), desired.fleet.sha256.clone()),
+        archives: desired.fleet.clone(),
     })
 }

@@ -1,11 +1,12 @@
 //! A host becomes a part of the cluster.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 use skipper_core::{
+    config::Architecture,
     etcd::Membership,
     observed::{Health, HostReport, OrchestratorState, ReplicaState},
-    orchestrator::{Cluster, HostErrorKind, Orchestrator as _, fleet::Fleet},
+    orchestrator::{Cluster, ClusterHost, HostErrorKind, Orchestrator as _, fleet::Fleet},
 };
 
 use crate::host::*;
@@ -127,6 +128,37 @@ fn an_archive_with_another_hash_is_not_installed_and_both_hashes_are_told() {
 fn an_archive_that_is_not_there_is_told_by_its_address() {
     let (kind, what) = said(Host::fresh().configure(&cluster(None)));
     assert_eq!((kind, what.as_str()), (HostErrorKind::ArchiveMissing, "https://example.com/archive answered 404"));
+}
+
+#[test]
+fn a_host_without_an_archive_for_its_processor_keeps_the_fleet_that_it_has() {
+    let host = Host::fresh();
+    let for_both = cluster(Some(host.publish_archive()));
+    let for_arm64 = |cluster: &Cluster| {
+        let archives = cluster.archives.values().map(|archive| (Architecture::Arm64, archive.clone())).collect();
+        Cluster { archives, ..cluster.clone() }
+    };
+    let (kind, what) = said(host.configure(&for_arm64(&for_both)));
+    assert_eq!(
+        (kind, what.as_str()),
+        (HostErrorKind::ArchiveMissing, "no archive of fleet is named for an amd64 processor")
+    );
+    host.configure(&for_both).unwrap();
+    let installed = fs::read_link(host.path("opt/bin/fleetd")).unwrap();
+    host.configure(&for_arm64(&for_both)).unwrap();
+    assert_eq!(fs::read_link(host.path("opt/bin/fleetd")).unwrap(), installed);
+}
+
+#[test]
+fn a_member_on_an_arm64_host_runs_etcd_s_image_for_it() {
+    let host = Host::fresh();
+    let cluster = cluster(Some(host.publish_archive()));
+    let hosts =
+        cluster.hosts.iter().map(|host| ClusterHost { architecture: Architecture::Arm64, ..host.clone() }).collect();
+    let archives = cluster.archives.values().map(|archive| (Architecture::Arm64, archive.clone())).collect();
+    host.configure(&Cluster { hosts, archives, ..cluster }).unwrap();
+    let unit = host.read("etc/systemd/system/etcd-member.service.d/20-skipper.conf");
+    assert!(unit.contains("ETCD_IMAGE_TAG=v3.5.16-arm64\n"), "{unit}");
 }
 
 #[test]

@@ -147,8 +147,7 @@ fn etcd_forgets_a_member_whose_host_is_gone_and_this_host_keeps_its_own() {
 #[test]
 fn a_member_that_has_lost_its_data_gives_way_to_the_others_and_joins_anew() {
     let (host, cluster) = beside(&["10.0.0.2", "10.0.0.3"]);
-    let archive = ("https://example.com/archive".to_owned(), Some(host.publish_archive()));
-    let cluster = Cluster { archive, ..cluster };
+    let cluster = Cluster { archives: archives(Some(host.publish_archive())), ..cluster };
     host.configure(&cluster).unwrap();
     host.join(&both(&cluster)).unwrap();
     fs::remove_dir_all(host.path("var/lib/etcd/member")).unwrap();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use skipper_core::{
-    config::{Check, Healthcheck},
+    config::{Architecture, Check, FleetArchive, Healthcheck},
     desired::{Binding, DesiredService, ReplicaSpec, Scope},
     image::{PinnedImage, hex_digest},
     observed::{Handle, HostReport, InstanceId},
@@ -217,14 +217,20 @@ pub(crate) fn cluster(sha256: Option<String>) -> Cluster {
         host: format!("web_{n}").parse().unwrap(),
         instance: InstanceId(format!("i-{n}")),
         private_address: format!("10.0.0.{n}"),
+        architecture: Architecture::Amd64,
     };
     Cluster {
         scope: scope(),
         hosts: vec![host(1), host(2)],
         members: vec!["web_1".parse().unwrap()],
         founding: true,
-        archive: ("https://example.com/archive".to_owned(), sha256),
+        archives: archives(sha256),
     }
+}
+
+/// The archive that hosts publish, for their own kind of processor.
+pub(crate) fn archives(sha256: Option<String>) -> BTreeMap<Architecture, FleetArchive> {
+    [(Architecture::Amd64, FleetArchive { url: "https://example.com/archive".to_owned(), sha256 })].into()
 }
 
 pub(crate) fn why(started: &Started) -> &str {

@@ -11,7 +11,9 @@ use std::{
 
 use futures::future::Either;
 use skipper_core::{
-    config::{Build, Check, Config, FleetSource, Group, Healthcheck, ImageSource, Port, Previews, Service},
+    config::{
+        Architecture, Build, Check, Config, FleetArchive, Group, Healthcheck, ImageSource, Port, Previews, Service,
+    },
     desired::Scope,
     event::{Event, EventKind, RunFinished, RunStarted, check},
     exit::Exit,
@@ -38,6 +40,10 @@ use tokio::{
 
 pub(crate) const HOST_TIMEOUT: Duration = Duration::from_secs(6 * 60);
 
+fn archive(kind: Architecture) -> FleetArchive {
+    FleetArchive { url: format!("https://fleet.example/fleet-{}.tar.gz", kind.as_str()), sha256: None }
+}
+
 /// Two services on one group: `web` on a fixed port, `clock` on a chosen one.
 pub(crate) fn shop(hosts: u32) -> Config {
     let group = Group {
@@ -61,7 +67,7 @@ pub(crate) fn shop(hosts: u32) -> Config {
             ("clock".parse().unwrap(), service("clock", Port { host: None, container: 9000 })),
         ]),
         groups: BTreeMap::from([("app".parse().unwrap(), group)]),
-        fleet: FleetSource { url: "https://fleet.example/fleet.tar.gz".to_owned(), sha256: None },
+        fleet: [Architecture::Amd64, Architecture::Arm64].map(|kind| (kind, archive(kind))).into(),
         prices: BTreeMap::new(),
         previews: Previews::default(),
         warnings: Vec::new(),

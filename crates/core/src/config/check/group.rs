@@ -2,23 +2,24 @@
 
 use super::*;
 use crate::{
-    config::{Architecture, Group, InstanceType},
+    config::{Group, InstanceType},
+    image::is_lower_hex,
     name::{GroupName, ServiceName},
 };
 
 impl Reader {
-    /// `known` are the services of the file; `runs_arm64` tells that the file has its own fleet.
+    /// `known` are the services of the file; `fleet` has its archives, unless something is wrong with those.
     pub(super) fn groups(
         &mut self,
         entry: &Entry<'_>,
         known: &[&str],
-        runs_arm64: bool,
+        fleet: Option<&Archives>,
     ) -> Option<BTreeMap<GroupName, Group>> {
         let mut groups = BTreeMap::new();
         let mut whole = true;
         for (key, entry) in self.entries(entry)? {
             let name: Option<GroupName> = self.parse_text(key, entry.key, "a name for a group");
-            let group = self.group(&entry, known, runs_arm64);
+            let group = self.group(&entry, known, fleet);
             match name.zip(group) {
                 Some((name, group)) => drop(groups.insert(name, group)),
                 None => whole = false,
@@ -27,9 +28,9 @@ impl Reader {
         whole.then_some(groups)
     }
 
-    fn group(&mut self, entry: &Entry<'_>, known: &[&str], runs_arm64: bool) -> Option<Group> {
+    fn group(&mut self, entry: &Entry<'_>, known: &[&str], fleet: Option<&Archives>) -> Option<Group> {
         let section: raw::Group<'_> = self.section(entry)?;
-        let size = section.size.as_ref().and_then(|size| self.size(size, runs_arm64));
+        let size = section.size.as_ref().and_then(|size| self.size(size, fleet));
         let scale = section.scale.as_ref().map_or(Some(1), |scale| self.integer(scale, 0..=MOST_REPLICAS));
         let services =
             section.services.as_ref().map_or(Some(Vec::new()), |services| self.service_list(services, known));
@@ -69,15 +70,17 @@ impl Reader {
         is_elastic.then_some(true)
     }
 
-    fn size(&mut self, entry: &Entry<'_>, runs_arm64: bool) -> Option<InstanceType> {
+    fn size(&mut self, entry: &Entry<'_>, fleet: Option<&Archives>) -> Option<InstanceType> {
         let size: InstanceType = self.parse(entry, "a size")?;
-        if size.architecture() == Architecture::Arm64 && !runs_arm64 {
+        if fleet.is_some_and(|fleet| fleet.for_processor(size.architecture()).is_none()) {
             let problem = Diagnostic::error(
                 entry.place(),
                 format!("`{size}` has an arm64 processor, and fleet's release is for amd64"),
             );
             self.report(
-                problem.hint("choose an amd64 size such as `t3.small`, or set `fleet.url` to an arm64 build of fleet"),
+                problem.hint(
+                    "choose an amd64 size such as `t3.small`, or set `fleet.arm64.url` to an arm64 build of fleet",
+                ),
             );
             return None;
         }

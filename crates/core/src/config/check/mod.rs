@@ -1,5 +1,6 @@
 //! From the tree of a file to a [`Config`]: every problem is collected, and none stops the reading of the rest.
 
+mod fleet;
 mod group;
 mod links;
 mod previews;
@@ -16,19 +17,17 @@ use std::{
     time::Duration,
 };
 
+use self::fleet::Archives;
 pub use self::scalar::{parse_duration, show_duration};
 pub(super) use self::secrets::LONGEST_SECRET_NAME;
 use super::{
-    Config, FleetSource, Previews,
+    Config, Previews,
     diagnostic::{Diagnostic, Severity, Span, without_mark},
     overlay::environments_of,
     raw::{self, Entry, Section},
     tree::{self, Node, Value},
 };
-use crate::{
-    image::is_lower_hex,
-    name::{EnvironmentName, NameError, shown},
-};
+use crate::name::{EnvironmentName, NameError, shown};
 
 /// The most replicas of a service on a host, and the most hosts of a group: what is beyond is a typing error.
 pub(super) const MOST_REPLICAS: u32 = 100;
@@ -183,16 +182,15 @@ impl Reader {
             self.orchestrator(orchestrator);
         }
         let env = file.env.as_ref().map(|env| self.env(env)).unwrap_or_default();
-        let fleet = file.fleet.as_ref().map_or_else(|| Some(FleetSource::default()), |fleet| self.fleet(fleet));
+        let fleet = file.fleet.as_ref().map_or_else(|| Some(Archives::default()), |fleet| self.fleet(fleet));
         let previews = file.previews.as_ref().map_or_else(|| Some(Previews::default()), |entry| self.previews(entry));
         let services = file.services.as_ref().and_then(|services| self.services(services, &env));
         if let Some(previews) = &previews {
             self.refuse_links_on_shared_hosts(previews);
         }
         let names: Vec<&str> = file.services.as_ref().map(|services| keys_of(services.value)).unwrap_or_default();
-        let runs_arm64 = file.fleet.as_ref().is_some_and(|fleet| keys_of(fleet.value).contains(&"url"));
         let groups = match &file.groups {
-            Some(groups) => self.groups(groups, &names, runs_arm64),
+            Some(groups) => self.groups(groups, &names, fleet.as_ref()),
             None => Some(BTreeMap::new()),
         };
         if groups.is_some() {
@@ -202,15 +200,15 @@ impl Reader {
             self.refuse_what_is_of_one_region(groups);
         }
         let prices = file.prices.as_ref().map(|prices| self.prices(prices)).unwrap_or_default();
-        let regions = regions?;
+        let (regions, groups) = (regions?, groups?);
         Some(Config {
             project: project?,
             region: regions.first()?.clone(),
             regions,
             account,
             services: services?,
-            groups: groups?,
-            fleet: fleet?,
+            fleet: fleet?.of(&groups),
+            groups,
             prices,
             previews: previews?,
             warnings: Vec::new(),
@@ -357,33 +355,6 @@ impl Reader {
             }
             _ => self.expected(entry, "`fleet`"),
         }
-    }
-
-    fn fleet(&mut self, entry: &Entry<'_>) -> Option<FleetSource> {
-        let section: raw::Fleet<'_> = self.section(entry)?;
-        let default = FleetSource::default();
-        let url = section.url.as_ref().map_or(Some(default.url), |url| self.address(url));
-        let sha256 = section.sha256.as_ref().map_or(Some(default.sha256), |hash| self.sha256(hash).map(Some));
-        Some(FleetSource { url: url?, sha256: sha256? })
-    }
-
-    fn address(&mut self, entry: &Entry<'_>) -> Option<String> {
-        let url = self.text(entry)?;
-        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
-        if rest.is_empty() || !rest.chars().all(|char| char.is_ascii_graphic()) {
-            self.expected(entry, "an address that begins with `https://`");
-            return None;
-        }
-        Some(url.to_owned())
-    }
-
-    fn sha256(&mut self, entry: &Entry<'_>) -> Option<String> {
-        let hash = self.text(entry)?;
-        if !is_lower_hex(hash, 64) {
-            self.expected(entry, "64 lowercase hexadecimal digits");
-            return None;
-        }
-        Some(hash.to_owned())
     }
 
     /// Warns of services that run nowhere, and refuses those that others are to find.

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{task::UnitStart, unit::Unit};
+use super::{
+    task::{UnitStart, short_hash},
+    unit::Unit,
+};
 use crate::{
+    config::FleetArchive,
     log::LogOf,
     observed::{Handle, InstanceId},
     orchestrator::{Cluster, KeptLogin, RegistryLogin, Supplies},
@@ -13,7 +17,18 @@ use crate::{
 pub(super) fn cluster_rows(cluster: &Cluster) -> impl Iterator<Item = Vec<String>> {
     cluster.hosts.iter().map(|host| {
         let role = if cluster.members.contains(&host.host) { "member" } else { "-" };
-        vec![host.instance.0.clone(), host.host.to_string(), host.private_address.clone(), role.to_owned()]
+        let words = [&host.instance.0, &host.host.to_string(), &host.private_address, role, host.architecture.as_str()];
+        words.map(str::to_owned).to_vec()
+    })
+}
+
+/// Where each kind of processor gets the orchestrator from: the archive's key, under which a host keeps what is in it, its address and
+/// its SHA-256.
+pub(super) fn archive_rows(cluster: &Cluster) -> impl Iterator<Item = Vec<String>> {
+    cluster.archives.iter().map(|(architecture, FleetArchive { url, sha256 })| {
+        let sha256 = sha256.as_deref().unwrap_or_default();
+        let key = short_hash(&format!("{url}\n{sha256}"));
+        [architecture.as_str(), &key, url, sha256].map(str::to_owned).to_vec()
     })
 }
 

@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 
 use super::{
     table::{
-        by_host, cluster_rows, instance, read_by_host, read_log_of, read_starts, read_supplies, read_table, seconds,
-        start_rows, supply_rows, write_table,
+        archive_rows, by_host, cluster_rows, instance, read_by_host, read_log_of, read_starts, read_supplies,
+        read_table, seconds, start_rows, supply_rows, write_table,
     },
     unit::Unit,
 };
 use crate::{
     clean::Cleaning,
     command::Look,
+    config::FleetArchive,
     desired::Scope,
     image::hex_digest,
     log::LogOf,
@@ -359,10 +360,9 @@ fn command(scope: &Scope, asked: &str, end: &str, [text, out, err]: [String; 3])
 pub(super) fn configuration(cluster: &Cluster) -> String {
     let members: String =
         cluster_rows(cluster).filter(|row| row[3] == "member").map(|row| format!("{} {}\n", row[1], row[2])).collect();
-    let (url, sha256) = &cluster.archive;
-    let sha256 = sha256.as_deref().unwrap_or_default();
+    let archives: String = archive_rows(cluster).map(|row| format!("{}\n", row.join(" "))).collect();
     short_hash(
-        &[&cluster.scope.to_string(), members.as_str(), url, sha256, FIREWALL, ETCD_CONNECT, WITH_SECRETS, CONFIGURE]
+        &[&cluster.scope.to_string(), members.as_str(), &archives, FIREWALL, ETCD_CONNECT, WITH_SECRETS, CONFIGURE]
             .join("\n"),
     )
 }
@@ -373,7 +373,7 @@ pub(super) fn linked(places: &[Place]) -> String {
     short_hash(&std::iter::once("127.0.0.1 localhost\n".to_owned()).chain(lines).collect::<String>())
 }
 
-fn short_hash(text: &str) -> String {
+pub(super) fn short_hash(text: &str) -> String {
     hex_digest(text.as_bytes())[..12].to_owned()
 }
 
@@ -391,11 +391,8 @@ fn unit_script(
 
 /// A script that brings hosts to the cluster's configuration.
 fn configure_script(name: &'static str, cluster: &Cluster) -> Script {
-    let (url, sha256) = &cluster.archive;
-    let key = short_hash(&format!("{url}\n{}", sha256.clone().unwrap_or_default()));
     let more = vec![
         ("CONFIGURATION", configuration(cluster)),
-        ("ARCHIVE_KEY", key),
         ("FIREWALL", FIREWALL.to_owned()),
         ("WITH_SECRETS", WITH_SECRETS.to_owned()),
     ];
@@ -409,7 +406,6 @@ fn cluster_script(
     cluster: &Cluster,
     more: Vec<(&'static str, String)>,
 ) -> Script {
-    let (url, sha256) = &cluster.archive;
     let founding = match (cluster.founding, name) {
         (false, _) => "no",
         (true, "hold" | "restore") => "anew",
@@ -419,8 +415,7 @@ fn cluster_script(
         (SCOPE, cluster.scope.to_string()),
         ("TABLE", write_table(cluster_rows(cluster))),
         ("FOUNDING", founding.to_owned()),
-        ("ARCHIVE_URL", url.clone()),
-        ("ARCHIVE_SHA256", sha256.clone().unwrap_or_default()),
+        ("ARCHIVES", write_table(archive_rows(cluster))),
         ("ETCD_CONNECT", ETCD_CONNECT.to_owned()),
     ];
     Script { name, header: header.into_iter().chain(more).collect(), body, kept_as: None }
@@ -428,13 +423,17 @@ fn cluster_script(
 
 fn read_cluster(script: &Script) -> Option<Cluster> {
     let rows = read_table(script.value("TABLE")?)?;
-    let sha256 = script.value("ARCHIVE_SHA256")?;
     let host = |row: &Vec<String>| {
         Some(ClusterHost {
             host: row.get(1)?.parse().ok()?,
             instance: instance(row)?,
             private_address: row.get(2)?.clone(),
+            architecture: row.get(4)?.parse().ok()?,
         })
+    };
+    let archive = |row: &Vec<String>| {
+        let sha256 = row.get(3).filter(|sha256| !sha256.is_empty()).cloned();
+        Some((row.first()?.parse().ok()?, FleetArchive { url: row.get(2)?.clone(), sha256 }))
     };
     let is_member = |row: &&Vec<String>| row.get(3).is_some_and(|word| word == "member");
     Some(Cluster {
@@ -442,6 +441,6 @@ fn read_cluster(script: &Script) -> Option<Cluster> {
         hosts: rows.iter().map(host).collect::<Option<_>>()?,
         members: rows.iter().filter(is_member).map(|row| row.get(1)?.parse().ok()).collect::<Option<_>>()?,
         founding: script.value("FOUNDING")? != "no",
-        archive: (script.value("ARCHIVE_URL")?.to_owned(), (!sha256.is_empty()).then(|| sha256.to_owned())),
+        archives: read_table(script.value("ARCHIVES")?)?.iter().map(archive).collect::<Option<_>>()?,
     })
 }

@@ -10,7 +10,7 @@ use proptest::{collection::vec, prelude::*};
 use super::{report::*, *};
 use crate::{
     clean::Cleaning,
-    config::{Check, Healthcheck, Logging, SecretTarget, Volume},
+    config::{Architecture, Check, FleetArchive, Healthcheck, Logging, SecretTarget, Volume},
     desired::{Binding, DesiredService, PinnedSecret, SecretVersion},
     etcd::{EtcdMember, MemberState, Membership},
     image::PinnedImage,
@@ -166,19 +166,24 @@ fn a_value_that_fleet_would_refuse_is_told_before_it_is_tried() {
     assert_eq!(Fleet.obstacle(&scope(), &spec), None);
 }
 
+fn archives(url: &str, sha256: Option<String>) -> BTreeMap<Architecture, FleetArchive> {
+    [(Architecture::Arm64, FleetArchive { url: url.to_owned(), sha256 })].into()
+}
+
 #[test]
 fn hosts_without_a_member_leave_the_configuration_of_the_others_as_it_is() {
     let host = |name: &str, n: u8| ClusterHost {
         host: name.parse().unwrap(),
         instance: InstanceId(format!("i-{n}")),
         private_address: format!("10.0.0.{n}"),
+        architecture: Architecture::Amd64,
     };
     let mut cluster = Cluster {
         scope: scope(),
         hosts: vec![host("web_1", 1), host("web_2", 2)],
         members: vec!["web_1".parse().unwrap()],
         founding: false,
-        archive: ("https://example.com/fleet.tar.gz".to_owned(), None),
+        archives: archives("https://example.com/fleet.tar.gz", None),
     };
     let before = Fleet.configuration(&cluster);
     cluster.hosts.push(host("web_3", 3));
@@ -186,7 +191,7 @@ fn hosts_without_a_member_leave_the_configuration_of_the_others_as_it_is() {
     cluster.hosts[0].private_address = "10.0.0.9".to_owned();
     assert_ne!(Fleet.configuration(&cluster), before);
     let moved = Fleet.configuration(&cluster);
-    cluster.archive.1 = Some("00".repeat(32));
+    cluster.archives = archives("https://example.com/fleet.tar.gz", Some("00".repeat(32)));
     assert_ne!(Fleet.configuration(&cluster), moved);
 }
 
@@ -380,12 +385,12 @@ proptest! {
     #[test]
     fn the_other_tasks_read_back_too(hosts in proptest::collection::btree_map("i-[0-9a-f]{4}".prop_map(InstanceId), "[a-z]{1,4}_[1-9]", 1..5), sha256 in proptest::option::of("[0-9a-f]{64}"), founding in any::<bool>()) {
         let hosts: BTreeMap<InstanceId, HostName> = hosts.into_iter().map(|(instance, host)| (instance, host.parse().unwrap())).collect();
-        let cluster_hosts: Vec<ClusterHost> = hosts.iter().map(|(instance, host)| ClusterHost { host: host.clone(), instance: instance.clone(), private_address: "10.0.0.1".to_owned() }).collect();
+        let cluster_hosts: Vec<ClusterHost> = hosts.iter().map(|(instance, host)| ClusterHost { host: host.clone(), instance: instance.clone(), private_address: "10.0.0.1".to_owned(), architecture: Architecture::Arm64 }).collect();
         let mut members: Vec<HostName> = hosts.values().take(1).cloned().collect();
         members.dedup();
         let only = |instance: &&InstanceId| cluster_hosts.iter().filter(|host| host.host == hosts[*instance]).count() == 1;
         prop_assume!(hosts.keys().all(|instance| only(&instance)));
-        let cluster = Cluster { scope: scope(), hosts: cluster_hosts.clone(), members, founding, archive: ("https://x/y z'".to_owned(), sha256) };
+        let cluster = Cluster { scope: scope(), hosts: cluster_hosts.clone(), members, founding, archives: archives("https://x/y z'", sha256) };
         let tasks = [
             Task::Observe { scope: scope() },
             Task::Configure { cluster: cluster.clone() },

@@ -8,7 +8,7 @@
 read_table
 exclusive 60 -x
 
-IFS=$TAB read -r HOST ADDRESS ROLE <"$WORK/own" || fail other "this instance, $INSTANCE, is not among the hosts of this run"
+IFS=$TAB read -r HOST ADDRESS ROLE ARCHITECTURE <"$WORK/own" || fail other "this instance, $INSTANCE, is not among the hosts of this run"
 SYSTEMD=$ROOT/etc/systemd/system
 ETCD_DATA=$ROOT/var/lib/etcd/member
 # As long as it is there, fleetd is kept away from the registry.
@@ -61,7 +61,11 @@ Environment=ETCD_ELECTION_TIMEOUT=2500
 ExecStartPre=/bin/sh -c 'test ! -e /etc/skipper/etcd-bootstrapped || test -d /var/lib/etcd/member || { echo "skipper: this member had data and has none now; it does not start empty"; exit 1; }'
 UNIT
 }
-ETCD_IMAGE_TAG=v3.5.16
+# Images for amd64 have no word for it in their tags.
+case $ARCHITECTURE in
+  amd64) ETCD_IMAGE_TAG=v3.5.16 ;;
+  *) ETCD_IMAGE_TAG=v3.5.16-$ARCHITECTURE ;;
+esac
 
 # put_forwarder: the way to the members of other hosts.
 put_forwarder() {
