@@ -124,6 +124,7 @@ pub fn estimate(config: &Config, observed: &Observed, plan: &Plan) -> Estimate {
     for step in &plan.steps {
         match &step.action {
             Action::LaunchHost { host, spec } => drop(sizes.insert(host.to_string(), spec.size.clone())),
+            Action::ResizeHost { host, size, .. } => drop(sizes.insert(host.to_string(), size.clone())),
             Action::TerminateHost { host, .. } => drop(sizes.remove(&host.to_string())),
             Action::GiveAddresses { addresses: given } => {
                 addresses += given.values().filter(|one| one.is_none()).count()
