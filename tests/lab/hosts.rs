@@ -2,7 +2,11 @@
 
 use serde_json::Value;
 
-use crate::{Trials, World, errors::Section, shop::Shop};
+use crate::{
+    Trials, World,
+    errors::Section,
+    shop::{Shop, run},
+};
 
 pub(crate) const TRIALS: Trials = &[
     (
@@ -12,6 +16,7 @@ pub(crate) const TRIALS: Trials = &[
     ("a_host_is_removed_until_the_next_deployment", a_host_is_removed_until_the_next_deployment),
     ("hosts_reboot_one_after_another_and_serve_again", hosts_reboot_one_after_another_and_serve_again),
     ("a_host_gets_another_size_and_keeps_what_it_is", a_host_gets_another_size_and_keeps_what_it_is),
+    ("hosts_of_another_processor_take_the_places_of_the_old_ones", hosts_of_another_processor_take_the_places),
     ("one_of_three_members_of_etcd_is_lost_and_replaced", one_of_three_members_of_etcd_is_lost_and_replaced),
     ("a_host_whose_engine_has_died_is_mended", a_host_whose_engine_has_died_is_mended),
     (
@@ -38,6 +43,74 @@ fn a_host_gets_another_size_and_keeps_what_it_is(world: &World) {
     let kept = shop.hosts(world)[0].exec("cat /var/lib/skipper/trial").unwrap().success().unwrap();
     assert_eq!((kept.as_str(), shop.answers(world).len()), ("kept\n", 1));
     shop.ship_again(world).ends_with(0).says("nothing to do");
+}
+
+fn hosts_of_another_processor_take_the_places(world: &World) {
+    let shop = Shop::make(world, "processor");
+    let built = shop.ship(world, "two hosts").ends_with(0);
+    let images: Value = serde_json::from_str(&built.outcome.outputs["images"]).unwrap();
+    let registry = world.lab.topology().registry();
+    for service in ["web", "clock"] {
+        // The lab has one processor: what is said to be for another is the same.
+        let digest = images[service].as_str().unwrap().rsplit_once('@').unwrap().1.to_owned();
+        shop.hosts(world)[0]
+            .exec(&publish_for_both(&format!("{registry}/v2/processor/{service}"), &digest))
+            .unwrap()
+            .success()
+            .unwrap();
+        let named = format!("repo: {{name: processor/{service}, registry: \"{registry}\"");
+        let yml = std::fs::read_to_string(shop.folder.join("skipper.yml")).unwrap();
+        let line = yml.lines().find(|line| line.contains(&format!("name: processor/{service}"))).unwrap().to_owned();
+        shop.replace("skipper.yml", &line, &format!("    {named}, tag: both}}"));
+        shop.replace("skipper.yml", &format!("    build: {service}\n"), "");
+    }
+    shop.ship(world, "images for both processors").ends_with(0);
+    let instances = || -> Vec<String> {
+        hosts(world, &shop).iter().map(|row| row["instance"].as_str().unwrap().to_owned()).collect()
+    };
+    let before = instances();
+
+    let (url, sha256) = world.lab.fleet();
+    shop.replace("skipper.yml", "fleet: {", &format!("fleet: {{arm64: {{url: \"{url}\", sha256: \"{sha256}\"}}, "));
+    shop.replace("skipper.yml", "size: t3.small", "size: t4g.small");
+    let (sha, pull_request) = shop.merge(world, "another processor");
+    let planned = run(&shop.job(world, &sha), &["plan"], pull_request).ends_with(0);
+    let mut planned = planned.says("hosts `web_1`, `web_2` are replaced, one at a time");
+    for host in ["web_1", "web_2"] {
+        let why = "the host is a `t3.small`, and a `t4g.small` has another processor";
+        planned = planned.says(&format!("launch host `{host}` (t4g.small, Flatcar-stable-4593.2.5-arm64-hvm): {why}"));
+    }
+    assert_eq!(instances(), before);
+
+    let told = shop.skipper(world, &["ship"]).ends_with(0);
+    let at =
+        |words: &str| told.outcome.log.find(words).unwrap_or_else(|| panic!("no `{words}`:\n{}", told.outcome.log));
+    assert!(at("host `web_1` is online") < at("host `web_2` is online"), "{}", told.outcome.log);
+    let rows = hosts(world, &shop);
+    assert!(rows.iter().all(|row| row["size"] == "t4g.small" && row["fleet"] == "ready"), "{rows:#?}");
+    assert!(instances().iter().all(|instance| !before.contains(instance)));
+    assert_eq!((shop.answers(world).len(), containers(world, &shop).len(), members(world, &shop).len()), (2, 4, 1));
+    shop.ship_again(world).ends_with(0).says("nothing to do");
+}
+
+/// A command that tags an image of a repository `both`, for amd64 and arm64.
+fn publish_for_both(repository: &str, digest: &str) -> String {
+    let kind = "application/vnd.oci.image.index.v1+json";
+    let manifest = format!("curl -fs --noproxy '*' -H 'Accept: */*' http://{repository}/manifests/{digest}");
+    let entry = |architecture: &str| {
+        format!(
+            r#"{{"mediaType": "'"$kind"'", "digest": "{digest}", "size": '"$size"', "platform": {{"os": "linux", "architecture": "{architecture}"}}}}"#
+        )
+    };
+    let index = format!(
+        r#"{{"schemaVersion": 2, "mediaType": "{kind}", "manifests": [{}, {}]}}"#,
+        entry("amd64"),
+        entry("arm64")
+    );
+    format!(
+        "size=$({manifest} | wc -c) && kind=$({manifest} -o /dev/null -w '%{{content_type}}') && \
+         curl -fsS --noproxy '*' -X PUT -H 'Content-Type: {kind}' --data-binary '{index}' http://{repository}/manifests/both"
+    )
 }
 
 /// The containers of both services, by what changes when one is restarted.

@@ -173,6 +173,7 @@ fn observed_host(index: usize) -> ObservedHost {
         instance: InstanceId(format!("i-{index:017x}")),
         state: InstanceState::Running,
         size: "t3.small".to_owned(),
+        instance_store: false,
         private_address: Some(address.clone()),
         public_address: Some(address),
         agent: Agent::Online,

@@ -200,6 +200,9 @@ pub struct ObservedHost {
     pub state: InstanceState,
     /// Its instance type, such as `t3.small`.
     pub size: String,
+    /// Whether its root device is the machine's own store: it cannot be stopped then, and its disk ends with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub instance_store: bool,
     /// The address other hosts reach it at.
     pub private_address: Option<String>,
     /// The address the world reaches it at.

@@ -17,6 +17,7 @@ use skipper_core::{
         OrchestratorState,
     },
     orchestrator::Orchestrator,
+    plan::why_replaced,
     preview,
 };
 
@@ -240,10 +241,13 @@ fn is_new(observed: &Observed, shares_hosts: bool) -> bool {
     }
 }
 
-/// The groups that miss a host, with what a launch there is asked about.
+/// The groups that miss a host, or have one that is launched anew, with what a launch there is asked about.
 fn missing(config: &Config, found: &BTreeMap<HostName, ObservedHost>) -> BTreeMap<GroupName, LaunchQuery> {
     let misses_one = |(name, group): &(&GroupName, &Group)| {
-        (1..=group.scale).any(|number| !found.contains_key(&HostName { group: (*name).clone(), number }))
+        (1..=group.scale).any(|number| {
+            let found = found.get(&HostName { group: (*name).clone(), number });
+            found.is_none_or(|found| why_replaced(found, &group.size).is_some())
+        })
     };
     let query = |(name, group): (&GroupName, &Group)| {
         let query = LaunchQuery {
@@ -301,6 +305,7 @@ fn hosts(
                 instance: found.instance,
                 state: found.state,
                 size: found.size,
+                instance_store: found.instance_store,
                 private_address: found.private_address,
                 public_address: found.public_address,
                 agent,

@@ -101,6 +101,8 @@ pub struct FoundInstance {
     pub state: InstanceState,
     /// Its instance type.
     pub size: String,
+    /// Whether its root device is the machine's own store, so that it cannot be stopped.
+    pub instance_store: bool,
     /// Its address inside the network.
     pub private_address: Option<String>,
     /// Its address from outside.

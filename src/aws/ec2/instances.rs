@@ -1,6 +1,6 @@
 //! Which instances the project owns.
 
-use aws_sdk_ec2::types::{Instance, InstanceStateName};
+use aws_sdk_ec2::types::{DeviceType, Instance, InstanceStateName};
 use skipper_core::{
     desired::Scope,
     observed::{InstanceId, InstanceState},
@@ -49,6 +49,7 @@ fn read(instance: &Instance) -> Option<FoundInstance> {
         host: tagged(instance.tags(), TAG_HOST).and_then(|host| host.parse().ok()),
         state: state(instance)?,
         size: instance.instance_type().map(|size| size.as_str().to_owned()).unwrap_or_default(),
+        instance_store: instance.root_device_type() == Some(&DeviceType::InstanceStore),
         private_address: instance.private_ip_address().map(ToOwned::to_owned),
         public_address: instance.public_ip_address().map(ToOwned::to_owned),
     })

@@ -42,7 +42,7 @@ pub(super) fn release(
     leaving: &BTreeMap<HostName, InstanceId>,
     draft: &mut Draft,
 ) {
-    let after = draft.all_steps();
+    let after = draft.ends();
     for address in &observed.addresses {
         let Address { host, ip, instance, .. } = address;
         let is_wanted = desired.group_of(host).is_some_and(|group| host.number <= group.scale);

@@ -47,10 +47,16 @@ struct Part {
 }
 
 impl Etcd {
-    /// Compares the members that etcd has with those that the hosts which stay should have. Nothing where that cannot be told; then
-    /// the plan is blocked. Members leave only where they `may`.
-    pub(super) fn survey(observed: &Observed, hosts: &[HostName], may_leave: bool, draft: &mut Draft) -> Option<Self> {
-        let count = if hosts.len() < QUORUM_HOSTS { 1 } else { QUORUM_HOSTS };
+    /// Compares the members that etcd has with those that the hosts which stay should have, and those that come back beside them.
+    /// Nothing where that cannot be told; then the plan is blocked. Members leave only where they `may`.
+    pub(super) fn survey(
+        observed: &Observed,
+        (hosts, coming_back): (&[HostName], usize),
+        may_leave: bool,
+        draft: &mut Draft,
+    ) -> Option<Self> {
+        let in_all = hosts.len() + coming_back;
+        let count = if in_all < QUORUM_HOSTS { 1 } else { QUORUM_HOSTS };
         let listed = match listed(observed) {
             Ok(Some(listed)) => listed,
             Ok(None) => return Self::founded(observed, hosts, count, draft),
@@ -121,7 +127,7 @@ impl Etcd {
             leaving,
             told: there.union(&members).map(|host| (*host).clone()).collect(),
             members: members.into_iter().cloned().collect(),
-            reason: Reason::EtcdSize { hosts: hosts.len(), members: count },
+            reason: Reason::EtcdSize { hosts: in_all, members: count },
         })
     }
 
@@ -201,7 +207,7 @@ impl Etcd {
         }
         let mut last: Option<StepId> = None;
         for (host, unheard) in &self.leaving {
-            let needs = last.map_or_else(|| draft.all_steps(), |last| vec![last]);
+            let needs = last.map_or_else(|| draft.ends(), |last| vec![last]);
             let reason = if hosts.contains(host) { self.reason.clone() } else { Reason::HostLeaves };
             let members = self.members.clone();
             let action = match (unheard, &self.speaker) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Blocked, Draft, LaunchSpec, Reason, StepId, addresses, etcd::Etcd, sizes, volumes};
+use super::{Action, Blocked, Draft, LaunchSpec, Pass, Reason, StepId, addresses, etcd::Etcd, sizes, volumes};
 use crate::{
     config::{Architecture, Group, InstanceType},
     desired::Desired,
@@ -27,12 +27,13 @@ pub(super) struct Hosts {
     etcd: Option<Etcd>,
 }
 
-/// Launches, waits for and configures hosts until every wanted one can take replicas.
+/// Launches, waits for and configures hosts until every wanted one can take replicas. Those that are replaced later only hear of
+/// the others.
 pub(super) fn bring_up(
     desired: &Desired,
     observed: &Observed,
     orchestrator: &dyn Orchestrator,
-    network: &[StepId],
+    (pass, network): (&Pass, &[StepId]),
     draft: &mut Draft,
 ) -> Hosts {
     let wanted: Vec<HostName> = desired.hosts().collect();
@@ -50,7 +51,7 @@ pub(super) fn bring_up(
         let Some(found) = observed.hosts.get(host) else {
             if let Some(spec) = launch_spec(host, group, observed, draft) {
                 let action = Action::LaunchHost { host: host.clone(), spec };
-                before_await.push(draft.step(action, Reason::HostMissing, network.iter().copied()));
+                before_await.push(draft.step(action, pass.missing.clone(), network.iter().copied()));
                 awaited.push(host.clone());
                 usable.insert(host.clone());
             }
@@ -73,13 +74,14 @@ pub(super) fn bring_up(
             Readiness::Silent => {}
         }
     }
-    let given = addresses::give(desired, observed, &wanted, &before_await, draft);
+    let now: Vec<HostName> = wanted.iter().filter(|host| !pass.still.contains(*host)).cloned().collect();
+    let given = addresses::give(desired, observed, &now, &before_await, draft);
     before_await.extend(given);
     let up = (!awaited.is_empty())
         .then(|| draft.step(Action::AwaitHosts { hosts: awaited }, Reason::HostStarting, before_await))
         .or(given);
     // Whatever comes behind needs its hosts up.
-    let up = sizes::change(desired, observed, &wanted, up, draft).or(up);
+    let up = sizes::change(desired, observed, &now, up, draft).or(up);
     // To hosts that previews share, one only ever adds; and where hosts are only brought up, none goes away.
     let may_leave = !desired.shares_hosts() && !desired.hosts_only;
     let is_kept = |(host, found): &(&HostName, &ObservedHost)| {
@@ -88,7 +90,7 @@ pub(super) fn bring_up(
     };
     let kept: Vec<HostName> = observed.hosts.iter().filter(is_kept).map(|(host, _)| host.clone()).collect();
     let staying: Vec<HostName> = wanted.into_iter().chain(kept).collect();
-    let etcd = Etcd::survey(observed, &staying, may_leave, draft);
+    let etcd = Etcd::survey(observed, (&staying, 0), may_leave, draft);
     let configured = etcd.as_ref().and_then(|etcd| etcd.bring_up(desired, observed, orchestrator, &staying, up, draft));
     Hosts { usable, leaving, up, configured, staying, etcd }
 }
@@ -98,7 +100,7 @@ pub(super) fn take_down(desired: &Desired, hosts: &Hosts, draft: &mut Draft) {
     if let Some(etcd) = &hosts.etcd {
         etcd.take_down(desired, &hosts.staying, draft);
     }
-    let after = draft.all_steps();
+    let after = draft.ends();
     for (host, instance) in &hosts.leaving {
         let action = Action::TerminateHost { host: host.clone(), instance: instance.clone() };
         draft.step(action, Reason::HostLeaves, after.clone());

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Draft, Paused, Plan, Reason, Removal, etcd, etcd::Etcd, replicas, volumes};
+use super::{Action, Draft, Paused, Plan, Reason, etcd, replacing, replicas, volumes};
 use crate::{
     desired::Desired,
     etcd::MemberState,
@@ -32,26 +32,7 @@ pub fn without_host(
     draft.block_gaps(&asked);
     refuse_unless_forced(observed, host, found, force, &mut draft);
     volumes::may_go(desired, host, found.report.as_ref(), &mut draft);
-    let is_in_use = |(other, found): &(&HostName, &ObservedHost)| {
-        *other != host && found.report.as_ref().is_some_and(|report| report.configured.is_some())
-    };
-    let staying: Vec<HostName> = observed.hosts.iter().filter(is_in_use).map(|(other, _)| other.clone()).collect();
-    if let Some(etcd) = Etcd::survey(observed, &staying, true, &mut draft).filter(|_| !staying.is_empty()) {
-        etcd.bring_up(desired, observed, orchestrator, &staying, None, &mut draft);
-        etcd.take_down(desired, &staying, &mut draft);
-    }
-    let mut last: Vec<_> = draft.all_steps();
-    let removals: Vec<Removal> = replicas::found_on(observed, host)
-        .into_iter()
-        .map(|found| replicas::removal(found, Reason::AskedFor).0)
-        .collect();
-    if !removals.is_empty() {
-        let removals = BTreeMap::from([(host.clone(), removals)]);
-        let action = Action::RemoveReplicas { removals, ends: false };
-        last = vec![draft.step(action, Reason::AskedFor, last)];
-    }
-    let action = Action::TerminateHost { host: host.clone(), instance: found.instance.clone() };
-    draft.step(action, Reason::AskedFor, last);
+    replacing::take_away(desired, observed, orchestrator, host, (false, &Reason::AskedFor), &mut draft);
     draft.finish()
 }
 

@@ -144,6 +144,7 @@ mod tests {
             instance: InstanceId("i-1".to_owned()),
             state: InstanceState::Running,
             size: "t3.small".to_owned(),
+            instance_store: false,
             private_address: address.map(str::to_owned),
             public_address: None,
             agent: Agent::Online,

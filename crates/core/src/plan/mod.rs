@@ -3,6 +3,7 @@
 mod action;
 mod addresses;
 mod etcd;
+mod forecast;
 mod hosts;
 mod instances;
 mod links;
@@ -11,15 +12,20 @@ mod outline;
 mod preview;
 mod reason;
 mod registry;
+mod replacing;
 mod replicas;
 mod rollout;
 mod sizes;
 mod volumes;
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
+use self::{hosts::Hosts, network::Network};
 use crate::{desired::Desired, name::HostName, observed::Observed, orchestrator::Orchestrator};
 
 pub use self::{
@@ -30,6 +36,7 @@ pub use self::{
     outline::{Outline, PlanHash},
     preview::removal,
     reason::Reason,
+    replacing::why_replaced,
     replicas::SHARED_PUBLIC_PORTS,
     replicas::taking_down,
 };
@@ -45,16 +52,41 @@ pub fn plan(desired: &Desired, observed: &Observed, orchestrator: &dyn Orchestra
     let mut draft = Draft::default();
     draft.block_gaps(observed);
     preview::find_room(desired, observed, &mut draft);
+    let due = replacing::due(desired, observed, &mut draft);
     let network = network::open(desired, observed, &mut draft);
-    let hosts = hosts::bring_up(desired, observed, orchestrator, &network.before_launch, &mut draft);
-    let wishes = replicas::compare(desired, observed, orchestrator, &hosts, &mut draft);
-    let telling = links::Telling::new(desired, observed, orchestrator, &hosts);
-    rollout::arrange(observed, &hosts, wishes, telling, &network.links, &mut draft);
+    let pass = Pass { still: due.keys().cloned().collect(), missing: Reason::HostMissing };
+    let hosts = roll_out(desired, observed, orchestrator, (&pass, &network), &mut draft);
     hosts::take_down(desired, &hosts, &mut draft);
     addresses::release(desired, observed, &hosts.leaving, &mut draft);
     network::close(desired, observed, &mut draft);
-    volumes::tell_of_unused(desired, observed, &mut draft);
+    // Where something is in the way already, nothing can be said of what would be behind it.
+    let due = if draft.blocked.is_empty() { due } else { BTreeMap::new() };
+    let world = replacing::one_after_another(desired, observed, orchestrator, due, &mut draft);
+    volumes::tell_of_unused(desired, &world, &mut draft);
     draft.finish()
+}
+
+/// What a part of the plan that goes through all hosts leaves out, and why it launches those that are missing.
+struct Pass {
+    /// Hosts that are replaced later: they are as they are.
+    still: BTreeSet<HostName>,
+    /// Why hosts are missing.
+    missing: Reason,
+}
+
+/// Brings hosts up, and what they run to what it should be.
+fn roll_out(
+    desired: &Desired,
+    observed: &Observed,
+    orchestrator: &dyn Orchestrator,
+    (pass, network): (&Pass, &Network),
+    draft: &mut Draft,
+) -> Hosts {
+    let hosts = hosts::bring_up(desired, observed, orchestrator, (pass, &network.before_launch), draft);
+    let wishes = replicas::compare(desired, observed, orchestrator, (&hosts, pass), draft);
+    let telling = links::Telling::new(desired, observed, orchestrator, &hosts);
+    rollout::arrange(observed, &hosts, wishes, telling, &network.links, draft);
+    hosts
 }
 
 /// A plan under construction.
@@ -64,20 +96,31 @@ struct Draft {
     kept: Vec<Kept>,
     blocked: Vec<Blocked>,
     notes: Vec<String>,
+    /// What every further step comes after.
+    behind: BTreeSet<StepId>,
 }
 
 impl Draft {
     /// Adds a step behind those it needs.
     fn step(&mut self, action: Action, reason: Reason, needs: impl IntoIterator<Item = StepId>) -> StepId {
         let id = StepId(u32::try_from(self.steps.len() + 1).unwrap_or(u32::MAX));
-        let needs: BTreeSet<StepId> = needs.into_iter().collect();
+        let mut needs: BTreeSet<StepId> = needs.into_iter().collect();
+        if needs.is_empty() {
+            needs.clone_from(&self.behind);
+        }
         self.steps.push(Step { id, action, reason, needs: needs.into_iter().collect() });
         id
     }
 
-    /// Every step so far, for a step that comes after all of them.
-    fn all_steps(&self) -> Vec<StepId> {
-        self.steps.iter().map(|step| step.id).collect()
+    /// The steps that no other needs so far: what comes after them comes after all.
+    fn ends(&self) -> Vec<StepId> {
+        let needed: BTreeSet<StepId> = self.steps.iter().flat_map(|step| &step.needs).copied().collect();
+        self.steps.iter().map(|step| step.id).filter(|id| !needed.contains(id)).collect()
+    }
+
+    /// Has every further step come after all that there are.
+    fn begin_anew(&mut self) {
+        self.behind = self.ends().into_iter().collect();
     }
 
     fn block(&mut self, what: impl Into<String>, why: impl Into<String>, hint: impl Into<String>) {

@@ -18,6 +18,7 @@ use crate::{
 const ETCD_PORTS: (u16, u16) = (2379, 2380);
 
 /// The steps that open ways.
+#[derive(Default)]
 pub(super) struct Network {
     /// Those that a launch has to wait for.
     pub(super) before_launch: Vec<StepId>,
@@ -28,7 +29,7 @@ pub(super) struct Network {
 /// Creates the security groups that are missing and lets in what the file asks for.
 pub(super) fn open(desired: &Desired, observed: &Observed, draft: &mut Draft) -> Network {
     let mut created: BTreeMap<SecurityGroup, StepId> = BTreeMap::new();
-    let mut network = Network { before_launch: Vec::new(), links: Vec::new() };
+    let mut network = Network::default();
     let missing = |security_group: &SecurityGroup, wanted: BTreeSet<IngressRule>| -> Vec<IngressRule> {
         let found = observed.security_groups.get(security_group);
         wanted.into_iter().filter(|rule| !found.is_some_and(|found| found.rules.contains(rule))).collect()
@@ -71,7 +72,7 @@ pub(super) fn open(desired: &Desired, observed: &Observed, draft: &mut Draft) ->
 /// Only rules that skipper itself wrote are revoked; another hand's rule is shown as drift, and goes where that was asked for. A preview
 /// revokes nothing on hosts that it shares: another one may need it.
 pub(super) fn close(desired: &Desired, observed: &Observed, draft: &mut Draft) {
-    let after = draft.all_steps();
+    let after = draft.ends();
     let wanted = wanted(desired, observed);
     for (security_group, found) in &observed.security_groups {
         let Some((_, wanted)) = wanted.iter().find(|(name, _)| name == security_group) else { continue };

@@ -103,7 +103,7 @@ pub fn removal(scope: &Scope, remains: &Remains, cause: &Cause) -> Plan {
     }
     let records = remains.forgettable();
     if !records.is_empty() {
-        let after = draft.all_steps();
+        let after = draft.ends();
         draft.step(Action::ForgetRecords { records }, ends(), after);
     }
     draft.finish()
@@ -210,7 +210,7 @@ mod tests {
             ]
         );
         assert_eq!(plan.steps[2].needs, [StepId(1), StepId(2)]);
-        assert_eq!(plan.steps[3].needs, [StepId(1), StepId(2), StepId(3)]);
+        assert_eq!(plan.steps[3].needs, [StepId(3)]);
         let Action::ForgetRecords { records } = &plan.steps[3].action else { panic!("{plan:?}") };
         assert_eq!(records, &["launches/web_1", "releases/1"]);
     }
@@ -297,6 +297,7 @@ mod tests {
             instance: InstanceId("i-1".to_owned()),
             state: InstanceState::Running,
             size: "t3.small".to_owned(),
+            instance_store: false,
             private_address: None,
             public_address: None,
             agent: Agent::Online,

@@ -97,6 +97,20 @@ pub enum Reason {
         /// The size that it has.
         from: String,
     },
+    /// The file gives its group a size of another processor, which the disk of the host does not fit.
+    ProcessorDiffers {
+        /// The size that it has.
+        from: String,
+        /// The size that the file says.
+        size: String,
+    },
+    /// The file gives its group another size, and the host cannot be stopped, as its disk would be lost.
+    DiskWouldBeLost {
+        /// The size that it has.
+        from: String,
+        /// The size that the file says.
+        size: String,
+    },
     /// It served before its host rebooted.
     ServedBefore,
     /// Somebody asked for it.
@@ -142,6 +156,15 @@ impl fmt::Display for Reason {
             Self::PreviewEnds(cause) => cause.fmt(f),
             Self::HostReboots => f.write_str("its host reboots"),
             Self::SizeDiffers { from } => write!(f, "the host is a `{from}`, and skipper.yml says another size"),
+            Self::ProcessorDiffers { from, size } => {
+                write!(f, "the host is a `{from}`, and a `{size}` has another processor")
+            }
+            Self::DiskWouldBeLost { from, size } => {
+                write!(
+                    f,
+                    "the host is a `{from}` on the machine's own store, which cannot be stopped to become a `{size}`"
+                )
+            }
             Self::ServedBefore => f.write_str("it served before"),
             Self::AskedFor => f.write_str("it was asked for"),
         }

@@ -140,6 +140,7 @@ mod tests {
                 instance: InstanceId(format!("i-{number}")),
                 state: InstanceState::Running,
                 size: "t3.small".to_owned(),
+                instance_store: false,
                 private_address: Some(address(*number)),
                 public_address: Option::None,
                 agent: Agent::Online,

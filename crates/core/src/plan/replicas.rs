@@ -7,7 +7,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Action, Draft, Fresh, Kept, Order, Placement, Plan, Reason, Removal, Replacement, hosts::Hosts};
+use super::{Action, Draft, Fresh, Kept, Order, Pass, Placement, Plan, Reason, Removal, Replacement, hosts::Hosts};
 use crate::{
     config::Port,
     desired::{Binding, Desired, DesiredService, ReplicaSpec},
@@ -58,13 +58,13 @@ pub(super) fn compare(
     desired: &Desired,
     observed: &Observed,
     orchestrator: &dyn Orchestrator,
-    hosts: &Hosts,
+    (hosts, pass): (&Hosts, &Pass),
     draft: &mut Draft,
 ) -> BTreeMap<HostName, Wishes> {
     find_obstacles(desired, orchestrator, draft);
     let mut numbers = Numbers::new(observed);
     let mut all: BTreeMap<HostName, Wishes> = BTreeMap::new();
-    for host in desired.hosts().filter(|host| hosts.usable.contains(host)) {
+    for host in desired.hosts().filter(|host| hosts.usable.contains(host) && !pass.still.contains(host)) {
         let mut comparison = Comparison::new(desired, observed, orchestrator, host, draft);
         comparison.services(&mut numbers);
         let host = comparison.host;

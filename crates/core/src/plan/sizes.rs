@@ -1,9 +1,8 @@
 //! Hosts of another size than the file says: each is drained, stopped, given its size and started again, one after another. Its disk and
 //! its private address stay.
 
-use super::{Action, Draft, Reason, StepId, instances::serving_on};
+use super::{Action, Draft, Reason, StepId, instances::serving_on, why_replaced};
 use crate::{
-    config::{Group, InstanceType},
     desired::Desired,
     name::HostName,
     observed::{Observed, ObservedHost},
@@ -31,7 +30,10 @@ pub(super) fn change(
             ));
             continue;
         }
-        let Some(boot) = boot_of(host, group, found, draft) else { continue };
+        if why_replaced(found, &group.size).is_some() {
+            continue;
+        }
+        let Some(boot) = boot_of(host, found, draft) else { continue };
         let serving = serving_on(observed, host);
         let reason = || Reason::SizeDiffers { from: found.size.clone() };
         if !serving.is_empty() {
@@ -61,25 +63,11 @@ pub(super) fn change(
 }
 
 /// The boot that a host is to get behind it; nothing where it cannot be given the size.
-fn boot_of(host: &HostName, group: &Group, found: &ObservedHost, draft: &mut Draft) -> Option<String> {
-    let what = || format!("host `{host}`");
-    let is_another = |size: InstanceType| size.architecture() != group.size.architecture();
-    if found.size.parse().is_ok_and(is_another) {
-        draft.block(
-            what(),
-            format!("it is a `{}`, and `{}` has another processor, which its disk does not fit", found.size, group.size),
-            format!(
-                "`skipper instances remove {host}` takes it away (`--force` where it is the last), and the next deployment \
-                 launches it anew with the new size; or put `{}` back",
-                found.size
-            ),
-        );
-        return None;
-    }
+fn boot_of(host: &HostName, found: &ObservedHost, draft: &mut Draft) -> Option<String> {
     let boot = found.report.as_ref().and_then(|report| report.boot.clone());
     if boot.is_none() && found.report.is_some() {
         draft.block(
-            what(),
+            format!("host `{host}`"),
             "it does not tell its boot, by which it is known to have come up again",
             "put the former size back, deploy, and try again",
         );

@@ -188,6 +188,7 @@ mod tests {
             instance: InstanceId(instance.to_owned()),
             state: InstanceState::Running,
             size: "t3.small".to_owned(),
+            instance_store: false,
             private_address: Some("10.0.0.1".to_owned()),
             public_address: Some("203.0.113.1".to_owned()),
             agent,

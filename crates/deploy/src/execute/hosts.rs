@@ -149,6 +149,7 @@ impl Run<'_> {
                                 instance: wanted,
                                 state: found.state,
                                 size: found.size.clone(),
+                                instance_store: found.instance_store,
                                 private_address: found.private_address.clone(),
                                 public_address: found.public_address.clone(),
                                 agent,
@@ -201,7 +202,9 @@ impl Run<'_> {
     pub(super) async fn terminate(&self, host: &HostName, instance: &InstanceId) -> StepResult {
         self.ask(async || self.hands.compute.terminate(instance).await)
             .await
-            .map_err(|error| error.failure.during(format!("terminate host `{host}` (`{instance}`)")).into())
+            .map_err(|error| error.failure.during(format!("terminate host `{host}` (`{instance}`)")))?;
+        self.known.host_is_gone(host);
+        Ok(())
     }
 }
 
@@ -218,6 +221,7 @@ fn launching(instance: &InstanceId, state: InstanceState, spec: &LaunchSpec) -> 
         instance: instance.clone(),
         state,
         size: spec.size.clone(),
+        instance_store: false,
         private_address: None,
         public_address: None,
         agent: Agent::Absent,

@@ -40,6 +40,10 @@ impl<'a> Known<'a> {
         self.hosts.borrow_mut().insert(host.clone(), found);
     }
 
+    pub(crate) fn host_is_gone(&self, host: &HostName) {
+        self.hosts.borrow_mut().remove(host);
+    }
+
     pub(crate) fn instance(&self, host: &HostName) -> Result<InstanceId, Failure> {
         self.hosts
             .borrow()

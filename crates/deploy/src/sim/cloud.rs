@@ -51,6 +51,7 @@ fn found(instance: &InstanceId, host: &SimHost) -> FoundInstance {
             (false, false) => InstanceState::Pending,
         },
         size: host.size.clone(),
+        instance_store: host.instance_store,
         private_address: Some(host.address.clone()),
         public_address: up.then(|| host.address.replace("10.0.", "203.0.")),
     }
@@ -212,6 +213,12 @@ impl Compute for SimWorld {
 
     async fn stop(&self, instance: &InstanceId) -> PortResult<()> {
         self.call("compute.stop", async || {
+            if self.look().hosts.get(instance).is_some_and(|host| host.instance_store) {
+                return Err(PortError::new(
+                    PortErrorKind::Invalid,
+                    format!("`{instance}` has an instance store root device"),
+                ));
+            }
             self.host(instance, |host| host.stopped = true);
             Ok(())
         })

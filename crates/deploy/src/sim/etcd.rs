@@ -135,7 +135,7 @@ impl SimWorld {
         host.ended_parts = false;
         let old = state.etcd.insert(cluster.scope.clone(), BTreeMap::from([(address, true)]));
         for host in state.hosts.values_mut().filter(|host| host.scope == cluster.scope && host.alive()) {
-            host.forgotten = true;
+            host.forgotten = !host.units.is_empty();
             if host.host == name {
                 host.membership = Membership::Member;
             } else if host.membership == Membership::Member && !host.lost_data {

@@ -39,6 +39,8 @@ pub struct SimHost {
     pub host: HostName,
     /// Its instance type.
     pub size: String,
+    /// Whether its root device is the machine's own store.
+    pub instance_store: bool,
     /// Its address.
     pub address: String,
     /// When it was launched.
@@ -132,6 +134,7 @@ impl SimHost {
             scope,
             host,
             size,
+            instance_store: false,
             address,
             launched,
             stopped: false,

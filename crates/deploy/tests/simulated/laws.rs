@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use skipper_core::{
-    config::{Config, Port},
+    config::{Config, InstanceType, Port},
     desired::Desired,
     exit::Exit,
     observed::{Agent, Gap, Observed},
@@ -15,11 +15,12 @@ use skipper_deploy::{events::Events, observe::Eyes, sim::SimWorld};
 
 use crate::shop::{HOST_TIMEOUT, commit, in_time, scope, service, ship, shop};
 
-/// A configuration with some services on fixed and chosen ports, some links between them, and some hosts.
+/// A configuration with some services on fixed and chosen ports, some links between them, and some hosts of one of two processors.
 fn configs() -> impl Strategy<Value = Config> {
     let ports = prop_oneof![Just(None), (80_u16..90).prop_map(Some)];
     let services = prop::collection::btree_map("[a-d]", (ports, 1_u32..3, any::<bool>()), 1..4);
-    (1_u32..6, services).prop_map(|(hosts, services)| {
+    let sizes = prop_oneof![3 => Just("t3.small"), 1 => Just("t4g.small")];
+    (1_u32..6, sizes, services).prop_map(|(hosts, size, services)| {
         let mut config = shop(hosts);
         config.services.clear();
         let mut taken = Vec::new();
@@ -36,6 +37,7 @@ fn configs() -> impl Strategy<Value = Config> {
             config.services.insert(name.parse().unwrap(), spec);
         }
         for group in config.groups.values_mut() {
+            group.size = size.parse().unwrap();
             group.services = config.services.keys().cloned().collect();
             group.public_ports.clear();
         }
@@ -71,6 +73,12 @@ fn plan_of(world: &SimWorld, config: &Config, observed: &Observed) -> Plan {
         .collect();
     let release = skipper_core::release::Release { revision: commit(2), images, secrets: Default::default() };
     skipper_core::plan::plan(&Desired::new(config, scope(config).environment, &release), observed, &Fleet)
+}
+
+/// How many hosts a configuration has, and of which size.
+fn hosts(config: &Config) -> (u32, &InstanceType) {
+    let group = config.groups.values().next().unwrap();
+    (group.scale, &group.size)
 }
 
 fn destructive(plan: &Plan) -> usize {
@@ -120,15 +128,14 @@ proptest! {
         let told = ship(&world, &to, &commit(2));
         prop_assert_eq!(told.exit, Exit::Serves, "{:?}\n{:?}", told.steps(), told.finished());
         // A service keeps serving on all hosts but the one whose replicas are being replaced, and those that leave.
-        let hosts = |config: &Config| config.groups.values().next().unwrap().scale;
         for (name, service) in &to.services {
             let Some(before) = from.services.get(name) else { continue };
-            let staying = hosts(&from).min(hosts(&to)).saturating_sub(1);
+            let staying = hosts(&from).0.min(hosts(&to).0).saturating_sub(1);
             let least = (before.scale.min(service.scale) * staying) as usize;
             let lowest = world.look().serving.iter().map(|serving| serving.get(name).copied().unwrap_or(0)).min();
             prop_assert!(lowest.is_none_or(|lowest| lowest >= least), "{name} fell to {lowest:?} below {least}: {:?}", told.steps());
         }
-        has_its_members(&world, hosts(&to));
+        has_its_members(&world, hosts(&to).0);
         let again = ship(&world, &to, &commit(2));
         prop_assert!(again.plan().is_empty(), "{:?}", again.steps());
     }
@@ -168,7 +175,8 @@ proptest! {
         }
     }
 
-    /// What is linked to starts, and is replaced, before what links to it; but where one takes another's port over.
+    /// What is linked to starts, and is replaced, before what links to it; but where one takes another's port over, and on other hosts
+    /// where those are replaced one after another.
     #[test]
     fn whatever_is_linked_to_comes_first(from in configs(), to in configs()) {
         let world = SimWorld::default();
@@ -182,9 +190,11 @@ proptest! {
             })
         });
         prop_assume!(!takes_over);
+        let replaces = hosts(&from).1 != hosts(&to).1;
         for (after, linking, _) in &arrivals {
             let links = &to.services[&linking.replica.service].links;
-            for (before, linked, _) in arrivals.iter().filter(|(_, other, _)| links.contains(&other.replica.service)) {
+            let concerns = |other: &Placement| links.contains(&other.replica.service) && (!replaces || other.host == linking.host);
+            for (before, linked, _) in arrivals.iter().filter(|(_, other, _)| concerns(other)) {
                 prop_assert!(before < after, "{} before {}", linking.replica, linked.replica);
             }
         }

@@ -225,9 +225,10 @@ async fn a_refused_launch_has_the_kind_and_the_remedy_that_fit() {
 #[tokio::test]
 async fn every_page_of_instances_is_read_and_two_that_say_the_same_are_both_returned() {
     let instance = |id: &str, state: &str, host: &str| {
+        let root = if id == "i-2" { "instance-store" } else { "ebs" };
         format!(
             "<item><instancesSet><item><instanceId>{id}</instanceId><instanceState><code>16</code><name>{state}</name></instanceState>\
-             <instanceType>t3.small</instanceType><privateIpAddress>10.0.0.7</privateIpAddress><ipAddress>54.1.2.3</ipAddress>\
+             <instanceType>t3.small</instanceType><rootDeviceType>{root}</rootDeviceType><privateIpAddress>10.0.0.7</privateIpAddress><ipAddress>54.1.2.3</ipAddress>\
              <tagSet><item><key>skipper:host</key><value>{host}</value></item></tagSet></item></instancesSet></item>"
         )
     };
@@ -255,6 +256,7 @@ async fn every_page_of_instances_is_read_and_two_that_say_the_same_are_both_retu
             ("i-3", None, InstanceState::Pending),
         ]
     );
+    assert_eq!(found.iter().map(|found| found.instance_store).collect::<Vec<_>>(), [false, true, false]);
     assert_eq!(
         (found[0].size.as_str(), found[0].private_address.as_deref(), found[0].public_address.as_deref()),
         ("t3.small", Some("10.0.0.7"), Some("54.1.2.3"))

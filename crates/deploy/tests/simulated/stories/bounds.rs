@@ -77,7 +77,8 @@ fn a_plan_that_was_blocked_is_none_to_agree_to() {
     ship(&world, &shop(1), &commit(1));
     edit(&world, "web", "new");
     plan(&world, &shop(1), &commit(2));
-    // A size that the host cannot be given takes the plan's place.
+    // A size that the host is not given, because of its data, takes the plan's place.
+    world.change().hosts.values_mut().for_each(|host| host.volumes.extend(["shop.production.data".to_owned()]));
     let mut bigger = shop(1);
     bigger.groups.values_mut().for_each(|group| group.size = "t4g.medium".parse().unwrap());
     assert_eq!(plan(&world, &bigger, &commit(3)).exit, Exit::Blocked);

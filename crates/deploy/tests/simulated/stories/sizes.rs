@@ -1,12 +1,12 @@
 //! Hosts that get another size.
 
-use skipper_core::{config::Config, exit::Exit};
+use skipper_core::{config::Config, event::EventKind, exit::Exit, plan::Outline};
 use skipper_deploy::{
-    runner::Runner,
+    runner::{Bounds, Runner},
     sim::{Fault, FaultKind, SimWorld},
 };
 
-use crate::shop::{commit, plan, run, ship, ship_and_die, shop};
+use crate::shop::{commit, edit, plan, run, ship, ship_and_die, shop};
 
 fn sized(hosts: u32, size: &str) -> Config {
     let mut config = shop(hosts);
@@ -43,6 +43,23 @@ fn a_group_of_another_size_is_resized_host_by_host_and_serves_on() {
 }
 
 #[test]
+fn what_hosts_of_another_size_cost_is_told_before() {
+    for size in ["t3.large", "t4g.small"] {
+        let world = SimWorld::default();
+        ship(&world, &shop(2), &commit(1));
+        let told = plan(&world, &sized(2, size), &commit(1));
+        let estimate = told.events.iter().find_map(|event| match &event.kind {
+            EventKind::Estimated { estimate } => Some(estimate.clone()),
+            _ => None,
+        });
+        let estimate = estimate.unwrap();
+        assert_eq!(estimate.before.to_string(), "$30.37");
+        let price = if size == "t3.large" { "$121.47" } else { "$24.53" };
+        assert_eq!(estimate.after.to_string(), price, "{size}");
+    }
+}
+
+#[test]
 fn a_size_that_cannot_be_had_is_given_up_and_the_host_serves_as_before() {
     let world = SimWorld::default();
     ship(&world, &shop(2), &commit(1));
@@ -59,19 +76,147 @@ fn a_size_that_cannot_be_had_is_given_up_and_the_host_serves_as_before() {
 }
 
 #[test]
-fn another_processor_is_another_host() {
+fn hosts_of_another_processor_are_replaced_one_after_another() {
+    let world = SimWorld::default();
+    ship(&world, &shop(3), &commit(1));
+    let before: Vec<_> = world.look().hosts.keys().cloned().collect();
+
+    let planned = plan(&world, &sized(3, "t4g.small"), &commit(1));
+    let notes = planned.plan().notes.join("\n");
+    assert!(notes.contains("hosts `app_1`, `app_2`, `app_3` are replaced, one at a time"), "{notes}");
+    assert!(!notes.contains("and nowhere until"), "{notes}");
+
+    world.change().serving.clear();
+    let told = ship(&world, &sized(3, "t4g.small"), &commit(1));
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    assert_eq!(told.steps(), planned.steps(), "all of it was told before");
+    let lines = Outline::of(told.plan()).0;
+    let of = |verb: &str| -> Vec<usize> {
+        (1..=3)
+            .map(|n| lines.iter().position(|line| line.starts_with(&format!("{verb} host `app_{n}`"))).unwrap())
+            .collect()
+    };
+    let (ended, launched) = (of("terminate"), of("launch"));
+    assert!(
+        ended[0] < launched[0] && launched[0] < ended[1] && ended[1] < launched[1] && launched[1] < ended[2],
+        "{lines:#?}"
+    );
+    assert_eq!(sizes(&world), ["t4g.small"; 3]);
+    assert!(world.look().hosts.iter().filter(|(_, host)| host.alive()).all(|(instance, _)| !before.contains(instance)));
+    let least = world.look().serving.iter().map(|serving| serving.values().min().copied().unwrap_or(0)).min();
+    assert_eq!(least, Some(2), "one host at a time");
+    assert!(ship(&world, &sized(3, "t4g.small"), &commit(1)).plan().is_empty());
+}
+
+#[test]
+fn the_only_host_is_replaced_and_what_serves_nowhere_meanwhile_is_told_before() {
     let world = SimWorld::default();
     ship(&world, &shop(1), &commit(1));
     let told = plan(&world, &sized(1, "t4g.small"), &commit(1));
-    assert_eq!(told.exit, Exit::Blocked);
-    assert!(told.failure().contains("has another processor"), "{}", told.failure());
-    let hint = told.plan().blocked[0].hint.clone().unwrap();
-    assert!(hint.contains("`skipper instances remove app_1`"), "{hint}");
-    // What it says is the way.
-    let remove = async |runner: Runner<'_>| runner.remove_host("app_1", true).await;
-    assert_eq!(run(&world, &shop(1), &commit(1), |_| false, remove).exit, Exit::Serves);
+    let notes = told.plan().notes.join("\n");
+    for service in ["web", "clock"] {
+        let line = format!("`{service}` serves on host `app_1` alone, and nowhere until that is replaced");
+        assert!(notes.contains(&line), "{notes}");
+    }
     let told = ship(&world, &sized(1, "t4g.small"), &commit(1));
     assert_eq!((told.exit, sizes(&world)), (Exit::Serves, vec!["t4g.small".to_owned()]), "{:?}", told.finished());
+    assert_eq!(world.serving_on("app_1").len(), 2);
+    assert!(ship(&world, &sized(1, "t4g.small"), &commit(1)).plan().is_empty());
+}
+
+#[test]
+fn a_host_that_cannot_be_stopped_is_replaced_with_its_number_and_its_elastic_address() {
+    let world = SimWorld::default();
+    let elastic = |mut config: Config| {
+        config.groups.values_mut().for_each(|group| group.elastic = true);
+        config
+    };
+    ship(&world, &elastic(shop(2)), &commit(1));
+    let addresses = |world: &SimWorld| -> Vec<(String, String)> {
+        let state = world.look();
+        let mut all: Vec<_> =
+            state.addresses.iter().map(|(_, address)| (address.host.to_string(), address.ip.clone())).collect();
+        all.sort();
+        all
+    };
+    let before = addresses(&world);
+    world.change().hosts.values_mut().for_each(|host| host.instance_store = true);
+    let told = ship(&world, &elastic(sized(2, "t3.large")), &commit(1));
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    assert!(told.steps().iter().any(|step| step.contains("on the machine's own store")), "{:#?}", told.steps());
+    assert_eq!((sizes(&world), addresses(&world)), (vec!["t3.large".to_owned(); 2], before));
+    assert!(ship(&world, &elastic(sized(2, "t3.large")), &commit(1)).plan().is_empty());
+}
+
+#[test]
+fn a_new_release_reaches_other_hosts_first_and_replaced_ones_with_their_instances() {
+    let world = SimWorld::default();
+    let with_group = |size: &str| {
+        let mut config = sized(2, size);
+        let mut other = config.groups[&"app".parse().unwrap()].clone();
+        other.size = "t3.small".parse().unwrap();
+        other.scale = 1;
+        config.groups.insert("edge".parse().unwrap(), other);
+        config
+    };
+    ship(&world, &with_group("t3.small"), &commit(1));
+    edit(&world, "web", "another page");
+    let told = ship(&world, &with_group("t4g.small"), &commit(2));
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    let steps = told.steps();
+    let replaced =
+        steps.iter().position(|step| step.contains("on `edge_1`") || step.contains("on host `edge_1`")).unwrap();
+    let ended = steps.iter().position(|step| step.starts_with("terminate host `app_1`")).unwrap();
+    assert!(replaced < ended, "{steps:#?}");
+    assert!(!steps.iter().any(|step| step.starts_with("replace") && step.contains("`app_")), "{steps:#?}");
+    assert!(ship(&world, &with_group("t4g.small"), &commit(2)).plan().is_empty());
+}
+
+#[test]
+fn data_keep_a_host_from_being_replaced_until_their_loss_is_allowed() {
+    let world = SimWorld::default();
+    ship(&world, &shop(2), &commit(1));
+    let second = world.look().hosts.iter().find(|(_, host)| host.host.to_string() == "app_2").unwrap().0.clone();
+    world.change().hosts.get_mut(&second).unwrap().volumes.insert("shop.production.data".to_owned());
+    let told = ship(&world, &sized(2, "t4g.small"), &commit(1));
+    assert_eq!((told.exit, sizes(&world)), (Exit::Blocked, vec!["t3.small".to_owned(); 2]));
+    assert!(told.failure().contains("`shop.production.data`"), "{}", told.failure());
+    assert_eq!(told.steps().iter().filter(|step| step.starts_with("terminate")).count(), 0, "{:#?}", told.steps());
+}
+
+#[test]
+fn hosts_that_are_only_brought_up_are_not_replaced() {
+    let world = SimWorld::default();
+    ship(&world, &shop(1), &commit(1));
+    let bounds = Bounds { hosts_only: true, ..Bounds::default() };
+    let bring_up = async |runner: Runner<'_>| Runner { bounds, ..runner }.bring_up().await;
+    let told = run(&world, &sized(1, "t4g.small"), &commit(1), |_| false, bring_up);
+    assert_eq!((told.exit, sizes(&world)), (Exit::Serves, vec!["t3.small".to_owned()]), "{:?}", told.finished());
+    assert!(
+        told.plan().notes.iter().any(|note| note.contains("`skipper deploy` replaces it")),
+        "{:?}",
+        told.plan().notes
+    );
+}
+
+#[test]
+fn a_run_that_dies_anywhere_while_it_replaces_hosts_is_finished_by_the_next() {
+    for host in ["app_1", "app_2"] {
+        for (call, kind) in [
+            ("compute.terminate", FaultKind::DiesAfter),
+            ("compute.launch", FaultKind::DiesBefore),
+            ("compute.launch", FaultKind::DiesAfter),
+        ] {
+            let world = SimWorld::default();
+            ship(&world, &shop(2), &commit(1));
+            world.change().faults.push(Fault { after: u32::from(host == "app_2"), ..Fault::once(call, kind) });
+            assert!(ship_and_die(&world, &sized(2, "t4g.small"), &commit(1), |_| false), "{host} {call}");
+            let told = ship(&world, &sized(2, "t4g.small"), &commit(1));
+            assert_eq!(told.exit, Exit::Serves, "{host} {call}: {:?}", told.finished());
+            assert_eq!(sizes(&world), ["t4g.small"; 2], "{host} {call}");
+            assert!(ship(&world, &sized(2, "t4g.small"), &commit(1)).plan().is_empty(), "{host} {call}");
+        }
+    }
 }
 
 #[test]

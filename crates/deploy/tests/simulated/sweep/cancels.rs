@@ -11,7 +11,7 @@ use skipper_core::{
 use skipper_deploy::sim::{Fault, FaultKind, SimWorld};
 
 use super::{
-    FAILING, FEWER, FIRST, GROWING, MORE, Scenario, UPDATE, calls, sample,
+    FAILING, FEWER, FIRST, GROWING, MORE, REPLACING, Scenario, UPDATE, calls, sample,
     truth::{Shape, judge, what_serves},
 };
 use crate::shop::{Told, ship_and_cancel};
@@ -117,4 +117,9 @@ fn an_update_with_one_host_fewer_is_cancelled_at_every_event() {
 #[test]
 fn a_run_that_grows_etcd_is_cancelled_at_every_event() {
     sweep(&GROWING);
+}
+
+#[test]
+fn a_run_that_replaces_hosts_is_cancelled_at_every_event() {
+    sweep(&REPLACING);
 }

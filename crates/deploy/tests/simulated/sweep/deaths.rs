@@ -7,7 +7,9 @@ use std::{
 
 use skipper_deploy::sim::{Fault, FaultKind};
 
-use super::{FAILING, FEWER, FIRST, GROWING, MORE, SHRINKING, Scenario, UPDATE, calls, sample, truth::Shape};
+use super::{
+    FAILING, FEWER, FIRST, GROWING, MORE, REPLACING, SHRINKING, Scenario, UPDATE, calls, sample, truth::Shape,
+};
 use crate::shop::ship_and_die;
 
 /// Points that `cargo test` tries of each scenario.
@@ -97,4 +99,9 @@ fn a_run_that_grows_etcd_dies_anywhere() {
 #[test]
 fn a_run_that_shrinks_etcd_dies_anywhere() {
     sweep(&SHRINKING);
+}
+
+#[test]
+fn a_run_that_replaces_hosts_dies_anywhere() {
+    sweep(&REPLACING);
 }

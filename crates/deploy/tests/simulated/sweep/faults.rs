@@ -6,7 +6,7 @@ use skipper_core::{event::EventKind, exit::Exit};
 use skipper_deploy::sim::{Fault, FaultKind};
 
 use super::{
-    FIRST, GROWING, NOTHING, SHRINKING, Scenario, UPDATE, calls, sample,
+    FIRST, GROWING, NOTHING, REPLACING, SHRINKING, Scenario, UPDATE, calls, sample,
     truth::{Shape, judge, what_serves},
     whole,
 };
@@ -69,7 +69,7 @@ fn strike(scenario: &Scenario, goal: &Shape, point: &Point) {
     is_noticed(&told, point);
     scenario.converges(&world, goal, point);
     let calls = world.take_calls();
-    let takes_away = scenario.hosts < scenario.from;
+    let takes_away = scenario.hosts < scenario.from || scenario.replaces();
     assert!(
         takes_away || !DESTRUCTIVE.iter().any(|call| calls.contains_key(*call)),
         "something was taken away: {calls:?}"
@@ -137,4 +137,9 @@ fn a_run_that_grows_etcd_and_is_struck_anywhere_converges_when_it_is_run_again()
 #[test]
 fn a_run_that_shrinks_etcd_and_is_struck_anywhere_converges_when_it_is_run_again() {
     sweep(&SHRINKING);
+}
+
+#[test]
+fn a_run_that_replaces_hosts_and_is_struck_anywhere_converges_when_it_is_run_again() {
+    sweep(&REPLACING);
 }

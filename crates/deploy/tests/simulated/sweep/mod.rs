@@ -29,6 +29,8 @@ pub(crate) struct Scenario {
     from: u32,
     /// Hosts that are asked for.
     hosts: u32,
+    /// Their size.
+    size: &'static str,
     /// Whether the sources are new.
     edited: bool,
     /// Whether what is new never answers on `app_1`.
@@ -37,23 +39,64 @@ pub(crate) struct Scenario {
     commit: u8,
 }
 
-pub(crate) const FIRST: Scenario =
-    Scenario { name: "a first deploy", from: 0, hosts: 2, edited: false, breaks: false, commit: 1 };
-pub(crate) const UPDATE: Scenario =
-    Scenario { name: "an update", from: 2, hosts: 2, edited: true, breaks: false, commit: 2 };
-pub(crate) const NOTHING: Scenario =
-    Scenario { name: "nothing to do", from: 2, hosts: 2, edited: false, breaks: false, commit: 1 };
-pub(crate) const FAILING: Scenario =
-    Scenario { name: "an update that fails", from: 2, hosts: 2, edited: true, breaks: true, commit: 2 };
-pub(crate) const MORE: Scenario =
-    Scenario { name: "an update with one more host", from: 1, hosts: 2, edited: true, breaks: false, commit: 2 };
-pub(crate) const FEWER: Scenario =
-    Scenario { name: "an update with one host fewer", from: 2, hosts: 1, edited: true, breaks: false, commit: 2 };
+/// The size of the hosts that are there.
+const SMALL: &str = "t3.small";
 
-pub(crate) const GROWING: Scenario =
-    Scenario { name: "etcd from one member to three", from: 2, hosts: 3, edited: true, breaks: false, commit: 2 };
-pub(crate) const SHRINKING: Scenario =
-    Scenario { name: "etcd from three members to one", from: 3, hosts: 1, edited: true, breaks: false, commit: 2 };
+pub(crate) const FIRST: Scenario =
+    Scenario { name: "a first deploy", from: 0, hosts: 2, size: SMALL, edited: false, breaks: false, commit: 1 };
+pub(crate) const UPDATE: Scenario =
+    Scenario { name: "an update", from: 2, hosts: 2, size: SMALL, edited: true, breaks: false, commit: 2 };
+pub(crate) const NOTHING: Scenario =
+    Scenario { name: "nothing to do", from: 2, hosts: 2, size: SMALL, edited: false, breaks: false, commit: 1 };
+pub(crate) const FAILING: Scenario =
+    Scenario { name: "an update that fails", from: 2, hosts: 2, size: SMALL, edited: true, breaks: true, commit: 2 };
+pub(crate) const MORE: Scenario = Scenario {
+    name: "an update with one more host",
+    from: 1,
+    hosts: 2,
+    size: SMALL,
+    edited: true,
+    breaks: false,
+    commit: 2,
+};
+pub(crate) const FEWER: Scenario = Scenario {
+    name: "an update with one host fewer",
+    from: 2,
+    hosts: 1,
+    size: SMALL,
+    edited: true,
+    breaks: false,
+    commit: 2,
+};
+
+pub(crate) const GROWING: Scenario = Scenario {
+    name: "etcd from one member to three",
+    from: 2,
+    hosts: 3,
+    size: SMALL,
+    edited: true,
+    breaks: false,
+    commit: 2,
+};
+pub(crate) const SHRINKING: Scenario = Scenario {
+    name: "etcd from three members to one",
+    from: 3,
+    hosts: 1,
+    size: SMALL,
+    edited: true,
+    breaks: false,
+    commit: 2,
+};
+
+pub(crate) const REPLACING: Scenario = Scenario {
+    name: "hosts of another processor",
+    from: 2,
+    hosts: 2,
+    size: "t4g.small",
+    edited: true,
+    breaks: false,
+    commit: 2,
+};
 
 impl Scenario {
     /// A fresh world, with nothing counted yet.
@@ -75,7 +118,14 @@ impl Scenario {
     }
 
     pub(crate) fn config(&self) -> Config {
-        shop(self.hosts)
+        let mut config = shop(self.hosts);
+        config.groups.values_mut().for_each(|group| group.size = self.size.parse().unwrap());
+        config
+    }
+
+    /// Whether hosts are terminated for others in their places.
+    pub(crate) fn replaces(&self) -> bool {
+        self.size != SMALL
     }
 
     pub(crate) fn commit(&self) -> Revision {

@@ -15,7 +15,7 @@ use crate::shop::{Told, commit};
 /// Everything of a world that a re-run must not leave twice, or leave out.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
-    /// Instances that live, by the host they are.
+    /// Instances that live, by the host they are and their size.
     hosts: BTreeMap<String, usize>,
     /// Instances that ever were.
     launched: usize,
@@ -36,7 +36,7 @@ impl Shape {
         let state = world.look();
         let alive = || state.hosts.values().filter(|host| host.alive());
         let mut hosts: BTreeMap<String, usize> = BTreeMap::new();
-        alive().for_each(|host| *hosts.entry(host.host.to_string()).or_default() += 1);
+        alive().for_each(|host| *hosts.entry(format!("{} {}", host.host, host.size)).or_default() += 1);
         let units: Vec<_> = alive()
             .flat_map(|host| {
                 host.units.values().map(|unit| {
