@@ -27,7 +27,8 @@ pub fn why_replaced(found: &ObservedHost, size: &InstanceType) -> Option<Reason>
     found.instance_store.then_some(Reason::DiskWouldBeLost { from, size })
 }
 
-/// The hosts that a plan replaces, in order, with why. One that does not answer, or has data that may not be lost, blocks the plan.
+/// The hosts that a plan replaces, in order, with why. One that does not answer, runs what this run cannot start again, or has data
+/// that may not be lost, blocks the plan.
 pub(super) fn due(desired: &Desired, observed: &Observed, draft: &mut Draft) -> BTreeMap<HostName, Reason> {
     let mut due = BTreeMap::new();
     for host in desired.hosts() {
@@ -46,12 +47,24 @@ pub(super) fn due(desired: &Desired, observed: &Observed, draft: &mut Draft) -> 
                 format!("{reason}, and it does not answer; what is not known is not replaced"),
                 "run again when its SSM agent is online, or terminate the instance yourself: it is launched anew",
             );
+        } else if let Some(service) = left_alone_on(&host, desired, observed) {
+            draft.block(
+                format!("host `{host}`"),
+                format!("{reason}; replacing it would end `{service}`, which this run does not deploy"),
+                "deploy all services, or put the former size back",
+            );
         } else if volumes::may_go(desired, &host, found.report.as_ref(), draft) {
             due.insert(host, reason);
         }
     }
     tell(observed, &due, draft);
     due
+}
+
+/// A service that runs on a host, and is neither deployed nor taken away.
+fn left_alone_on<'a>(host: &HostName, desired: &Desired, observed: &'a Observed) -> Option<&'a ServiceName> {
+    let mut services = replicas::found_on(observed, host).into_iter().map(|found| &found.replica.service);
+    services.find(|service| desired.left_alone.contains(*service))
 }
 
 /// Says what is lost, and what serves nowhere in the meantime.

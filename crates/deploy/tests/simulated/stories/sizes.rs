@@ -6,7 +6,7 @@ use skipper_deploy::{
     sim::{Fault, FaultKind, SimWorld},
 };
 
-use crate::shop::{commit, edit, plan, run, ship, ship_and_die, shop};
+use crate::shop::{commit, edit, plan, run, ship, ship_and_die, ship_within, shop};
 
 fn sized(hosts: u32, size: &str) -> Config {
     let mut config = shop(hosts);
@@ -182,6 +182,16 @@ fn data_keep_a_host_from_being_replaced_until_their_loss_is_allowed() {
     assert_eq!((told.exit, sizes(&world)), (Exit::Blocked, vec!["t3.small".to_owned(); 2]));
     assert!(told.failure().contains("`shop.production.data`"), "{}", told.failure());
     assert_eq!(told.steps().iter().filter(|step| step.starts_with("terminate")).count(), 0, "{:#?}", told.steps());
+}
+
+#[test]
+fn a_host_is_not_replaced_by_a_run_that_could_not_start_again_all_that_it_has() {
+    let world = SimWorld::default();
+    ship(&world, &shop(2), &commit(1));
+    let bounds = || Bounds { services: ["web".parse().unwrap()].into(), ..Bounds::default() };
+    let told = ship_within(&world, &sized(2, "t4g.small"), &commit(1), bounds());
+    assert_eq!((told.exit, sizes(&world)), (Exit::Blocked, vec!["t3.small".to_owned(); 2]));
+    assert!(told.failure().contains("would end `clock`, which this run does not deploy"), "{}", told.failure());
 }
 
 #[test]
