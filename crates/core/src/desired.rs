@@ -43,6 +43,11 @@ impl Scope {
         format!("{}.{}.{name}", self.project, self.environment)
     }
 
+    /// Whether a volume on a host is one of the environment.
+    pub fn owns_volume(&self, name: &str) -> bool {
+        name.starts_with(&self.volume(""))
+    }
+
     /// `<project>-<environment>`, the stem of names in AWS and of units.
     pub fn stem(&self) -> String {
         format!("{}-{}", self.project, self.environment)

@@ -297,8 +297,7 @@ impl HostReport {
 
     /// Whether it holds volumes of a scope. Where its engine does not say, a host that is part of a cluster may.
     pub fn has_volumes(&self, scope: &Scope) -> bool {
-        let ours = scope.volume("");
-        let any = |volumes: &BTreeSet<String>| volumes.iter().any(|volume| volume.starts_with(&ours));
+        let any = |volumes: &BTreeSet<String>| volumes.iter().any(|volume| scope.owns_volume(volume));
         self.volumes.as_ref().map_or(self.host.is_some(), any)
     }
 }

@@ -39,14 +39,13 @@ pub(super) fn tell_of_unused(desired: &Desired, observed: &Observed, draft: &mut
     if desired.hosts_only || !desired.left_alone.is_empty() {
         return;
     }
-    let ours = desired.scope.volume("");
     for host in desired.hosts() {
         let report = observed.hosts.get(&host).and_then(|found| found.report.as_ref());
         let here = desired.group_of(&host).into_iter().flat_map(|group| &group.services);
         let used = here.filter_map(|name| desired.services.get(name)).flat_map(|service| &service.volumes);
         let used: BTreeSet<String> = used.map(|volume| desired.scope.volume(volume.name.as_ref())).collect();
         let volumes = report.and_then(|report| report.volumes.as_ref()).into_iter().flatten();
-        for volume in volumes.filter(|volume| volume.starts_with(&ours) && !used.contains(*volume)) {
+        for volume in volumes.filter(|volume| desired.scope.owns_volume(volume) && !used.contains(*volume)) {
             let volume = shown(volume);
             draft.notes.push(format!(
                 "no service on host `{host}` uses the volume `{volume}`; it is kept (`skipper instances ssh {host} -- docker \

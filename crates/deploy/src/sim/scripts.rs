@@ -184,11 +184,11 @@ impl SimWorld {
 
     /// What goes with an environment when its units are gone.
     fn ended_on(&self, instance: &InstanceId, scope: &Scope) -> String {
-        let (folder, volumes) = (format!("{scope}/"), scope.volume(""));
+        let folder = format!("{scope}/");
         let mut stay = false;
         self.on(instance, |host| {
             host.secrets.retain(|secret, _| !secret.starts_with(&folder));
-            let is_ours = |volume: &String| volume.starts_with(&volumes);
+            let is_ours = |volume: &String| scope.owns_volume(volume);
             stay = host.keeps_volumes && host.volumes.iter().any(is_ours);
             if !stay {
                 host.volumes.retain(|volume| !is_ours(volume));

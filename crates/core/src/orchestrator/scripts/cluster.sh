@@ -10,9 +10,6 @@ exclusive 60 -x
 
 IFS=$TAB read -r HOST ADDRESS ROLE ARCHITECTURE <"$WORK/own" || fail other "this instance, $INSTANCE, is not among the hosts of this run"
 SYSTEMD=$ROOT/etc/systemd/system
-ETCD_DATA=$ROOT/var/lib/etcd/member
-# As long as it is there, fleetd is kept away from the registry.
-HELD=$SYSTEMD/fleet.service.d/10-skipper-held.conf
 
 # The addresses of the members.
 awk -F '\t' '$4 == "member" { print $3 }' "$WORK/table" >"$WORK/members"

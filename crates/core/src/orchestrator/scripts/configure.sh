@@ -256,18 +256,11 @@ all_serve() {
   done <"$WORK/wanted"
 }
 
-# fleetctl asks fleetd, or etcd itself where that is held.
-through=
-fleet() {
-  # shellcheck disable=SC2086 # two flags
-  timeout 20 fleetctl $through "$@"
-}
-
 if [ -e "$HELD" ]; then
   wanted >"$WORK/wanted"
-  through='--driver=etcd --endpoint=http://127.0.0.1:2379'
+  THROUGH='--driver=etcd --endpoint=http://127.0.0.1:2379'
   await 60 are_registered || fail other "the registry does not take what this host has on record: $(last_words "$WORK/log")"
-  through=
+  THROUGH=
   # What is not registered any more is nobody's: on record it would make the registry look as if it had lost it.
   for path in "$UNITS"/*.service; do
     grep -q -x -F "${path##*/}" "$WORK/wanted" || rm -f "$path"

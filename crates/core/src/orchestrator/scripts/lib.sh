@@ -16,6 +16,9 @@ export PATH
 STATE=$ROOT/etc/skipper
 UNITS=$ROOT/var/lib/skipper/units
 RUN=$ROOT/run/skipper
+ETCD_DATA=$ROOT/var/lib/etcd/member
+# As long as it is there, fleetd is kept away from the registry.
+HELD=$ROOT/etc/systemd/system/fleet.service.d/10-skipper-held.conf
 METADATA=http://169.254.169.254/latest
 TAB=$(printf '\t')
 
@@ -101,6 +104,8 @@ seconds() {
 FENCE_FILE=$ROOT/var/lib/skipper/fences/$SCOPE
 # The hosts file that containers of the scope have who link to others.
 HOSTS_FILE=$ROOT/var/lib/skipper/hosts/$SCOPE
+# What the names of the scope's volumes begin with, as a pattern.
+OUR_VOLUMES="^${SCOPE%/*}\.${SCOPE#*/}\."
 
 # exclusive [SECONDS [-x]]: one script at a time changes what a scope has on a host; a second delivery waits and then finds the
 # work done. Those of several scopes run side by side, but for one that changes the host itself (-x). Behind the fence: the
@@ -162,9 +167,11 @@ read_table() {
   awk -F '\t' -v own="$INSTANCE" '$1 == own { sub(/^[^\t]*\t/, ""); print }' "$WORK/table" >"$WORK/own"
 }
 
-# fleet ARGUMENTS: fleetctl, which has no timeout of its own against the API.
+# fleet ARGUMENTS: fleetctl, which has no timeout of its own against the API. It asks fleetd, or what THROUGH says.
+THROUGH=
 fleet() {
-  timeout 20 fleetctl "$@"
+  # shellcheck disable=SC2086 # flags
+  timeout 20 fleetctl $THROUGH "$@"
 }
 
 # asked FILE ARGUMENTS: an answer of fleetctl in FILE. It exits 0 on an argument that it does not know, and prints its usage.

@@ -54,8 +54,8 @@ if etcd_members 127.0.0.1 "$WORK/etcd"; then
   cat "$WORK"/etcd.[0-9a-f]* >>"$WORK/report"
 elif [ "$part" = yes ] && [ -e "$STATE/etcd-bootstrapped" ]; then
   # It had data and has none: it does not come back.
-  [ -d "$ROOT/var/lib/etcd/member" ] || part=lost
-elif [ "$part" = yes ] && [ -e "$ROOT/etc/systemd/system/fleet.service.d/10-skipper-held.conf" ]; then
+  [ -d "$ETCD_DATA" ] || part=lost
+elif [ "$part" = yes ] && [ -e "$HELD" ]; then
   # It was to be founded anew, and has never answered: there is nothing in it.
   part=lost
 fi
@@ -65,9 +65,8 @@ report member "$part"
 
 # What would be lost with this host, this scope's first. Volumes that nobody named have names of 64 hexadecimal digits.
 if timeout 10 docker volume ls --quiet >"$WORK/volumes" 2>/dev/null; then
-  ours="^${SCOPE%/*}\.${SCOPE#*/}\."
   # shellcheck disable=SC2046 # one field each
-  report volumes $({ grep "$ours" "$WORK/volumes"; grep -v "$ours" "$WORK/volumes"; } | grep -v -x '[0-9a-f]\{64\}' | head -n 20)
+  report volumes $({ grep "$OUR_VOLUMES" "$WORK/volumes"; grep -v "$OUR_VOLUMES" "$WORK/volumes"; } | grep -v -x '[0-9a-f]\{64\}' | head -n 20)
 fi
 
 if [ ! -x "$ROOT/opt/bin/fleetctl" ]; then

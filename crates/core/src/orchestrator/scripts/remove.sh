@@ -45,7 +45,7 @@ if [ -n "$ENDS" ]; then
   rm -rf "$RUN/secrets/skipper/$SCOPE"
   docker volume ls --quiet >"$WORK/volumes" 2>"$WORK/volumes.err" ||
     fail other "volumes of the environment may stay, as they cannot be listed: $(first_words "$WORK/volumes.err")"
-  grep "^${SCOPE%/*}\.${SCOPE#*/}\." "$WORK/volumes" | xargs -r docker volume rm 2>"$WORK/volumes.err" ||
+  grep "$OUR_VOLUMES" "$WORK/volumes" | xargs -r docker volume rm 2>"$WORK/volumes.err" ||
     fail other "volumes of the environment stay: $(first_words "$WORK/volumes.err")"
 fi
 succeed
