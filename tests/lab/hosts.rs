@@ -18,6 +18,7 @@ pub(crate) const TRIALS: Trials = &[
     ("a_host_gets_another_size_and_keeps_what_it_is", a_host_gets_another_size_and_keeps_what_it_is),
     ("hosts_of_another_processor_take_the_places_of_the_old_ones", hosts_of_another_processor_take_the_places),
     ("one_of_three_members_of_etcd_is_lost_and_replaced", one_of_three_members_of_etcd_is_lost_and_replaced),
+    ("a_host_that_vanished_comes_back_and_serves", a_host_that_vanished_comes_back_and_serves),
     ("a_host_whose_engine_has_died_is_mended", a_host_whose_engine_has_died_is_mended),
     (
         "a_registry_that_is_lost_is_founded_anew_under_what_runs",
@@ -232,6 +233,23 @@ fn one_of_three_members_of_etcd_is_lost_and_replaced(world: &World) {
     told.says("have etcd forget the member at ").says("give host `web_2` a member of etcd");
     assert_eq!(members(world, &shop), ["web_1", "web_2", "web_3"]);
     assert_eq!(containers(world, &shop), before);
+    shop.ship_again(world).ends_with(0).says("nothing to do");
+}
+
+fn a_host_that_vanished_comes_back_and_serves(world: &World) {
+    let shop = Shop::make(world, "vanished");
+    shop.ship(world, "two hosts").ends_with(0);
+    let rows = hosts(world, &shop);
+    let instance = rows.iter().find(|row| row["uuid"] == "web_2").unwrap()["instance"].as_str().unwrap().to_owned();
+    let first = shop.hosts(world).into_iter().find(|host| host.name.as_deref() == Some("web_1")).unwrap();
+    world.lab.cloud().terminate(&instance).unwrap();
+    // Until fleet has given it up, and what is registered for it is nobody's.
+    let alone = "for second in $(seq 90); do [ $(/opt/bin/fleetctl list-machines --no-legend | wc -l) != 1 ] || exit 0; sleep 1; done; exit 1";
+    first.exec(alone).unwrap().success().unwrap();
+
+    let told = shop.ship_again(world).ends_with(0).says("its host does not exist any more").says("launch host `web_2`");
+    assert!(!told.outcome.log.contains("not converged"), "{}", told.outcome.log);
+    assert_eq!((shop.answers(world).len(), containers(world, &shop).len()), (2, 4));
     shop.ship_again(world).ends_with(0).says("nothing to do");
 }
 

@@ -36,11 +36,12 @@ fn what_a_launch_lacks_is_told_before_anything_changes(world: &World) {
         let text = good.replacen("scale: 1", group, 1);
         let text = match group {
             "scale: 1" => text.replace("t3.small", "x9.huge"),
-            // With an archive of fleet that is the file's own, hosts may be arm64. They run nothing here: that no image is
+            // With an archive of fleet for them, hosts may be arm64. They run nothing here: that no image is
             // for them would be told first.
             "scale: 1\n    ami: " => text
                 .replace("ami: ", &format!("ami: {newest}"))
                 .replace("t3.small", "t4g.small")
+                .replace("fleet: {", "fleet: {arm64: {url: \"https://fleet.example/arm64\"}, ")
                 .replace("    ports: {public: [\"80\"]}\n", "")
                 .replace("services: [web, clock]", "services: []"),
             _ => text,

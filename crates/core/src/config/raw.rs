@@ -368,11 +368,11 @@ section! {
 section! {
     /// Where hosts get fleet from.
     Fleet {
-        /// The address of the release archive.
+        /// The address of the release archive for amd64.
         url: schema::Url = super::FLEET_RELEASE,
         /// The archive's SHA-256 in hex; hosts refuse another one, and warn without.
         sha256: schema::Sha256,
-        /// The archive for hosts with an arm64 processor; without it they take the one above, where that is named.
+        /// The archive for hosts with an arm64 processor, for which fleet has no release.
         arm64: Archive<'static>,
     }
     required {}

@@ -53,14 +53,14 @@ pub(super) fn release(
             continue;
         }
         if goes && !is_second && desired.group_of(host).is_none() && !desired.allow_terminate {
-            draft.notes.push(format!(
+            draft.note(format!(
                 "address {ip} is for host `{host}` of a group that skipper.yml does not name; it is kept (`--allow-terminate`, the input \
                  `allow-terminate`, would release it)"
             ));
         } else if goes {
             draft.step(Action::ReleaseAddress { address: address.clone() }, Reason::AddressUnused, after.clone());
         } else if is_there && is_wanted && !desired.group_of(host).is_some_and(|group| group.elastic) {
-            draft.notes.push(format!(
+            draft.note(format!(
                 "host `{host}` has the elastic address {ip}, which skipper.yml does not ask for; it goes with the host"
             ));
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Draft, Plan, Reason, StepId, hosts::identity, registry::Loss};
 use crate::{
-    config::FleetArchive,
+    config::Architecture,
     desired::Desired,
     etcd::{EtcdMember, MemberState, Membership},
     name::HostName,
@@ -47,15 +47,15 @@ struct Part {
 }
 
 impl Etcd {
-    /// Compares the members that etcd has with those that the hosts which stay should have, and those that come back beside them.
-    /// Nothing where that cannot be told; then the plan is blocked. Members leave only where they `may`.
+    /// Compares the members that etcd has with those that the hosts which stay should have, where there are so many `in_all` with those
+    /// that are yet to come. Nothing where that cannot be told; then the plan is blocked. Members leave only where they `may`.
     pub(super) fn survey(
         observed: &Observed,
-        (hosts, coming_back): (&[HostName], usize),
+        hosts: &[HostName],
+        in_all: usize,
         may_leave: bool,
         draft: &mut Draft,
     ) -> Option<Self> {
-        let in_all = hosts.len() + coming_back;
         let count = if in_all < QUORUM_HOSTS { 1 } else { QUORUM_HOSTS };
         let listed = match listed(observed) {
             Ok(Some(listed)) => listed,
@@ -230,10 +230,12 @@ impl Etcd {
         needs: Option<StepId>,
         draft: &mut Draft,
     ) -> StepId {
-        let unchecked = "the hosts take fleet's archive unchecked: put its SHA-256 into `fleet.sha256`";
-        let is_unchecked = |archive: &FleetArchive| archive.sha256.is_none();
-        if desired.fleet.values().any(is_unchecked) && !draft.notes.iter().any(|note| note == unchecked) {
-            draft.notes.push(unchecked.to_owned());
+        for (architecture, _) in desired.fleet.iter().filter(|(_, archive)| archive.sha256.is_none()) {
+            let key = match architecture {
+                Architecture::Amd64 => "fleet.sha256",
+                Architecture::Arm64 => "fleet.arm64.sha256",
+            };
+            draft.note(format!("the hosts take fleet's archive unchecked: put its SHA-256 into `{key}`"));
         }
         let action = Action::ConfigureHosts { hosts, members: members.to_vec(), founding: self.founding };
         draft.step(action, reason, needs)
@@ -287,7 +289,7 @@ pub(super) fn first_part(observed: &Observed) -> Option<Plan> {
 }
 
 pub(super) fn partial(mut draft: Draft) -> Plan {
-    draft.notes.push("what runs is known only once that is done, and the rest is planned then".to_owned());
+    draft.note("what runs is known only once that is done, and the rest is planned then".to_owned());
     Plan { partial: true, ..draft.finish() }
 }
 

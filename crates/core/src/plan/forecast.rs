@@ -16,8 +16,8 @@ use crate::{
 
 /// The world once these steps have succeeded. Who may reach hosts is as before: nothing that is planned for a forecast depends on it.
 ///
-/// What only carrying out can tell, as the address of a host that is still to be launched, has a name in its place that is never used
-/// for more than to be told apart.
+/// What only carrying out can tell, as the address of a host that is still to be launched, has a name in its place by which it is told
+/// apart, and which is no address to whoever reads it as one.
 pub(super) fn after(
     observed: &Observed,
     steps: &[Step],
@@ -49,9 +49,10 @@ fn carry_out(action: &Action, desired: &Desired, orchestrator: &dyn Orchestrator
             }
         }
         Action::GiveAddresses { addresses } => {
-            for host in addresses.keys() {
+            for (host, address) in addresses {
+                let own = address.as_ref().map(|address| &address.allocation);
                 let instance = world.hosts.get(host).map(|found| found.instance.clone());
-                match world.addresses.iter_mut().find(|address| address.host == *host) {
+                match world.addresses.iter_mut().find(|address| Some(&address.allocation) == own) {
                     Some(address) => address.instance = instance,
                     None => {
                         let allocation = format!("elastic address of {host}");
@@ -65,6 +66,9 @@ fn carry_out(action: &Action, desired: &Desired, orchestrator: &dyn Orchestrator
                 }
             }
         }
+        Action::ReleaseAddress { address } => {
+            world.addresses.retain(|other| other.allocation != address.allocation);
+        }
         Action::ResizeHost { host, size, .. } => {
             world.hosts.get_mut(host).into_iter().for_each(|found| found.size.clone_from(size));
         }
@@ -72,7 +76,7 @@ fn carry_out(action: &Action, desired: &Desired, orchestrator: &dyn Orchestrator
             world.hosts.remove(host);
             // The next launch is another one, and its token another.
             if let Some(Launch { generation, instance, subnet }) = world.launches.get_mut(host) {
-                (*generation, *instance, *subnet) = (*generation + 1, None, None);
+                (*generation, *instance, *subnet) = (generation.saturating_add(1), None, None);
             }
             for address in world.addresses.iter_mut().filter(|address| address.host == *host) {
                 address.instance = None;
@@ -108,13 +112,15 @@ fn carry_out(action: &Action, desired: &Desired, orchestrator: &dyn Orchestrator
         Action::RemoveReplicas { removals, .. } => {
             for (host, removal) in removals.iter().flat_map(|(host, all)| all.iter().map(move |one| (host, one))) {
                 runs_no_more(host, &removal.handle.0, world);
+                for report in world.hosts.values_mut().filter_map(|found| found.report.as_mut()) {
+                    report.stray.retain(|stray| stray.handle != removal.handle);
+                }
             }
         }
         Action::CreateSecurityGroup { .. }
         | Action::AuthorizeIngress { .. }
         | Action::RevokeIngress { .. }
         | Action::DeleteSecurityGroup { .. }
-        | Action::ReleaseAddress { .. }
         | Action::ForgetMember { .. }
         | Action::PullImages { .. }
         | Action::StopReplicas { .. }

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Blocked, Draft, LaunchSpec, Pass, Reason, StepId, addresses, etcd::Etcd, sizes, volumes};
+use super::{
+    Action, Blocked, Draft, LaunchSpec, Pass, Reason, Removal, StepId, addresses, etcd::Etcd, network::Network, sizes,
+    volumes,
+};
 use crate::{
     config::{Architecture, Group, InstanceType},
     desired::Desired,
     name::HostName,
-    observed::{Agent, InstanceId, InstanceState, LaunchFacts, Observed, ObservedHost},
+    observed::{Agent, Handle, InstanceId, InstanceState, LaunchFacts, Observed, ObservedHost},
     orchestrator::{Cluster, ClusterHost, Orchestrator},
 };
 
@@ -27,13 +30,13 @@ pub(super) struct Hosts {
     etcd: Option<Etcd>,
 }
 
-/// Launches, waits for and configures hosts until every wanted one can take replicas. Those that are replaced later only hear of
-/// the others.
+/// Launches, waits for and configures hosts until every wanted one can take replicas.
 pub(super) fn bring_up(
     desired: &Desired,
     observed: &Observed,
     orchestrator: &dyn Orchestrator,
-    (pass, network): (&Pass, &[StepId]),
+    pass: &Pass,
+    network: &Network,
     draft: &mut Draft,
 ) -> Hosts {
     let wanted: Vec<HostName> = desired.hosts().collect();
@@ -51,7 +54,7 @@ pub(super) fn bring_up(
         let Some(found) = observed.hosts.get(host) else {
             if let Some(spec) = launch_spec(host, group, observed, draft) {
                 let action = Action::LaunchHost { host: host.clone(), spec };
-                before_await.push(draft.step(action, pass.missing.clone(), network.iter().copied()));
+                before_await.push(draft.step(action, pass.missing.clone(), network.before_launch.iter().copied()));
                 awaited.push(host.clone());
                 usable.insert(host.clone());
             }
@@ -82,17 +85,61 @@ pub(super) fn bring_up(
         .or(given);
     // Whatever comes behind needs its hosts up.
     let up = sizes::change(desired, observed, &now, up, draft).or(up);
+    // A host that has joined starts whatever is registered for it.
+    let up = forget_strays(observed, &usable, up, draft).or(up);
     // To hosts that previews share, one only ever adds; and where hosts are only brought up, none goes away.
     let may_leave = !desired.shares_hosts() && !desired.hosts_only;
     let is_kept = |(host, found): &(&HostName, &ObservedHost)| {
-        let is_configured = found.report.as_ref().is_some_and(|report| report.configured.is_some());
-        is_configured && !wanted.contains(host) && !leaving.contains_key(*host)
+        is_configured(Some(found)) && !wanted.contains(host) && !leaving.contains_key(*host)
     };
     let kept: Vec<HostName> = observed.hosts.iter().filter(is_kept).map(|(host, _)| host.clone()).collect();
-    let staying: Vec<HostName> = wanted.into_iter().chain(kept).collect();
-    let etcd = Etcd::survey(observed, (&staying, 0), may_leave, draft);
+    // One that is replaced before it was ever configured has nothing of the cluster.
+    let has_part = |host: &HostName| !pass.still.contains(host) || is_configured(observed.hosts.get(host));
+    let staying: Vec<HostName> = wanted.into_iter().filter(has_part).chain(kept).collect();
+    let etcd = Etcd::survey(observed, &staying, staying.len(), may_leave, draft);
     let configured = etcd.as_ref().and_then(|etcd| etcd.bring_up(desired, observed, orchestrator, &staying, up, draft));
     Hosts { usable, leaving, up, configured, staying, etcd }
+}
+
+/// Says which services a host comes up without, as a run leaves them alone.
+pub(super) fn tell_of_left_alone(desired: &Desired, observed: &Observed, draft: &mut Draft) {
+    if desired.hosts_only {
+        return;
+    }
+    for host in desired.hosts().filter(|host| !observed.hosts.contains_key(host)) {
+        let here = desired.group_of(&host).into_iter().flat_map(|group| &group.services);
+        for service in here.filter(|name| desired.left_alone.contains(*name)) {
+            draft.note(format!("host `{host}` comes up without `{service}`, which this run does not deploy"));
+        }
+    }
+}
+
+/// What is registered for hosts that do not exist any more is removed by the first host that can.
+fn forget_strays(
+    observed: &Observed,
+    usable: &BTreeSet<HostName>,
+    up: Option<StepId>,
+    draft: &mut Draft,
+) -> Option<StepId> {
+    let report = |host: &HostName| observed.hosts.get(host)?.report.as_ref();
+    let by = usable.iter().find(|host| report(host).is_some())?;
+    let strays: BTreeSet<&Handle> = observed
+        .hosts
+        .values()
+        .filter_map(|host| host.report.as_ref())
+        .flat_map(|report| &report.stray)
+        .map(|stray| &stray.handle)
+        .collect();
+    let removal = |handle: &Handle| Removal { replica: None, handle: handle.clone(), reason: Reason::HostGone };
+    let removals: Vec<Removal> = strays.into_iter().map(removal).collect();
+    (!removals.is_empty()).then(|| {
+        let action = Action::RemoveReplicas { removals: BTreeMap::from([(by.clone(), removals)]), ends: false };
+        draft.step(action, Reason::HostGone, up)
+    })
+}
+
+fn is_configured(found: Option<&ObservedHost>) -> bool {
+    found.and_then(|found| found.report.as_ref()).is_some_and(|report| report.configured.is_some())
 }
 
 /// Terminates the hosts that are too many, after everything that was to be done on them; the members of etcd that they have go first.
@@ -193,7 +240,7 @@ fn leaving(desired: &Desired, observed: &Observed, draft: &mut Draft) -> BTreeMa
             Some(_) => {}
             None if desired.allow_terminate => {}
             None => {
-                draft.notes.push(format!(
+                draft.note(format!(
                     "host `{host}` belongs to group `{}`, which skipper.yml does not name; it is kept (`--allow-terminate`, \
                      the input `allow-terminate`, would terminate it)",
                     host.group
@@ -220,7 +267,7 @@ fn leaving(desired: &Desired, observed: &Observed, draft: &mut Draft) -> BTreeMa
 /// None leaves.
 fn keep(wanted: &[HostName], observed: &Observed, why: &str, draft: &mut Draft) -> BTreeMap<HostName, InstanceId> {
     for host in observed.hosts.keys().filter(|host| !wanted.contains(host)) {
-        draft.notes.push(format!("host `{host}` is not in skipper.yml; {why}"));
+        draft.note(format!("host `{host}` is not in skipper.yml; {why}"));
     }
     BTreeMap::new()
 }

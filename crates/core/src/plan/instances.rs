@@ -32,7 +32,7 @@ pub fn without_host(
     draft.block_gaps(&asked);
     refuse_unless_forced(observed, host, found, force, &mut draft);
     volumes::may_go(desired, host, found.report.as_ref(), &mut draft);
-    replacing::take_away(desired, observed, orchestrator, host, (false, &Reason::AskedFor), &mut draft);
+    replacing::take_away(desired, observed, orchestrator, host, false, &Reason::AskedFor, &mut draft);
     draft.finish()
 }
 

@@ -111,6 +111,40 @@ impl<'a> Telling<'a> {
     }
 }
 
+/// Services that link to one of these, directly or by others.
+pub(super) fn linking_to(
+    services: &BTreeSet<&ServiceName>,
+    links: &BTreeMap<ServiceName, Vec<ServiceName>>,
+) -> BTreeSet<ServiceName> {
+    let mut found: BTreeSet<ServiceName> = BTreeSet::new();
+    // Once for each service is enough.
+    for _ in 0..links.len() {
+        let leads_there = |to: &ServiceName| services.contains(to) || found.contains(to);
+        let more: Vec<ServiceName> =
+            links.iter().filter(|(_, to)| to.iter().any(leads_there)).map(|(from, _)| from.clone()).collect();
+        found.extend(more);
+    }
+    found
+}
+
+/// What others are to be told before a host goes away: that nothing is there which they link to.
+pub(super) fn without(desired: &Desired, observed: &Observed, host: &HostName) -> Option<Action> {
+    let linked: BTreeSet<&ServiceName> = desired.links.values().flatten().collect();
+    let found: Places = linked.into_iter().map(|service| (service.clone(), observed.hosts_with(service))).collect();
+    let knows = |other: &HostName| {
+        let report = observed.hosts.get(other).and_then(|found| found.report.as_ref());
+        other != host && report.is_some_and(|report| report.links.is_some())
+    };
+    let linking = desired.links.keys().flat_map(|service| desired.hosts_with(service));
+    let hosts: BTreeSet<HostName> = linking.filter(knows).collect();
+    if hosts.is_empty() || !found.values().any(|at| at.contains(host)) {
+        return None;
+    }
+    let elsewhere = |at: BTreeSet<HostName>| at.into_iter().filter(|at| at != host).collect();
+    let places = found.into_iter().map(|(service, at)| (service, elsewhere(at))).collect();
+    Some(Action::LinkServices { hosts: hosts.into_iter().collect(), places })
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 mod tests {

@@ -18,10 +18,7 @@ mod rollout;
 mod sizes;
 mod volumes;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -54,24 +51,35 @@ pub fn plan(desired: &Desired, observed: &Observed, orchestrator: &dyn Orchestra
     preview::find_room(desired, observed, &mut draft);
     let due = replacing::due(desired, observed, &mut draft);
     let network = network::open(desired, observed, &mut draft);
-    let pass = Pass { still: due.keys().cloned().collect(), missing: Reason::HostMissing };
-    let hosts = roll_out(desired, observed, orchestrator, (&pass, &network), &mut draft);
+    let (world, hosts) = if due.is_empty() || !draft.blocked.is_empty() {
+        (observed.clone(), roll_out(desired, observed, orchestrator, &Pass::over_all(), &network, &mut draft))
+    } else {
+        replacing::one_after_another(desired, observed, orchestrator, due, &network, &mut draft)
+    };
     hosts::take_down(desired, &hosts, &mut draft);
-    addresses::release(desired, observed, &hosts.leaving, &mut draft);
-    network::close(desired, observed, &mut draft);
-    // Where something is in the way already, nothing can be said of what would be behind it.
-    let due = if draft.blocked.is_empty() { due } else { BTreeMap::new() };
-    let world = replacing::one_after_another(desired, observed, orchestrator, due, &mut draft);
+    addresses::release(desired, &world, &hosts.leaving, &mut draft);
+    network::close(desired, &world, &mut draft);
     volumes::tell_of_unused(desired, &world, &mut draft);
+    hosts::tell_of_left_alone(desired, observed, &mut draft);
     draft.finish()
 }
 
-/// What a part of the plan that goes through all hosts leaves out, and why it launches those that are missing.
+/// What one way through all hosts leaves for another. Where hosts are replaced it takes several: what is new comes first, and what is
+/// not needed any more goes last.
 struct Pass {
-    /// Hosts that are replaced later: they are as they are.
+    /// Hosts that are replaced later: they only hear of the others.
     still: BTreeSet<HostName>,
     /// Why hosts are missing.
     missing: Reason,
+    /// Whether it is the last one, in which replicas and hosts go away that there should not be.
+    last: bool,
+}
+
+impl Pass {
+    /// The one that leaves nothing.
+    const fn over_all() -> Self {
+        Self { still: BTreeSet::new(), missing: Reason::HostMissing, last: true }
+    }
 }
 
 /// Brings hosts up, and what they run to what it should be.
@@ -79,13 +87,14 @@ fn roll_out(
     desired: &Desired,
     observed: &Observed,
     orchestrator: &dyn Orchestrator,
-    (pass, network): (&Pass, &Network),
+    pass: &Pass,
+    network: &Network,
     draft: &mut Draft,
 ) -> Hosts {
-    let hosts = hosts::bring_up(desired, observed, orchestrator, (pass, &network.before_launch), draft);
-    let wishes = replicas::compare(desired, observed, orchestrator, (&hosts, pass), draft);
+    let hosts = hosts::bring_up(desired, observed, orchestrator, pass, network, draft);
+    let wishes = replicas::compare(desired, observed, orchestrator, &hosts, pass, draft);
     let telling = links::Telling::new(desired, observed, orchestrator, &hosts);
-    rollout::arrange(observed, &hosts, wishes, telling, &network.links, draft);
+    rollout::arrange(&hosts, wishes, telling, &network.links, pass, draft);
     hosts
 }
 
@@ -121,6 +130,14 @@ impl Draft {
     /// Has every further step come after all that there are.
     fn begin_anew(&mut self) {
         self.behind = self.ends().into_iter().collect();
+    }
+
+    /// Says something once, however many ways through the hosts come upon it.
+    fn note(&mut self, note: impl Into<String>) {
+        let note = note.into();
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
     }
 
     fn block(&mut self, what: impl Into<String>, why: impl Into<String>, hint: impl Into<String>) {

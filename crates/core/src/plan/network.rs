@@ -98,7 +98,7 @@ pub(super) fn close(desired: &Desired, observed: &Observed, draft: &mut Draft) {
             false => "it is kept (`--prune-rules`, the input `prune-rules`, would remove it)",
         };
         for rule in foreign {
-            draft.notes.push(format!(
+            draft.note(format!(
                 "drift: the security group of {security_group} lets in {rule}, which skipper did not write; {fate}"
             ));
         }

@@ -3,41 +3,48 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Action, Draft, Pass, Reason, Removal, StepId, etcd::Etcd, forecast, network::Network, replicas, roll_out, volumes,
+    Action, Draft, Pass, Reason, Removal, StepId,
+    etcd::Etcd,
+    forecast,
+    hosts::Hosts,
+    links::{self, linking_to, ranks},
+    network::Network,
+    replicas, roll_out, volumes,
 };
 use crate::{
     config::InstanceType,
     desired::Desired,
     name::{HostName, ServiceName},
-    observed::{Observed, ObservedHost},
+    observed::{Handle, InstanceState, Observed, ObservedHost},
     orchestrator::Orchestrator,
 };
 
 /// Why a host has to be launched anew to get a size; nothing where its instance can be given it.
 pub fn why_replaced(found: &ObservedHost, size: &InstanceType) -> Option<Reason> {
-    let (from, size) = (found.size.clone(), size.to_string());
-    if from == size {
-        return None;
+    let (from, to) = (found.size.clone(), size.to_string());
+    let differs = |from: InstanceType| from.architecture() != size.architecture();
+    if from == to {
+        None
+    } else if from.parse().is_ok_and(differs) {
+        Some(Reason::ProcessorDiffers { from, size: to })
+    } else {
+        found.instance_store.then_some(Reason::DiskWouldBeLost { from, size: to })
     }
-    let is_another =
-        |found: InstanceType| size.parse().is_ok_and(|size: InstanceType| size.architecture() != found.architecture());
-    if from.parse().is_ok_and(is_another) {
-        return Some(Reason::ProcessorDiffers { from, size });
-    }
-    found.instance_store.then_some(Reason::DiskWouldBeLost { from, size })
 }
 
-/// The hosts that a plan replaces, in order, with why. One that does not answer, runs what this run cannot start again, or has data
-/// that may not be lost, blocks the plan.
+/// The hosts that a plan replaces, with why. One that does not answer, runs what this run cannot start again, or has data that may not
+/// be lost, blocks the plan.
 pub(super) fn due(desired: &Desired, observed: &Observed, draft: &mut Draft) -> BTreeMap<HostName, Reason> {
     let mut due = BTreeMap::new();
     for host in desired.hosts() {
         let Some((group, found)) = desired.group_of(&host).zip(observed.hosts.get(&host)) else { continue };
         let Some(reason) = why_replaced(found, &group.size) else { continue };
-        if desired.shares_hosts() {
-            // That is told where hosts are resized.
+        let is_told = matches!(found.state, InstanceState::Stopping | InstanceState::Stopped)
+            || observed.gaps.iter().any(|gap| gap.host.as_ref() == Some(&host));
+        if desired.shares_hosts() || is_told {
+            // It is told where hosts are resized or brought up that nothing is done to it.
         } else if desired.hosts_only {
-            draft.notes.push(format!(
+            draft.note(format!(
                 "host `{host}` stays, as hosts are only brought up: {reason}, so `skipper deploy` replaces it"
             ));
         } else if found.report.is_none() {
@@ -57,7 +64,6 @@ pub(super) fn due(desired: &Desired, observed: &Observed, draft: &mut Draft) -> 
             due.insert(host, reason);
         }
     }
-    tell(observed, &due, draft);
     due
 }
 
@@ -67,38 +73,17 @@ fn left_alone_on<'a>(host: &HostName, desired: &Desired, observed: &'a Observed)
     services.find(|service| desired.left_alone.contains(*service))
 }
 
-/// Says what is lost, and what serves nowhere in the meantime.
-fn tell(observed: &Observed, due: &BTreeMap<HostName, Reason>, draft: &mut Draft) {
-    if due.is_empty() {
-        return;
-    }
-    let names: Vec<String> = due.keys().map(|host| format!("`{host}`")).collect();
-    let (hosts, are) = if due.len() == 1 { ("host", "is") } else { ("hosts", "are") };
-    draft.notes.push(format!(
-        "{hosts} {} {are} replaced, one at a time: the disk of each goes with its instance, and its addresses change (`address: elastic` \
-         keeps the public one)",
-        names.join(", ")
-    ));
-    let mut serving: BTreeMap<&ServiceName, BTreeSet<&HostName>> = BTreeMap::new();
-    for (host, found) in observed.replicas().filter(|(_, found)| replicas::serves(found)) {
-        serving.entry(&found.replica.service).or_default().insert(host);
-    }
-    for (service, hosts) in serving {
-        if let (1, Some(host)) = (hosts.len(), hosts.first().filter(|host| due.contains_key(**host))) {
-            draft.notes.push(format!("`{service}` serves on host `{host}` alone, and nowhere until that is replaced"));
-        }
-    }
-}
-
-/// Replaces these hosts, which the plan so far has left as they were: each is taken away, comes back, and serves, before the next
-/// goes. The world as it is then.
+/// Replaces these hosts: each is taken away, comes back, and serves, before the next goes. What is new comes before all of them, and
+/// what goes away after them, but that services wait for those that they link to. The world as it is before what goes away is gone,
+/// and the hosts in it.
 pub(super) fn one_after_another(
     desired: &Desired,
     observed: &Observed,
     orchestrator: &dyn Orchestrator,
     due: BTreeMap<HostName, Reason>,
+    network: &Network,
     draft: &mut Draft,
-) -> Observed {
+) -> (Observed, Hosts) {
     let mut world = observed.clone();
     let mut seen = 0;
     let mut foresee = |world: &mut Observed, draft: &mut Draft| {
@@ -106,32 +91,79 @@ pub(super) fn one_after_another(
         seen = draft.steps.len();
         draft.begin_anew();
     };
-    let mut still: BTreeSet<HostName> = due.keys().cloned().collect();
-    for (host, reason) in due {
+    tell(&due, draft);
+    let carried = due.keys().filter_map(|host| desired.group_of(host)).flat_map(|group| &group.services).collect();
+    let first = desired.leaving_alone(linking_to(&carried, &desired.links));
+    let pass = Pass { still: due.keys().cloned().collect(), missing: Reason::HostMissing, last: false };
+    roll_out(&first, &world, orchestrator, &pass, network, draft);
+    for (host, reason) in in_order(desired, due) {
         foresee(&mut world, draft);
-        take_away(desired, &world, orchestrator, &host, (true, &reason), draft);
+        tell_of_the_last(&world, &host, draft);
+        if let Some(action) = links::without(desired, &world, &host) {
+            draft.step(action, Reason::LinksDiffer, []);
+        }
+        take_away(desired, &world, orchestrator, &host, true, &reason, draft);
         foresee(&mut world, draft);
-        still.remove(&host);
-        let pass = Pass { still: still.clone(), missing: reason };
-        let (kept, notes) = (draft.kept.len(), draft.notes.len());
-        roll_out(desired, &world, orchestrator, (&pass, &Network::default()), draft);
-        // That was said of the others before.
-        draft.kept.truncate(kept);
-        draft.notes.truncate(notes);
+        let still = desired.hosts().filter(|other| *other != host).collect();
+        let pass = Pass { still, missing: reason, last: false };
+        roll_out(desired, &world, orchestrator, &pass, &Network::default(), draft);
     }
     foresee(&mut world, draft);
-    world
+    let hosts = roll_out(desired, &world, orchestrator, &Pass::over_all(), &Network::default(), draft);
+    // To be kept is to have been there.
+    let found: BTreeSet<&Handle> = observed.replicas().map(|(_, found)| &found.handle).collect();
+    let mut known = BTreeSet::new();
+    draft.kept.retain(|kept| {
+        let handle = &kept.placement.handle;
+        found.contains(handle) && known.insert(handle.clone())
+    });
+    (world, hosts)
+}
+
+/// Those whose services others link to come first.
+fn in_order(desired: &Desired, due: BTreeMap<HostName, Reason>) -> Vec<(HostName, Reason)> {
+    let ranks = ranks(&desired.links);
+    let rank = |host: &HostName| {
+        let services = desired.group_of(host).into_iter().flat_map(|group| &group.services);
+        services.filter_map(|service| ranks.get(service)).max().copied()
+    };
+    let mut due: Vec<(HostName, Reason)> = due.into_iter().collect();
+    due.sort_by_key(|(host, _)| (rank(host), host.clone()));
+    due
+}
+
+/// Says what is lost.
+fn tell(due: &BTreeMap<HostName, Reason>, draft: &mut Draft) {
+    let names: Vec<String> = due.keys().map(|host| format!("`{host}`")).collect();
+    let (hosts, are) = if due.len() == 1 { ("host", "is") } else { ("hosts", "are") };
+    draft.note(format!(
+        "{hosts} {} {are} replaced, one at a time: the disk of each goes with its instance, its private address changes, and its public \
+         one where `address: elastic` does not keep it",
+        names.join(", ")
+    ));
+}
+
+/// Says what serves nowhere once a host is away.
+fn tell_of_the_last(world: &Observed, host: &HostName, draft: &mut Draft) {
+    let mut serving: BTreeMap<&ServiceName, BTreeSet<&HostName>> = BTreeMap::new();
+    for (on, found) in world.replicas().filter(|(_, found)| replicas::serves(found)) {
+        serving.entry(&found.replica.service).or_default().insert(on);
+    }
+    for (service, _) in serving.iter().filter(|(_, on)| on.len() == 1 && on.contains(host)) {
+        draft.note(format!("`{service}` serves on host `{host}` alone, and nowhere until that is replaced"));
+    }
 }
 
 /// What it takes to be without a host: its member of etcd moves first, then its replicas stop, then its instance is terminated.
 ///
-/// `comes_back` tells that another takes its place, so that etcd is to have as many members as before.
+/// Where it `comes_back` as another instance, etcd is to have as many members as before.
 pub(super) fn take_away(
     desired: &Desired,
     observed: &Observed,
     orchestrator: &dyn Orchestrator,
     host: &HostName,
-    (comes_back, reason): (bool, &Reason),
+    comes_back: bool,
+    reason: &Reason,
     draft: &mut Draft,
 ) {
     let Some(found) = observed.hosts.get(host) else { return };
@@ -139,8 +171,8 @@ pub(super) fn take_away(
         *other != host && found.report.as_ref().is_some_and(|report| report.configured.is_some())
     };
     let staying: Vec<HostName> = observed.hosts.iter().filter(is_in_use).map(|(other, _)| other.clone()).collect();
-    let missing = usize::from(comes_back);
-    if let Some(etcd) = Etcd::survey(observed, (&staying, missing), true, draft).filter(|_| !staying.is_empty()) {
+    let in_all = staying.len() + usize::from(comes_back);
+    if let Some(etcd) = Etcd::survey(observed, &staying, in_all, true, draft).filter(|_| !staying.is_empty()) {
         etcd.bring_up(desired, observed, orchestrator, &staying, None, draft);
         etcd.take_down(desired, &staying, draft);
     }

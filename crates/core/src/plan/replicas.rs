@@ -58,7 +58,8 @@ pub(super) fn compare(
     desired: &Desired,
     observed: &Observed,
     orchestrator: &dyn Orchestrator,
-    (hosts, pass): (&Hosts, &Pass),
+    hosts: &Hosts,
+    pass: &Pass,
     draft: &mut Draft,
 ) -> BTreeMap<HostName, Wishes> {
     find_obstacles(desired, orchestrator, draft);

@@ -3,23 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Action, Draft, Fresh, Order, Reason, Removal, Replacement, StepId, hosts::Hosts, links::Telling, replicas::Wishes,
+    Action, Draft, Fresh, Order, Pass, Reason, Removal, Replacement, StepId, hosts::Hosts, links::Telling,
+    replicas::Wishes,
 };
-use crate::{
-    desired::Binding,
-    image::PinnedImage,
-    name::HostName,
-    observed::{Handle, Observed},
-};
+use crate::{desired::Binding, image::PinnedImage, name::HostName};
 
 /// Puts the wishes of all hosts in order: a service starts and is replaced after those that it links to, and after the steps that
 /// open the `ways` between them.
 pub(super) fn arrange(
-    observed: &Observed,
     hosts: &Hosts,
     wishes: BTreeMap<HostName, Wishes>,
     mut telling: Telling<'_>,
     ways: &[StepId],
+    pass: &Pass,
     draft: &mut Draft,
 ) {
     let ready: Vec<StepId> = hosts.up.into_iter().chain(hosts.configured).chain(ways.iter().copied()).collect();
@@ -27,7 +23,6 @@ pub(super) fn arrange(
     for (host, wishes) in wishes {
         stages.sort_in(host, wishes, &telling);
     }
-    stages.add_stray(observed, hosts);
 
     let mut last: Vec<StepId> = ready;
     if !stages.images.is_empty() {
@@ -56,7 +51,7 @@ pub(super) fn arrange(
             then(draft, action, Reason::LinksDiffer);
         }
     }
-    if !stages.late_removals.is_empty() {
+    if pass.last && !stages.late_removals.is_empty() {
         let reason = first_reason(&stages.late_removals);
         then(draft, Action::RemoveReplicas { removals: stages.late_removals, ends: false }, reason);
     }
@@ -128,26 +123,6 @@ impl Stages {
         }
         for (replacement, rank) in replacements.into_iter().zip(ranks) {
             self.ranks.entry(rank).or_default().replacements.entry(host.clone()).or_default().push(replacement);
-        }
-    }
-
-    /// What is registered for hosts that do not exist any more is removed by the first host that can.
-    fn add_stray(&mut self, observed: &Observed, hosts: &Hosts) {
-        let stray: BTreeSet<&Handle> = observed
-            .hosts
-            .values()
-            .filter_map(|host| host.report.as_ref())
-            .flat_map(|report| &report.stray)
-            .map(|stray| &stray.handle)
-            .collect();
-        let Some(host) =
-            hosts.usable.iter().find(|host| observed.hosts.get(*host).is_some_and(|found| found.report.is_some()))
-        else {
-            return;
-        };
-        for handle in stray {
-            let removal = Removal { replica: None, handle: handle.clone(), reason: Reason::HostGone };
-            self.late_removals.entry(host.clone()).or_default().push(removal);
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn change(
             continue;
         }
         if desired.shares_hosts() {
-            draft.notes.push(format!(
+            draft.note(format!(
                 "host `{host}` is a `{}` and skipper.yml says `{}`; it stays as it is while previews share it",
                 found.size, group.size
             ));
@@ -54,7 +54,7 @@ pub(super) fn change(
             last = Some(draft.step(action, Reason::ServedBefore, last));
         }
         if !group.elastic {
-            draft.notes.push(format!(
+            draft.note(format!(
                 "the public address of host `{host}` changes with its size (`address: elastic` keeps it)"
             ));
         }

@@ -23,7 +23,7 @@ pub(super) fn may_go(desired: &Desired, host: &HostName, report: Option<&HostRep
         None => "volumes that it does not tell of".to_owned(),
     };
     if desired.allow_data_loss {
-        draft.notes.push(format!("host `{host}` goes, and with it {named}, for good"));
+        draft.note(format!("host `{host}` goes, and with it {named}, for good"));
         return true;
     }
     draft.block(
@@ -47,7 +47,7 @@ pub(super) fn tell_of_unused(desired: &Desired, observed: &Observed, draft: &mut
         let volumes = report.and_then(|report| report.volumes.as_ref()).into_iter().flatten();
         for volume in volumes.filter(|volume| desired.scope.owns_volume(volume) && !used.contains(*volume)) {
             let volume = shown(volume);
-            draft.notes.push(format!(
+            draft.note(format!(
                 "no service on host `{host}` uses the volume `{volume}`; it is kept (`skipper instances ssh {host} -- docker \
                  volume rm {volume}` removes it)"
             ));

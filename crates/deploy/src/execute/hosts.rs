@@ -35,7 +35,7 @@ impl Run<'_> {
         ];
         let failed = |failure: Failure| failure.during(format!("launch host `{host}`"));
         for step in 0..TOKENS {
-            let generation = spec.generation + (1 << step) - 1;
+            let generation = spec.generation.saturating_add((1 << step) - 1);
             let (subnet, launched) = self.launch_somewhere(host, spec, generation, &security_groups).await?;
             match launched {
                 (instance, Some(state)) => {

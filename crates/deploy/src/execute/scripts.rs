@@ -120,8 +120,8 @@ pub(crate) fn host_failure(error: &HostError) -> Failure {
     let failure = std::error::Error::source(error).map_or(failure.clone(), |source| failure.because_of(source));
     let HostError::Said { kind, .. } = error else { return failure };
     match kind {
-        HostErrorKind::ArchiveMissing => failure.hint("check `fleet.url` in skipper.yml: the hosts fetch the archive from there by themselves"),
-        HostErrorKind::ArchiveHash => failure.hint("if the archive is the one you want, put its SHA-256 into `fleet.sha256`; if not, it was changed on its way or at its source"),
+        HostErrorKind::ArchiveMissing => failure.hint("check `fleet.url` in skipper.yml, for arm64 hosts `fleet.arm64.url`: the hosts fetch the archive from there by themselves"),
+        HostErrorKind::ArchiveHash => failure.hint("if the archive is the one you want, put its SHA-256 into `fleet.sha256`, that for arm64 into `fleet.arm64.sha256`; if not, it was changed on its way or at its source"),
         HostErrorKind::Engine => failure.hint("see why on the host (`skipper instances ssh UUID -- journalctl -u docker -u containerd`), or take the host away (`skipper instances remove UUID --force`), and deploy again: it is launched anew"),
         HostErrorKind::DiskFull => failure.hint("give the group a larger `disk`, or remove images on the host with `docker image prune`"),
         HostErrorKind::Platform => failure.hint("the image is not for the hosts' architecture: name one that is, or choose a `size` of the image's architecture"),

@@ -166,15 +166,12 @@ impl SimWorld {
             Task::Remove { scope, handles, ends } => {
                 self.pass_stop_time().await;
                 for handle in handles.get(instance).into_iter().flatten() {
+                    // Registered is a unit with the cluster, wherever it runs: any host can make the registry forget it.
                     let mut state = self.change();
-                    // What is stray is registered with a host that is gone; any host can make the registry forget it.
-                    state
-                        .hosts
-                        .values_mut()
-                        .filter(|host| host.terminated)
-                        .for_each(|host| drop(host.units.remove(handle)));
-                    drop(state);
-                    self.on(instance, |host| drop(host.units.remove(handle)));
+                    let hosts_of = state.hosts.get(instance).map(|host| host.scope.clone());
+                    let theirs = state.hosts.values_mut().filter(|host| Some(&host.scope) == hosts_of.as_ref());
+                    theirs.for_each(|host| drop(host.units.remove(handle)));
+                    state.note_serving();
                 }
                 if ends { self.ended_on(instance, &scope) } else { encode_done() }
             }

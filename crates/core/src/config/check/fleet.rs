@@ -20,11 +20,12 @@ pub(super) struct Archives {
 impl Archives {
     /// The archive for a processor; fleet's own release is for amd64 alone.
     pub(super) fn for_processor(&self, architecture: Architecture) -> Option<FleetArchive> {
-        let of_release = (architecture == Architecture::Amd64).then(|| FLEET_RELEASE.to_owned());
-        let named = self.url.clone().or(of_release).map(|url| FleetArchive { url, sha256: self.sha256.clone() });
         match architecture {
-            Architecture::Arm64 => self.arm64.clone().or(named),
-            Architecture::Amd64 => named,
+            Architecture::Arm64 => self.arm64.clone(),
+            Architecture::Amd64 => {
+                let url = self.url.clone().unwrap_or_else(|| FLEET_RELEASE.to_owned());
+                Some(FleetArchive { url, sha256: self.sha256.clone() })
+            }
         }
     }
 

@@ -521,3 +521,27 @@ fn what_an_emptied_registry_has_stopped_is_started_again_and_that_is_said_before
     ends_well(&ship(&world, &shop(2), &commit(1)));
     assert_eq!(world.serving_on("app_1"), before);
 }
+
+#[test]
+fn a_host_that_vanished_comes_back_and_nothing_of_the_old_one_is_in_its_way() {
+    let world = SimWorld::default();
+    ship(&world, &shop(2), &commit(1));
+    let vanish = |world: &SimWorld| {
+        let mut state = world.change();
+        let second = state.hosts.values_mut().find(|host| host.alive() && host.host.to_string() == "app_2");
+        second.unwrap().terminated = true;
+    };
+    // What is registered for it is what its successor runs, or what that is not to run any more.
+    for number in [1, 2] {
+        edit(&world, "web", &format!("page {number}"));
+        vanish(&world);
+        let told = ship(&world, &shop(2), &commit(number));
+        assert_eq!(told.exit, Exit::Serves, "{:?}\n{:#?}", told.finished(), told.steps());
+        let steps = told.steps();
+        let at = |words: &str| {
+            steps.iter().position(|step| step.contains(words)).unwrap_or_else(|| panic!("{words}: {steps:#?}"))
+        };
+        assert!(at("its host does not exist any more") < at("configure `app_2`"), "{steps:#?}");
+        assert!(ship(&world, &shop(2), &commit(number)).plan().is_empty());
+    }
+}

@@ -50,6 +50,12 @@ fn together(hosts: u32) -> Config {
     config
 }
 
+/// The same with the hosts of a group of another processor.
+fn of_arm64(mut config: Config, group: &str) -> Config {
+    config.groups.get_mut(&group.parse().unwrap()).unwrap().size = "t4g.small".parse().unwrap();
+    config
+}
+
 /// What the containers of a host are told, with the names of hosts for their addresses.
 fn found_from(world: &SimWorld, host: &str) -> Vec<String> {
     let state = world.look();
@@ -344,4 +350,47 @@ fn a_host_that_could_not_be_told_keeps_what_needs_it_from_starting() {
     assert_eq!((world.serving_on("store_1").len(), world.serving_on("front_1").len()), (1, 0));
     world.change().faults.clear();
     serves(&world, &linked(1, 1), 1);
+}
+
+#[test]
+fn a_linked_service_is_found_elsewhere_while_its_host_is_replaced() {
+    let world = SimWorld::default();
+    ship(&world, &linked(1, 2), &commit(1));
+    edit(&world, "redis", "new");
+    edit(&world, "web", "new");
+    let to = of_arm64(linked(1, 2), "store");
+    let told = ship(&world, &to, &commit(2));
+    assert_eq!(told.exit, Exit::Serves, "{:?}\n{:#?}", told.finished(), told.steps());
+    let steps = told.steps();
+    let at = |line: &str| {
+        steps.iter().position(|step| step.starts_with(line)).unwrap_or_else(|| panic!("{line}: {steps:#?}"))
+    };
+    // Nobody is led to a host that is away, and `web` follows when all that it links to is new.
+    assert!(at("tell `front_1` that `redis` is on `store_2`:") < at("terminate host `store_1`"), "{steps:#?}");
+    assert!(at("terminate host `store_2`") < at("replace `web_1`"), "{steps:#?}");
+    assert_eq!(found_from(&world, "front_1"), ["redis at store_1", "redis at store_2"]);
+    assert!(ship(&world, &to, &commit(2)).plan().is_empty());
+}
+
+#[test]
+fn a_new_service_is_there_before_what_links_to_it_where_its_hosts_are_replaced() {
+    for group in ["store", "front"] {
+        let world = SimWorld::default();
+        let mut before = linked(1, 1);
+        before.services.remove(&"redis".parse().unwrap());
+        before.services.values_mut().for_each(|service| service.links.clear());
+        before.groups.values_mut().for_each(|group| group.services.retain(|service| service.as_ref() == "web"));
+        ship(&world, &before, &commit(1));
+        let to = of_arm64(linked(1, 1), group);
+        let told = ship(&world, &to, &commit(1));
+        assert_eq!(told.exit, Exit::Serves, "{:?}\n{:#?}", told.finished(), told.steps());
+        let steps = told.steps();
+        let redis = steps.iter().position(|step| step.starts_with("start `redis_1`")).unwrap();
+        let web = steps
+            .iter()
+            .position(|step| step.starts_with("replace `web_1`") || step.starts_with("start `web_1`"))
+            .unwrap();
+        assert!(redis < web, "{steps:#?}");
+        assert!(ship(&world, &to, &commit(1)).plan().is_empty());
+    }
 }

@@ -173,6 +173,47 @@ fn a_new_release_reaches_other_hosts_first_and_replaced_ones_with_their_instance
 }
 
 #[test]
+fn what_is_not_needed_any_more_goes_when_all_hosts_are_replaced() {
+    let world = SimWorld::default();
+    let groups = |size: &str, hosts: u32, clock_on: &str| {
+        let mut config = sized(hosts, size);
+        let mut edge = config.groups[&"app".parse().unwrap()].clone();
+        (edge.size, edge.scale, edge.public_ports) = ("t3.small".parse().unwrap(), 1, Vec::new());
+        config.groups.insert("edge".parse().unwrap(), edge);
+        for (name, group) in &mut config.groups {
+            group.services.retain(|service| service.as_ref() != "clock" || name.as_ref() == clock_on);
+        }
+        config
+    };
+    ship(&world, &groups("t3.small", 3, "edge"), &commit(1));
+    // Fewer hosts, another port and another place for `clock`, all at once with another processor.
+    let mut to = groups("t4g.small", 2, "app");
+    to.groups.get_mut(&"app".parse().unwrap()).unwrap().public_ports = vec![8080];
+    world.change().serving.clear();
+    let told = ship(&world, &to, &commit(1));
+    assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
+    let lines = Outline::of(told.plan()).0;
+    let at = |line: &str| {
+        lines.iter().position(|other| other.contains(line)).unwrap_or_else(|| panic!("{line}: {lines:#?}"))
+    };
+    assert!(at("open tcp 8080") < at("terminate host `app_1`"), "{lines:#?}");
+    for late in ["close tcp 80 ", "from `edge_1`", "terminate host `app_3`"] {
+        assert!(at("launch host `app_2`") < at(late), "{lines:#?}");
+    }
+    assert_eq!(lines.iter().filter(|line| line.starts_with("terminate")).count(), 3, "{lines:#?}");
+    for service in ["web", "clock"] {
+        let least = world
+            .look()
+            .serving
+            .iter()
+            .map(|serving| serving.get(&service.parse().unwrap()).copied().unwrap_or(0))
+            .min();
+        assert!(least >= Some(1), "{service}: {least:?}");
+    }
+    assert!(ship(&world, &to, &commit(1)).plan().is_empty());
+}
+
+#[test]
 fn data_keep_a_host_from_being_replaced_until_their_loss_is_allowed() {
     let world = SimWorld::default();
     ship(&world, &shop(2), &commit(1));
@@ -192,6 +233,42 @@ fn a_host_is_not_replaced_by_a_run_that_could_not_start_again_all_that_it_has() 
     let told = ship_within(&world, &sized(2, "t4g.small"), &commit(1), bounds());
     assert_eq!((told.exit, sizes(&world)), (Exit::Blocked, vec!["t3.small".to_owned(); 2]));
     assert!(told.failure().contains("would end `clock`, which this run does not deploy"), "{}", told.failure());
+}
+
+#[test]
+fn a_host_that_comes_up_without_what_a_run_leaves_alone_says_so() {
+    let world = SimWorld::default();
+    ship(&world, &shop(1), &commit(1));
+    world.change().hosts.values_mut().for_each(|host| host.terminated = true);
+    let bounds = || Bounds { services: ["web".parse().unwrap()].into(), ..Bounds::default() };
+    let told = ship_within(&world, &shop(1), &commit(1), bounds());
+    let note = "host `app_1` comes up without `clock`, which this run does not deploy";
+    assert!(told.plan().notes.iter().any(|other| other == note), "{:?}", told.plan().notes);
+}
+
+#[test]
+fn a_host_that_was_never_configured_is_replaced_too() {
+    let world = SimWorld::default();
+    world.change().faults.push(Fault::always("remote.run/configure", FaultKind::Denied));
+    assert_ne!(ship(&world, &shop(2), &commit(1)).exit, Exit::Serves);
+    world.change().faults.clear();
+    let told = ship(&world, &sized(2, "t4g.small"), &commit(1));
+    assert_eq!((told.exit, sizes(&world)), (Exit::Serves, vec!["t4g.small".to_owned(); 2]), "{:?}", told.finished());
+    let first = told.steps()[0].clone();
+    assert!(first.starts_with("terminate host `app_1`"), "nothing is done to it before: {:#?}", told.steps());
+}
+
+#[test]
+fn one_more_host_serves_while_the_only_one_is_replaced() {
+    let world = SimWorld::default();
+    ship(&world, &shop(1), &commit(1));
+    world.change().serving.clear();
+    let told = ship(&world, &sized(2, "t4g.small"), &commit(1));
+    assert_eq!((told.exit, sizes(&world)), (Exit::Serves, vec!["t4g.small".to_owned(); 2]), "{:?}", told.finished());
+    let notes = told.plan().notes.join("\n");
+    assert!(!notes.contains("and nowhere until"), "{notes}");
+    let least = world.look().serving.iter().map(|serving| serving.values().min().copied().unwrap_or(0)).min();
+    assert_eq!(least, Some(1));
 }
 
 #[test]
