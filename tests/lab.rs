@@ -121,6 +121,8 @@ fn run(name: &str, trial: fn(&World), shared: &Shared) -> Result<(), Failed> {
         // Two test runs on one machine do not take each other's lab.
         let options =
             Options::ephemeral(&format!("trials-{}", std::process::id())).map_err(|error| format!("{error:#}"))?;
+        // An archive of the real fleet, where somebody has one.
+        let options = options.fleet(std::env::var("SKIPPER_LAB_FLEET").ok());
         // Without Docker this fails at once, and names the packages that can be tested without.
         let lab = Lab::up(&options, &clock).map_err(|error| format!("{error:#}"))?;
         Ok(World {
