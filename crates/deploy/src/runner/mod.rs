@@ -156,6 +156,7 @@ impl Runner<'_> {
 
     async fn finish(&self, ending: Ending) -> Exit {
         let Ending { exit, summary, failure, leftovers, .. } = ending;
+        let failure = failure.map(|failure| self.with_region(failure));
         let finished = |calls| RunFinished {
             exit,
             summary: summary.clone(),
@@ -172,6 +173,15 @@ impl Runner<'_> {
         }
         self.events.emit(EventKind::RunFinished(finished((self.calls)())));
         exit
+    }
+
+    /// The commands that hints name want to know which region is meant where the file has several.
+    fn with_region(&self, failure: Failure) -> Failure {
+        let names_one = |hint: &String| hint.contains("`skipper ");
+        if self.config.regions.len() < 2 || !failure.hints.iter().any(names_one) {
+            return failure;
+        }
+        failure.hint(format!("the file has several regions: such a command wants `--region {}`", self.about.region))
     }
 
     /// For work that changes nothing on hosts.

@@ -360,8 +360,14 @@ fn an_engine_that_does_not_start_again_blocks_and_is_told_with_the_remedy() {
     assert_eq!(told.exit, Exit::Blocked, "{:?}", told.finished());
     assert!(told.failure().contains("Docker does not answer"), "{}", told.failure());
     let hints = &told.finished().failure.as_ref().unwrap().hints;
-    assert!(hints[0].contains("journalctl -u docker"), "{hints:?}");
+    assert!(hints.len() == 1 && hints[0].contains("journalctl -u docker"), "{hints:?}");
     assert_eq!(world.serving_on("app_1"), before);
+
+    let mut config = shop(2);
+    config.regions.push("eu-west-1".to_owned());
+    let told = ship(&world, &config, &commit(2));
+    let hints = &told.finished().failure.as_ref().unwrap().hints;
+    assert!(hints.len() == 2 && hints[1].ends_with("`--region us-east-1`"), "{hints:?}");
 }
 
 #[test]
