@@ -287,15 +287,6 @@ impl Desired {
         }
     }
 
-    /// The same with more services left alone.
-    #[must_use]
-    pub fn leaving_alone(&self, services: BTreeSet<ServiceName>) -> Self {
-        let mut desired = self.clone();
-        desired.services.retain(|name, _| !services.contains(name));
-        desired.left_alone.extend(services);
-        desired
-    }
-
     /// Whether other previews run on the same hosts. To those this one only ever adds.
     pub fn shares_hosts(&self) -> bool {
         self.hosts_of != self.scope

@@ -171,7 +171,7 @@ impl Eyes<'_> {
                 ));
             }
         }
-        let mut reports = BTreeMap::new();
+        let mut reports: BTreeMap<HostName, HostReport> = BTreeMap::new();
         if ask.is_empty() {
             return Ok(reports);
         }
@@ -193,9 +193,7 @@ impl Eyes<'_> {
                             "give its instance back the tag `skipper:host` with that name, or terminate it, and run again",
                         ));
                     }
-                    Ok(mut report) => {
-                        // A host that its orchestrator does not see may be away for a moment.
-                        report.stray.retain(|stray| !hosts.contains_key(&stray.host));
+                    Ok(report) => {
                         if report.configured.is_some() {
                             gaps.extend(silence(host, &report));
                         }
@@ -217,6 +215,13 @@ impl Eyes<'_> {
                 )),
                 None => gaps.push(gap(host, "it did not say what it runs", "run again")),
             }
+        }
+        let new: BTreeSet<HostName> =
+            reports.iter().filter(|(_, report)| report.configured.is_none()).map(|(host, _)| host.clone()).collect();
+        // A host that its orchestrator does not see may be away for a moment, unless it has never been a part of the cluster.
+        let is_away = |host: &HostName| hosts.contains_key(host) && !new.contains(host);
+        for report in reports.values_mut() {
+            report.stray.retain(|stray| !is_away(&stray.host));
         }
         Ok(reports)
     }

@@ -154,6 +154,11 @@ impl Etcd {
         })
     }
 
+    /// Whether hosts get a member that have none.
+    pub(super) fn grows(&self) -> bool {
+        !self.joining.is_empty()
+    }
+
     /// Configures those of the hosts that are not as they should be, and has members join; the step after which all of that is done.
     pub(super) fn bring_up(
         &self,

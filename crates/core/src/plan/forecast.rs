@@ -78,6 +78,8 @@ fn carry_out(action: &Action, desired: &Desired, orchestrator: &dyn Orchestrator
             if let Some(Launch { generation, instance, subnet }) = world.launches.get_mut(host) {
                 (*generation, *instance, *subnet) = (generation.saturating_add(1), None, None);
             }
+            // The one that led there is its successor's; what another run has left over is still to be released.
+            world.addresses.retain(|address| address.host != *host || address.instance.is_some());
             for address in world.addresses.iter_mut().filter(|address| address.host == *host) {
                 address.instance = None;
             }

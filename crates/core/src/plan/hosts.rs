@@ -9,6 +9,7 @@ use super::{
 use crate::{
     config::{Architecture, Group, InstanceType},
     desired::Desired,
+    etcd::Membership,
     name::HostName,
     observed::{Agent, Handle, InstanceId, InstanceState, LaunchFacts, Observed, ObservedHost},
     orchestrator::{Cluster, ClusterHost, Orchestrator},
@@ -86,18 +87,25 @@ pub(super) fn bring_up(
     // Whatever comes behind needs its hosts up.
     let up = sizes::change(desired, observed, &now, up, draft).or(up);
     // A host that has joined starts whatever is registered for it.
-    let up = forget_strays(observed, &usable, up, draft).or(up);
+    let up = forget_strays(observed, up, draft).or(up);
     // To hosts that previews share, one only ever adds; and where hosts are only brought up, none goes away.
     let may_leave = !desired.shares_hosts() && !desired.hosts_only;
     let is_kept = |(host, found): &(&HostName, &ObservedHost)| {
         is_configured(Some(found)) && !wanted.contains(host) && !leaving.contains_key(*host)
     };
     let kept: Vec<HostName> = observed.hosts.iter().filter(is_kept).map(|(host, _)| host.clone()).collect();
-    // One that is replaced before it was ever configured has nothing of the cluster.
-    let has_part = |host: &HostName| !pass.still.contains(host) || is_configured(observed.hosts.get(host));
-    let staying: Vec<HostName> = wanted.into_iter().filter(has_part).chain(kept).collect();
-    let etcd = Etcd::survey(observed, &staying, staying.len(), may_leave, draft);
-    let configured = etcd.as_ref().and_then(|etcd| etcd.bring_up(desired, observed, orchestrator, &staying, up, draft));
+    let staying: Vec<HostName> = wanted.into_iter().chain(kept).collect();
+    // One that is to be replaced gets no member, and is told of those that come, if of nothing else.
+    let is_candidate = |host: &&HostName| !pass.still.contains(*host) || has_member(observed.hosts.get(*host));
+    let candidates: Vec<HostName> = staying.iter().filter(is_candidate).cloned().collect();
+    let etcd = Etcd::survey(observed, &candidates, staying.len(), may_leave, draft);
+    let hears = |host: &HostName, etcd: &Etcd| {
+        !pass.still.contains(host) || (etcd.grows() && is_configured(observed.hosts.get(host)))
+    };
+    let configured = etcd.as_ref().and_then(|etcd| {
+        let told: Vec<HostName> = staying.iter().filter(|host| hears(host, etcd)).cloned().collect();
+        etcd.bring_up(desired, observed, orchestrator, &told, up, draft)
+    });
     Hosts { usable, leaving, up, configured, staying, etcd }
 }
 
@@ -114,28 +122,22 @@ pub(super) fn tell_of_left_alone(desired: &Desired, observed: &Observed, draft: 
     }
 }
 
-/// What is registered for hosts that do not exist any more is removed by the first host that can.
-fn forget_strays(
-    observed: &Observed,
-    usable: &BTreeSet<HostName>,
-    up: Option<StepId>,
-    draft: &mut Draft,
-) -> Option<StepId> {
-    let report = |host: &HostName| observed.hosts.get(host)?.report.as_ref();
-    let by = usable.iter().find(|host| report(host).is_some())?;
-    let strays: BTreeSet<&Handle> = observed
-        .hosts
-        .values()
-        .filter_map(|host| host.report.as_ref())
-        .flat_map(|report| &report.stray)
-        .map(|stray| &stray.handle)
-        .collect();
-    let removal = |handle: &Handle| Removal { replica: None, handle: handle.clone(), reason: Reason::HostGone };
-    let removals: Vec<Removal> = strays.into_iter().map(removal).collect();
-    (!removals.is_empty()).then(|| {
-        let action = Action::RemoveReplicas { removals: BTreeMap::from([(by.clone(), removals)]), ends: false };
-        draft.step(action, Reason::HostGone, up)
-    })
+/// What is registered for hosts that do not exist any more is removed by the first host that tells of it: all tell of the same.
+fn forget_strays(observed: &Observed, up: Option<StepId>, draft: &mut Draft) -> Option<StepId> {
+    let tells = |(host, found): (_, &'_ ObservedHost)| {
+        let strays: BTreeSet<Handle> =
+            found.report.iter().flat_map(|report| &report.stray).map(|stray| stray.handle.clone()).collect();
+        (!strays.is_empty()).then_some((host, strays))
+    };
+    let (by, strays): (&HostName, BTreeSet<Handle>) = observed.hosts.iter().find_map(tells)?;
+    let removals =
+        strays.into_iter().map(|handle| Removal { replica: None, handle, reason: Reason::HostGone }).collect();
+    let action = Action::RemoveReplicas { removals: BTreeMap::from([(by.clone(), removals)]), ends: false };
+    Some(draft.step(action, Reason::HostGone, up))
+}
+
+fn has_member(found: Option<&ObservedHost>) -> bool {
+    found.and_then(|found| found.report.as_ref()).is_some_and(|report| report.membership == Membership::Member)
 }
 
 fn is_configured(found: Option<&ObservedHost>) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Placement, hosts::Hosts};
+use super::{Action, Pass, Placement, hosts::Hosts};
 use crate::{
     desired::Desired,
     name::{HostName, ServiceName},
@@ -46,6 +46,7 @@ pub(super) struct Telling<'a> {
     desired: &'a Desired,
     observed: &'a Observed,
     orchestrator: &'a dyn Orchestrator,
+    pass: &'a Pass,
     ranks: BTreeMap<ServiceName, usize>,
     /// By every host that carries a service with links, what this plan has told it before.
     told: BTreeMap<HostName, Option<Places>>,
@@ -57,12 +58,13 @@ impl<'a> Telling<'a> {
         observed: &'a Observed,
         orchestrator: &'a dyn Orchestrator,
         hosts: &Hosts,
+        pass: &'a Pass,
     ) -> Self {
         let linking = desired.links.keys().flat_map(|service| desired.hosts_with(service));
         // Where hosts are only brought up, what runs there goes on as it is.
         let linking = linking.filter(|host| hosts.usable.contains(host) && !desired.hosts_only);
         let told = linking.map(|host| (host, None)).collect();
-        Self { desired, observed, orchestrator, ranks: ranks(&desired.links), told }
+        Self { desired, observed, orchestrator, pass, ranks: ranks(&desired.links), told }
     }
 
     /// The rank of a replica's service.
@@ -105,9 +107,18 @@ impl<'a> Telling<'a> {
             let stays = self.desired.left_alone.contains(service);
             let is_up = self.ranks.get(service).is_none_or(|own| *own <= rank);
             let goes = !stays && (is_up || here.is_empty());
-            (service.clone(), if goes { self.desired.hosts_with(service).collect() } else { here })
+            (service.clone(), if goes { self.reached(service, here) } else { here })
         };
         linked.into_iter().map(place).collect()
+    }
+
+    /// Where a service is when this pass is through: where it should be, but on hosts that are left for later where it was found; and
+    /// as long as it is not everywhere, where it was found besides.
+    fn reached(&self, service: &ServiceName, here: BTreeSet<HostName>) -> BTreeSet<HostName> {
+        let is_filled = |host: &HostName| !self.pass.still.contains(host) || here.contains(host);
+        let (filled, later): (BTreeSet<HostName>, BTreeSet<HostName>) =
+            self.desired.hosts_with(service).partition(is_filled);
+        if later.is_empty() { filled } else { filled.into_iter().chain(here).collect() }
     }
 }
 

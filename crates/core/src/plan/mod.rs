@@ -23,7 +23,12 @@ use std::{collections::BTreeSet, fmt};
 use serde::{Deserialize, Serialize};
 
 use self::{hosts::Hosts, network::Network};
-use crate::{desired::Desired, name::HostName, observed::Observed, orchestrator::Orchestrator};
+use crate::{
+    desired::Desired,
+    name::{HostName, ServiceName},
+    observed::Observed,
+    orchestrator::Orchestrator,
+};
 
 pub use self::{
     action::{Action, Fresh, LaunchSpec, Order, Paused, Placement, Removal, Replacement},
@@ -57,7 +62,7 @@ pub fn plan(desired: &Desired, observed: &Observed, orchestrator: &dyn Orchestra
         replacing::one_after_another(desired, observed, orchestrator, due, &network, &mut draft)
     };
     hosts::take_down(desired, &hosts, &mut draft);
-    addresses::release(desired, &world, &hosts.leaving, &mut draft);
+    addresses::release(desired, observed, &hosts.leaving, &mut draft);
     network::close(desired, &world, &mut draft);
     volumes::tell_of_unused(desired, &world, &mut draft);
     hosts::tell_of_left_alone(desired, observed, &mut draft);
@@ -71,6 +76,10 @@ struct Pass {
     still: BTreeSet<HostName>,
     /// Why hosts are missing.
     missing: Reason,
+    /// Services of which no replica is replaced that serves: others that they link to are replaced later.
+    following: BTreeSet<ServiceName>,
+    /// Services of which nothing starts: others that they link to do not run anywhere yet.
+    waiting: BTreeSet<ServiceName>,
     /// Whether it is the last one, in which replicas and hosts go away that there should not be.
     last: bool,
 }
@@ -78,7 +87,13 @@ struct Pass {
 impl Pass {
     /// The one that leaves nothing.
     const fn over_all() -> Self {
-        Self { still: BTreeSet::new(), missing: Reason::HostMissing, last: true }
+        Self {
+            still: BTreeSet::new(),
+            missing: Reason::HostMissing,
+            following: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            last: true,
+        }
     }
 }
 
@@ -93,7 +108,7 @@ fn roll_out(
 ) -> Hosts {
     let hosts = hosts::bring_up(desired, observed, orchestrator, pass, network, draft);
     let wishes = replicas::compare(desired, observed, orchestrator, &hosts, pass, draft);
-    let telling = links::Telling::new(desired, observed, orchestrator, &hosts);
+    let telling = links::Telling::new(desired, observed, orchestrator, &hosts, pass);
     rollout::arrange(&hosts, wishes, telling, &network.links, pass, draft);
     hosts
 }
@@ -141,7 +156,10 @@ impl Draft {
     }
 
     fn block(&mut self, what: impl Into<String>, why: impl Into<String>, hint: impl Into<String>) {
-        self.blocked.push(Blocked { what: what.into(), why: why.into(), hint: Some(hint.into()), refused: false });
+        let blocked = Blocked { what: what.into(), why: why.into(), hint: Some(hint.into()), refused: false };
+        if !self.blocked.contains(&blocked) {
+            self.blocked.push(blocked);
+        }
     }
 
     /// Blocks for want of what could not be observed.

@@ -15,7 +15,7 @@ use crate::{
     config::InstanceType,
     desired::Desired,
     name::{HostName, ServiceName},
-    observed::{Handle, InstanceState, Observed, ObservedHost},
+    observed::{InstanceState, Observed, ObservedHost},
     orchestrator::Orchestrator,
 };
 
@@ -92,11 +92,13 @@ pub(super) fn one_after_another(
         draft.begin_anew();
     };
     tell(&due, draft);
-    let carried = due.keys().filter_map(|host| desired.group_of(host)).flat_map(|group| &group.services).collect();
-    let first = desired.leaving_alone(linking_to(&carried, &desired.links));
-    let pass = Pass { still: due.keys().cloned().collect(), missing: Reason::HostMissing, last: false };
-    roll_out(&first, &world, orchestrator, &pass, network, draft);
+    let still: BTreeSet<HostName> = due.keys().cloned().collect();
+    roll_out(desired, &world, orchestrator, &before_all(desired, observed, &still), network, draft);
     for (host, reason) in in_order(desired, due) {
+        // Behind what is in the way nothing can be told.
+        if !draft.blocked.is_empty() {
+            break;
+        }
         foresee(&mut world, draft);
         tell_of_the_last(&world, &host, draft);
         if let Some(action) = links::without(desired, &world, &host) {
@@ -104,20 +106,34 @@ pub(super) fn one_after_another(
         }
         take_away(desired, &world, orchestrator, &host, true, &reason, draft);
         foresee(&mut world, draft);
-        let still = desired.hosts().filter(|other| *other != host).collect();
-        let pass = Pass { still, missing: reason, last: false };
+        let others = desired.hosts().filter(|other| *other != host).collect();
+        let pass = Pass { still: others, missing: reason, last: false, ..Pass::over_all() };
         roll_out(desired, &world, orchestrator, &pass, &Network::default(), draft);
     }
     foresee(&mut world, draft);
     let hosts = roll_out(desired, &world, orchestrator, &Pass::over_all(), &Network::default(), draft);
-    // To be kept is to have been there.
-    let found: BTreeSet<&Handle> = observed.replicas().map(|(_, found)| &found.handle).collect();
+    // What was kept before is met again, and what has come with another host was not kept.
     let mut known = BTreeSet::new();
-    draft.kept.retain(|kept| {
-        let handle = &kept.placement.handle;
-        found.contains(handle) && known.insert(handle.clone())
-    });
+    draft.kept.retain(|kept| !still.contains(&kept.placement.host) && known.insert(kept.placement.handle.clone()));
     (world, hosts)
+}
+
+/// The pass before hosts are replaced. What links to their services is replaced after them; and it starts after them where there is
+/// nothing yet that it could find.
+fn before_all(desired: &Desired, observed: &Observed, still: &BTreeSet<HostName>) -> Pass {
+    let carried: BTreeSet<&ServiceName> =
+        still.iter().filter_map(|host| desired.group_of(host)).flat_map(|group| &group.services).collect();
+    let comes_later = |service: &&ServiceName| {
+        observed.hosts_with(service).is_empty() && desired.hosts_with(service).all(|host| still.contains(&host))
+    };
+    let new: BTreeSet<&ServiceName> = carried.iter().copied().filter(comes_later).collect();
+    Pass {
+        still: still.clone(),
+        missing: Reason::HostMissing,
+        following: linking_to(&carried, &desired.links),
+        waiting: linking_to(&new, &desired.links),
+        last: false,
+    }
 }
 
 /// Those whose services others link to come first.

@@ -53,6 +53,26 @@ pub(super) struct Wishes {
     pub(super) removals: Vec<(Removal, BTreeSet<u16>)>,
 }
 
+impl Wishes {
+    /// Leaves out what a later pass does, and what would want its ports until then.
+    fn hold_back(&mut self, pass: &Pass) {
+        let waits = |service: &ServiceName| pass.waiting.contains(service);
+        let follows = |one: &Replacement| {
+            let service = &one.new.replica.service;
+            waits(service) || (one.old_served && pass.following.contains(service))
+        };
+        let (held, now): (Vec<Replacement>, Vec<Replacement>) =
+            std::mem::take(&mut self.replacements).into_iter().partition(follows);
+        self.replacements = now;
+        let taken: BTreeSet<u16> = held.into_iter().flat_map(|held| held.old_ports).collect();
+        self.fresh.retain(|fresh| {
+            let Placement { replica, bindings, .. } = &fresh.placement;
+            !waits(&replica.service) && host_ports(bindings).is_disjoint(&taken)
+        });
+        self.replacements.retain(|one| host_ports(&one.new.bindings).is_disjoint(&taken));
+    }
+}
+
 /// Compares what every usable host runs with what it should.
 pub(super) fn compare(
     desired: &Desired,
@@ -68,8 +88,9 @@ pub(super) fn compare(
     for host in desired.hosts().filter(|host| hosts.usable.contains(host) && !pass.still.contains(host)) {
         let mut comparison = Comparison::new(desired, observed, orchestrator, host, draft);
         comparison.services(&mut numbers);
-        let host = comparison.host;
-        all.insert(host, comparison.wishes);
+        let Comparison { host, mut wishes, .. } = comparison;
+        wishes.hold_back(pass);
+        all.insert(host, wishes);
     }
     if desired.shares_hosts() {
         let wanted: BTreeSet<HostName> = desired.hosts().collect();

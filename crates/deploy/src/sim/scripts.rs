@@ -163,6 +163,9 @@ impl SimWorld {
                 }
                 encode_done()
             }
+            Task::Remove { .. } if self.look().hosts.get(instance).is_none_or(|host| host.configured.is_none()) => {
+                encode_error(HostErrorKind::Other, "fleet does not answer")
+            }
             Task::Remove { scope, handles, ends } => {
                 self.pass_stop_time().await;
                 for handle in handles.get(instance).into_iter().flatten() {
@@ -249,7 +252,8 @@ impl SimWorld {
     fn observed_by(&self, instance: &InstanceId, scope: &Scope) -> String {
         let state = self.look();
         let hosts_of = state.hosts.get(instance).map(|host| &host.scope);
-        let unseen = state.hosts.values().filter(|host| host.terminated && Some(&host.scope) == hosts_of);
+        let asks = state.hosts.get(instance).is_some_and(|host| host.configured.is_some());
+        let unseen = state.hosts.values().filter(|host| asks && host.terminated && Some(&host.scope) == hosts_of);
         let stray = unseen.flat_map(|host| {
             let units = host.units.iter().filter(|(_, unit)| unit.scope == *scope);
             units.map(|(handle, _)| Stray { handle: handle.clone(), host: host.host.clone() })

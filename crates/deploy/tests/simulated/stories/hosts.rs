@@ -1,6 +1,7 @@
 //! Hosts that come, go, and keep silent.
 
 use skipper_core::{
+    config::Group,
     exit::Exit,
     observed::{IngressRule, Source},
 };
@@ -528,15 +529,17 @@ fn what_an_emptied_registry_has_stopped_is_started_again_and_that_is_said_before
     assert_eq!(world.serving_on("app_1"), before);
 }
 
+/// The second host is gone, with all that it ran.
+fn vanish(world: &SimWorld) {
+    let mut state = world.change();
+    let second = state.hosts.values_mut().find(|host| host.alive() && host.host.to_string() == "app_2");
+    second.unwrap().terminated = true;
+}
+
 #[test]
 fn a_host_that_vanished_comes_back_and_nothing_of_the_old_one_is_in_its_way() {
     let world = SimWorld::default();
     ship(&world, &shop(2), &commit(1));
-    let vanish = |world: &SimWorld| {
-        let mut state = world.change();
-        let second = state.hosts.values_mut().find(|host| host.alive() && host.host.to_string() == "app_2");
-        second.unwrap().terminated = true;
-    };
     // What is registered for it is what its successor runs, or what that is not to run any more.
     for number in [1, 2] {
         edit(&world, "web", &format!("page {number}"));
@@ -550,4 +553,18 @@ fn a_host_that_vanished_comes_back_and_nothing_of_the_old_one_is_in_its_way() {
         assert!(at("its host does not exist any more") < at("configure `app_2`"), "{steps:#?}");
         assert!(ship(&world, &shop(2), &commit(number)).plan().is_empty());
     }
+}
+
+#[test]
+fn what_a_vanished_host_has_left_is_removed_by_one_that_has_an_orchestrator() {
+    let world = SimWorld::default();
+    ship(&world, &shop(2), &commit(1));
+    let mut more = shop(2);
+    let group = Group { scale: 1, services: Vec::new(), ..more.groups[&"app".parse().unwrap()].clone() };
+    more.groups.insert("aaa".parse().unwrap(), group);
+    world.change().faults.push(Fault::once("remote.run/configure", FaultKind::Denied));
+    assert_ne!(ship(&world, &more, &commit(1)).exit, Exit::Serves);
+    vanish(&world);
+    let told = ship(&world, &more, &commit(1));
+    assert_eq!(told.exit, Exit::Serves, "{:?}\n{:#?}", told.finished(), told.steps());
 }

@@ -394,3 +394,55 @@ fn a_new_service_is_there_before_what_links_to_it_where_its_hosts_are_replaced()
         assert!(ship(&world, &to, &commit(1)).plan().is_empty());
     }
 }
+
+#[test]
+fn a_second_host_serves_all_that_links_while_the_only_one_is_replaced() {
+    let world = SimWorld::default();
+    ship(&world, &together(1), &commit(1));
+    world.change().serving.clear();
+    let to = of_arm64(together(2), "front");
+    let told = serves(&world, &to, 1);
+    assert!(!told.plan().notes.iter().any(|note| note.contains("nowhere until")), "{:?}", told.plan().notes);
+    for service in ["web", "redis"] {
+        let service = service.parse().unwrap();
+        let least = world.look().serving.iter().map(|serving| serving.get(&service).copied().unwrap_or(0)).min();
+        assert_eq!(least, Some(1), "{service}: {:#?}", told.steps());
+    }
+}
+
+#[test]
+fn the_next_host_goes_only_when_the_last_one_serves_again_after_a_run_that_broke_off() {
+    let world = SimWorld::default();
+    ship(&world, &together(2), &commit(1));
+    edit(&world, "web", "broken");
+    let to = of_arm64(together(2), "front");
+    break_image(&world, "web", &to, 2);
+    for _ in 0..2 {
+        let told = ship(&world, &to, &commit(2));
+        assert!(told.failure().contains("start replica `web_1` on host `front_1`"), "{}", told.failure());
+        assert!(world.serving_on("front_2").iter().any(|unit| unit.contains("web")), "{:#?}", told.steps());
+    }
+}
+
+#[test]
+fn a_service_that_moves_to_a_host_that_is_replaced_is_found_where_it_was_until_then() {
+    let world = SimWorld::default();
+    let with_old = |redis_on: &str| {
+        let mut config = linked(1, 1);
+        let old = Group { scale: 1, ..config.groups[&"store".parse().unwrap()].clone() };
+        config.groups.insert("old".parse().unwrap(), old);
+        for (name, group) in &mut config.groups {
+            group.services.retain(|service| service.as_ref() != "redis" || name.as_ref() == redis_on);
+        }
+        config
+    };
+    ship(&world, &with_old("old"), &commit(1));
+    let told = ship(&world, &of_arm64(with_old("store"), "store"), &commit(1));
+    assert_eq!(told.exit, Exit::Serves, "{:?}\n{:#?}", told.finished(), told.steps());
+    let steps = told.steps();
+    let at =
+        |line: &str| steps.iter().position(|step| step.contains(line)).unwrap_or_else(|| panic!("{line}: {steps:#?}"));
+    assert!(at("start `redis_2` on `store_1`") < at("`redis` is on `store_1`"), "{steps:#?}");
+    assert!(at("start `redis_2` on `store_1`") < at("from `old_1`"), "{steps:#?}");
+    assert_eq!(found_from(&world, "front_1"), ["redis at store_1"]);
+}

@@ -1,6 +1,14 @@
 //! Hosts that get another size.
 
-use skipper_core::{config::Config, event::EventKind, exit::Exit, plan::Outline};
+use std::cell::Cell;
+
+use skipper_core::{
+    config::Config,
+    event::{Event, EventKind},
+    exit::Exit,
+    observed::Address,
+    plan::Outline,
+};
 use skipper_deploy::{
     runner::{Bounds, Runner},
     sim::{Fault, FaultKind, SimWorld},
@@ -140,6 +148,15 @@ fn a_host_that_cannot_be_stopped_is_replaced_with_its_number_and_its_elastic_add
         all
     };
     let before = addresses(&world);
+    // What an earlier run has left over is not taken for the one that leads there.
+    let left = Address {
+        allocation: "eipalloc-0".to_owned(),
+        ip: "198.51.100.9".to_owned(),
+        ..world.look().addresses[0].1.clone()
+    };
+    let left = Address { instance: None, ..left };
+    let scope = world.look().addresses[0].0.clone();
+    world.change().addresses.push((scope, left));
     world.change().hosts.values_mut().for_each(|host| host.instance_store = true);
     let told = ship(&world, &elastic(sized(2, "t3.large")), &commit(1));
     assert_eq!(told.exit, Exit::Serves, "{:?}", told.finished());
@@ -256,6 +273,41 @@ fn a_host_that_was_never_configured_is_replaced_too() {
     assert_eq!((told.exit, sizes(&world)), (Exit::Serves, vec!["t4g.small".to_owned(); 2]), "{:?}", told.finished());
     let first = told.steps()[0].clone();
     assert!(first.starts_with("terminate host `app_1`"), "nothing is done to it before: {:#?}", told.steps());
+}
+
+#[test]
+fn a_run_that_goes_on_where_another_was_cut_off_does_no_more_than_was_shown() {
+    for hosts in [2, 3] {
+        let world = || {
+            let world = SimWorld::default();
+            ship(&world, &shop(hosts), &commit(1));
+            world
+        };
+        let to = sized(hosts, "t4g.small");
+        let shown = plan(&world(), &to, &commit(1));
+        for end in 0..shown.plan().steps.len() - 1 {
+            let world = world();
+            let ended = Cell::new(0);
+            let is_cut_off = move |event: &Event| {
+                let ends = matches!(event.kind, EventKind::StepFinished { .. });
+                ended.set(ended.get() + usize::from(ends));
+                ends && ended.get() == end + 1
+            };
+            ship_and_die(&world, &to, &commit(1), is_cut_off);
+            let left = plan(&world, &to, &commit(1));
+            let (left, shown) = (Outline::of(left.plan()), Outline::of(shown.plan()));
+            assert_eq!(left.beyond(&shown), Vec::<&str>::new(), "{hosts} hosts, after step {}", end + 1);
+            assert_eq!(ship(&world, &to, &commit(1)).exit, Exit::Serves);
+        }
+    }
+}
+
+#[test]
+fn a_host_is_resized_beside_one_that_is_new() {
+    let world = SimWorld::default();
+    ship(&world, &shop(2), &commit(1));
+    let told = ship(&world, &sized(3, "t3.large"), &commit(1));
+    assert_eq!((told.exit, sizes(&world)), (Exit::Serves, vec!["t3.large".to_owned(); 3]), "{:?}", told.finished());
 }
 
 #[test]
