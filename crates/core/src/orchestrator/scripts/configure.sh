@@ -260,6 +260,7 @@ if [ -e "$HELD" ]; then
   wanted >"$WORK/wanted"
   THROUGH='--driver=etcd --endpoint=http://127.0.0.1:2379'
   await 60 are_registered || fail other "the registry does not take what this host has on record: $(last_words "$WORK/log")"
+  # shellcheck disable=SC2034 # fleet, of lib.sh, reads it
   THROUGH=
   # What is not registered any more is nobody's: on record it would make the registry look as if it had lost it.
   for path in "$UNITS"/*.service; do
