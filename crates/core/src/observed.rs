@@ -213,6 +213,18 @@ pub struct ObservedHost {
     pub report: Option<HostReport>,
 }
 
+impl ObservedHost {
+    /// Whether it says that it was made a part of its cluster.
+    pub fn is_configured(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| report.configured.is_some())
+    }
+
+    /// Whether it says that it has a member of etcd.
+    pub fn has_member(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| report.membership == Membership::Member)
+    }
+}
+
 /// EC2's instance states; terminated and shutting-down instances are not hosts any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -8,8 +8,8 @@ use crate::{
     etcd::{EtcdMember, MemberState, Membership},
     name::HostName,
     observed::{
-        Address, Agent, Health, HostReport, InstanceId, InstanceState, Launch, Observed, ObservedHost, ObservedReplica,
-        OrchestratorState, ReplicaState,
+        Address, Agent, Handle, Health, HostReport, InstanceId, InstanceState, Launch, Observed, ObservedHost,
+        ObservedReplica, OrchestratorState, ReplicaState,
     },
     orchestrator::Orchestrator,
 };
@@ -28,8 +28,9 @@ pub(super) fn after(
     for step in steps {
         carry_out(&step.action, desired, orchestrator, &mut world);
     }
-    let members: Vec<EtcdMember> = hosts_with_members(&world)
-        .filter_map(|host| world.hosts.get(&host)?.private_address.clone())
+    let with_member = world.hosts.values().filter(|found| found.has_member());
+    let members: Vec<EtcdMember> = with_member
+        .filter_map(|found| found.private_address.clone())
         .map(|address| EtcdMember { address, state: MemberState::Healthy })
         .collect();
     for report in world.hosts.values_mut().filter_map(|found| found.report.as_mut()) {
@@ -65,9 +66,6 @@ fn carry_out(action: &Action, desired: &Desired, orchestrator: &dyn Orchestrator
                     }
                 }
             }
-        }
-        Action::ReleaseAddress { address } => {
-            world.addresses.retain(|other| other.allocation != address.allocation);
         }
         Action::ResizeHost { host, size, .. } => {
             world.hosts.get_mut(host).into_iter().for_each(|found| found.size.clone_from(size));
@@ -107,13 +105,13 @@ fn carry_out(action: &Action, desired: &Desired, orchestrator: &dyn Orchestrator
         }
         Action::ReplaceReplicas { host, replacements } => {
             for replacement in replacements {
-                runs_no_more(host, &replacement.old.0, world);
+                runs_no_more(host, &replacement.old, world);
                 runs(&replacement.new, world);
             }
         }
         Action::RemoveReplicas { removals, .. } => {
             for (host, removal) in removals.iter().flat_map(|(host, all)| all.iter().map(move |one| (host, one))) {
-                runs_no_more(host, &removal.handle.0, world);
+                runs_no_more(host, &removal.handle, world);
                 for report in world.hosts.values_mut().filter_map(|found| found.report.as_mut()) {
                     report.stray.retain(|stray| stray.handle != removal.handle);
                 }
@@ -123,6 +121,7 @@ fn carry_out(action: &Action, desired: &Desired, orchestrator: &dyn Orchestrator
         | Action::AuthorizeIngress { .. }
         | Action::RevokeIngress { .. }
         | Action::DeleteSecurityGroup { .. }
+        | Action::ReleaseAddress { .. }
         | Action::ForgetMember { .. }
         | Action::PullImages { .. }
         | Action::StopReplicas { .. }
@@ -132,12 +131,6 @@ fn carry_out(action: &Action, desired: &Desired, orchestrator: &dyn Orchestrator
         | Action::RestoreRegistry { .. }
         | Action::ForgetRecords { .. } => {}
     }
-}
-
-fn hosts_with_members(world: &Observed) -> impl Iterator<Item = HostName> {
-    let is_member =
-        |found: &ObservedHost| found.report.as_ref().is_some_and(|report| report.membership == Membership::Member);
-    world.hosts.iter().filter(move |(_, found)| is_member(found)).map(|(host, _)| host.clone())
 }
 
 fn launched(host: &HostName, size: &str) -> ObservedHost {
@@ -193,6 +186,6 @@ fn runs(placement: &Placement, world: &mut Observed) {
     });
 }
 
-fn runs_no_more(host: &HostName, handle: &str, world: &mut Observed) {
-    report_of(host, world).into_iter().for_each(|report| report.replicas.retain(|found| found.handle.0 != handle));
+fn runs_no_more(host: &HostName, handle: &Handle, world: &mut Observed) {
+    report_of(host, world).into_iter().for_each(|report| report.replicas.retain(|found| found.handle != *handle));
 }

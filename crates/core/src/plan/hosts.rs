@@ -9,7 +9,6 @@ use super::{
 use crate::{
     config::{Architecture, Group, InstanceType},
     desired::Desired,
-    etcd::Membership,
     name::HostName,
     observed::{Agent, Handle, InstanceId, InstanceState, LaunchFacts, Observed, ObservedHost},
     orchestrator::{Cluster, ClusterHost, Orchestrator},
@@ -91,16 +90,19 @@ pub(super) fn bring_up(
     // To hosts that previews share, one only ever adds; and where hosts are only brought up, none goes away.
     let may_leave = !desired.shares_hosts() && !desired.hosts_only;
     let is_kept = |(host, found): &(&HostName, &ObservedHost)| {
-        is_configured(Some(found)) && !wanted.contains(host) && !leaving.contains_key(*host)
+        found.is_configured() && !wanted.contains(host) && !leaving.contains_key(*host)
     };
     let kept: Vec<HostName> = observed.hosts.iter().filter(is_kept).map(|(host, _)| host.clone()).collect();
     let staying: Vec<HostName> = wanted.into_iter().chain(kept).collect();
     // One that is to be replaced gets no member, and is told of those that come, if of nothing else.
-    let is_candidate = |host: &&HostName| !pass.still.contains(*host) || has_member(observed.hosts.get(*host));
+    let is_candidate = |host: &&HostName| {
+        !pass.still.contains(*host) || observed.hosts.get(*host).is_some_and(ObservedHost::has_member)
+    };
     let candidates: Vec<HostName> = staying.iter().filter(is_candidate).cloned().collect();
     let etcd = Etcd::survey(observed, &candidates, staying.len(), may_leave, draft);
     let hears = |host: &HostName, etcd: &Etcd| {
-        !pass.still.contains(host) || (etcd.grows() && is_configured(observed.hosts.get(host)))
+        !pass.still.contains(host)
+            || (etcd.grows() && observed.hosts.get(host).is_some_and(ObservedHost::is_configured))
     };
     let configured = etcd.as_ref().and_then(|etcd| {
         let told: Vec<HostName> = staying.iter().filter(|host| hears(host, etcd)).cloned().collect();
@@ -124,24 +126,13 @@ pub(super) fn tell_of_left_alone(desired: &Desired, observed: &Observed, draft: 
 
 /// What is registered for hosts that do not exist any more is removed by the first host that tells of it: all tell of the same.
 fn forget_strays(observed: &Observed, up: Option<StepId>, draft: &mut Draft) -> Option<StepId> {
-    let tells = |(host, found): (_, &'_ ObservedHost)| {
-        let strays: BTreeSet<Handle> =
-            found.report.iter().flat_map(|report| &report.stray).map(|stray| stray.handle.clone()).collect();
-        (!strays.is_empty()).then_some((host, strays))
-    };
-    let (by, strays): (&HostName, BTreeSet<Handle>) = observed.hosts.iter().find_map(tells)?;
+    let mut told = observed.hosts.iter().filter_map(|(host, found)| Some((host, &found.report.as_ref()?.stray)));
+    let (by, strays) = told.find(|(_, strays)| !strays.is_empty())?;
+    let strays: BTreeSet<Handle> = strays.iter().map(|stray| stray.handle.clone()).collect();
     let removals =
         strays.into_iter().map(|handle| Removal { replica: None, handle, reason: Reason::HostGone }).collect();
     let action = Action::RemoveReplicas { removals: BTreeMap::from([(by.clone(), removals)]), ends: false };
     Some(draft.step(action, Reason::HostGone, up))
-}
-
-fn has_member(found: Option<&ObservedHost>) -> bool {
-    found.and_then(|found| found.report.as_ref()).is_some_and(|report| report.membership == Membership::Member)
-}
-
-fn is_configured(found: Option<&ObservedHost>) -> bool {
-    found.and_then(|found| found.report.as_ref()).is_some_and(|report| report.configured.is_some())
 }
 
 /// Terminates the hosts that are too many, after everything that was to be done on them; the members of etcd that they have go first.

@@ -145,9 +145,7 @@ fn refuse_unless_forced(observed: &Observed, host: &HostName, found: &ObservedHo
         return;
     }
     let others = || observed.hosts.iter().filter(|(other, _)| *other != host);
-    if report.membership != crate::etcd::Membership::None
-        && !others().any(|(_, found)| found.report.as_ref().is_some_and(|report| report.configured.is_some()))
-    {
+    if report.membership != crate::etcd::Membership::None && !others().any(|(_, found)| found.is_configured()) {
         draft.block(
             what.clone(),
             "it has the last member of etcd, and there is no other host that could have one",

@@ -18,7 +18,7 @@ mod rollout;
 mod sizes;
 mod volumes;
 
-use std::{collections::BTreeSet, fmt};
+use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -57,9 +57,10 @@ pub fn plan(desired: &Desired, observed: &Observed, orchestrator: &dyn Orchestra
     let due = replacing::due(desired, observed, &mut draft);
     let network = network::open(desired, observed, &mut draft);
     let (world, hosts) = if due.is_empty() || !draft.blocked.is_empty() {
-        (observed.clone(), roll_out(desired, observed, orchestrator, &Pass::over_all(), &network, &mut draft))
+        (Cow::Borrowed(observed), roll_out(desired, observed, orchestrator, &Pass::over_all(), &network, &mut draft))
     } else {
-        replacing::one_after_another(desired, observed, orchestrator, due, &network, &mut draft)
+        let (world, hosts) = replacing::one_after_another(desired, observed, orchestrator, due, &network, &mut draft);
+        (Cow::Owned(world), hosts)
     };
     hosts::take_down(desired, &hosts, &mut draft);
     addresses::release(desired, observed, &hosts.leaving, &mut draft);

@@ -183,9 +183,7 @@ pub(super) fn take_away(
     draft: &mut Draft,
 ) {
     let Some(found) = observed.hosts.get(host) else { return };
-    let is_in_use = |(other, found): &(&HostName, &ObservedHost)| {
-        *other != host && found.report.as_ref().is_some_and(|report| report.configured.is_some())
-    };
+    let is_in_use = |(other, found): &(&HostName, &ObservedHost)| *other != host && found.is_configured();
     let staying: Vec<HostName> = observed.hosts.iter().filter(is_in_use).map(|(other, _)| other.clone()).collect();
     let in_all = staying.len() + usize::from(comes_back);
     if let Some(etcd) = Etcd::survey(observed, &staying, in_all, true, draft).filter(|_| !staying.is_empty()) {

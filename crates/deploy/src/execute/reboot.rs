@@ -8,7 +8,7 @@ use skipper_core::{
     exit::Exit,
     failure::Failure,
     name::HostName,
-    observed::{Agent, HostReport, InstanceId, InstanceState, ObservedHost, OrchestratorState},
+    observed::{Agent, HostReport, InstanceId, InstanceState, OrchestratorState},
     orchestrator::{Probe, ProbeCheck, Start},
     plan::Paused,
 };
@@ -142,8 +142,7 @@ impl Run<'_> {
             Some(_) => {}
         }
         // Those that were there before it went down are a part of the cluster that it joins.
-        let was_part = |found: &ObservedHost| found.report.as_ref().is_some_and(|report| report.configured.is_some());
-        let there = self.known.observed.hosts.iter().filter(|(_, found)| was_part(found));
+        let there = self.known.observed.hosts.iter().filter(|(_, found)| found.is_configured());
         let all: Vec<HostName> = there.map(|(host, _)| host.clone()).collect();
         let script = self.hands.orchestrator.observe(&self.known.desired.scope);
         for (other, answer) in self.run(&all, &script, ANSWERS).await? {
