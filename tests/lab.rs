@@ -139,6 +139,10 @@ fn run(name: &str, trial: fn(&World), shared: &Shared) -> Result<(), Failed> {
     // What a trial that failed left set is not the next one's trouble.
     world.lab.cloud().clear_faults().map_err(|error| format!("{error:#}"))?;
     world.lab.github().clear_faults().map_err(|error| format!("{error:#}"))?;
+    // The hosts of a trial that has ended would only take the processors from those that follow.
+    let shared = [&world.shop, &world.small, &world.told].map(|shop| shop.get().map(|shop| shop.name.as_str()));
+    let shared: Vec<&str> = shared.into_iter().flatten().collect();
+    world.lab.cloud().terminate_all_but(&shared).map_err(|error| format!("{error:#}"))?;
     // The clock's report names the trials, so that a slow one is found.
     let outcome = world.clock.time(name, || catch_unwind(AssertUnwindSafe(|| trial(world))));
     outcome.map_err(|panic| {

@@ -226,7 +226,7 @@ fn the_post_step_tells_what_a_killed_step_could_not(world: &World) {
     shop.replace("web/site/index.html", "first commit", "commit whose step is killed");
     let (sha, pull_request) = shop.merge(world, "a commit whose step is killed");
     let job = as_in("deploy", "deploy", Job::push(&world.lab, &shop.folder, REPOSITORY, &sha), &sha);
-    let job = in_network(world, shop::secretive(job).variable("SKIPPER_LEASE_BEAT", "3s"));
+    let job = in_network(world, shop::brisk(shop::secretive(job)));
     let mut running = start(world, &job);
     running.wait_for("] replace `web_1`", PATIENCE).unwrap();
     running.end();

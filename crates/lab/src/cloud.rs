@@ -142,6 +142,16 @@ impl Cloud {
         self.ids(&query, "instanceId").context("terminating an instance").map(drop)
     }
 
+    /// Terminates the hosts of all projects but these, in every region.
+    ///
+    /// # Errors
+    /// When the cloud does not answer.
+    pub fn terminate_all_but(&self, projects: &[&str]) -> Result<()> {
+        let but = serde_json::json!({ "but": projects });
+        self.http.post(&format!("{}/lab/terminate", self.url), &but)?.success().context("terminating hosts")?;
+        Ok(())
+    }
+
     /// Lets traffic into a security group by another hand than skipper's.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from . import demands, policies, stack, trust
+from .instances import every_instance
 
 WRONG_KEY = "AKIAWRONG"
 PRINCIPAL = "arn:aws:sts::123456789012:assumed-role/deploy/ci"
@@ -271,6 +272,15 @@ class Front:
                 except (KeyError, TypeError, ValueError, policies.NotUnderstood) as error:
                     return 400, {"error": repr(error)}
                 return 200, {}
+            case "POST", "/lab/terminate":
+                try:
+                    kept = set(json.loads(body)["but"])
+                except (KeyError, TypeError, ValueError) as error:
+                    return 400, {"error": repr(error)}
+                for instance in every_instance():
+                    if instance.alive and instance.project not in kept:
+                        instance.terminate()
+                return 200, {}
             case "GET", "/lab/calls":
                 with _guard:
                     return 200, dict(sorted(_calls.items()))
@@ -282,7 +292,8 @@ class Front:
             case "GET", "/lab/changes":
                 with _guard:
                     return 200, list(_changes)
-        return 404, {"error": "the lab has /lab/health, /lab/fault, /lab/stack, /lab/calls and /lab/changes"}
+        paths = "/lab/health, /lab/fault, /lab/stack, /lab/terminate, /lab/calls and /lab/changes"
+        return 404, {"error": f"the lab has {paths}"}
 
 
 def _wrong_key(service: str) -> tuple[str, str, int]:

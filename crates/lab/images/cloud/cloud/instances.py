@@ -81,6 +81,11 @@ class LabInstance(Instance):
         """Whether anything of the instance is left."""
         return self.state != "terminated"
 
+    @property
+    def project(self) -> str | None:
+        """The project of skipper's that launched it."""
+        return next((tag["value"] for tag in self.get_tags() if tag["key"] == "skipper:project"), None)
+
     # States
 
     def _enter(self, state: str) -> None:
