@@ -298,6 +298,13 @@ pub struct StateTable {
     pub url: Option<String>,
 }
 
+impl StateTable {
+    /// The symbolic names of the replicas that should run and serve.
+    pub fn serving(&self) -> BTreeSet<String> {
+        self.replicas.iter().filter(|row| row.wanted && row.serves()).map(|row| row.replica.clone()).collect()
+    }
+}
+
 /// One host of the table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HostRow {

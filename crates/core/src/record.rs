@@ -37,6 +37,9 @@ pub struct Ended {
     pub exit: Exit,
     /// Whether the release served everywhere then, as last observed.
     pub serves: bool,
+    /// The replicas by which it did, by their symbolic names; empty in records of earlier versions.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub replicas: BTreeSet<String>,
 }
 
 /// The records that are kept, by number.
@@ -54,6 +57,13 @@ pub enum Fate {
     Ended(Exit),
 }
 
+impl Record {
+    /// Whether the release served everywhere when its rollout ended.
+    pub fn served(&self) -> bool {
+        self.ended.as_ref().is_some_and(|ended| ended.serves)
+    }
+}
+
 impl Records {
     /// Reads the values below the records' path, by their names; what cannot be read is no record of this version's.
     pub fn read(values: &BTreeMap<String, String>) -> Self {
@@ -68,9 +78,12 @@ impl Records {
 
     /// The releases that served everywhere when their rollout ended, the newest first.
     pub fn served(&self) -> impl Iterator<Item = &Release> {
-        self.newest_first()
-            .filter(|(_, record)| record.ended.as_ref().is_some_and(|ended| ended.serves))
-            .map(|(_, record)| &record.release)
+        self.newest_first().filter(|(_, record)| record.served()).map(|(_, record)| &record.release)
+    }
+
+    /// The newest rollout after which its release served everywhere.
+    pub fn last_served(&self) -> Option<&Record> {
+        self.newest_first().map(|(_, record)| record).find(|record| record.served())
     }
 
     /// The releases that something may go back to: those that served, and those of rollouts whose end nobody told.
@@ -85,10 +98,9 @@ impl Records {
         let deployed = |record: &Record| {
             record.services.is_empty() || (!services.is_empty() && services.is_subset(&record.services))
         };
-        let served = |record: &Record| record.ended.as_ref().is_some_and(|ended| ended.serves);
         self.newest_first()
             .map(|(_, record)| record)
-            .find(|record| served(record) && deployed(record))
+            .find(|record| record.served() && deployed(record))
             .map(|record| &record.release)
     }
 
@@ -103,8 +115,7 @@ impl Records {
 
     /// The numbers that are no longer needed. The newest release that served is always kept: it is what a rollback goes to.
     pub fn outdated(&self) -> Vec<u64> {
-        let served = |(_, record): &(u64, &Record)| record.ended.as_ref().is_some_and(|ended| ended.serves);
-        let last_served = self.newest_first().find(served).map(|(number, _)| number);
+        let last_served = self.newest_first().find(|(_, record)| record.served()).map(|(number, _)| number);
         self.newest_first()
             .skip(KEPT - 1)
             .map(|(number, _)| number)

@@ -8,16 +8,16 @@ use crate::{
     name::HostName,
     observed::Handle,
     plan::{Action, Plan, Reason, Step},
-    release::Release,
+    record::Record,
 };
 
 /// What a failed rollout has come to: [`Exit::Restored`] when the previous release served everywhere before it and does so now,
 /// else [`Exit::Degraded`].
 ///
-/// `previous` is the release that was last recorded as serving everywhere. Without one nothing can have been restored: a first
+/// `previous` is the record of the release that was last seen to serve everywhere. Without one nothing can have been restored: a first
 /// release that failed is degraded. So is one that met a mix, as an earlier failure leaves it: bringing back a mix brings back
 /// no release. When nothing could be observed afterwards nobody knows what serves: degraded, too.
-pub fn after_failure(previous: Option<&Release>, before: &StateTable, after: Option<&StateTable>) -> Exit {
+pub fn after_failure(previous: Option<&Record>, before: &StateTable, after: Option<&StateTable>) -> Exit {
     let (Some(previous), Some(after)) = (previous, after) else { return Exit::Degraded };
     let served = serving(before);
     let restored = !served.is_empty() && after.gaps.is_empty() && served.is_subset(&serving(after));
@@ -48,13 +48,15 @@ fn serving(table: &StateTable) -> BTreeSet<(&HostName, &Handle)> {
         .collect()
 }
 
-/// Whether each replica that exists and should served with the release's image. Of one that does not exist nobody can tell
-/// whether the release had it.
-fn serves_whole(release: &Release, table: &StateTable) -> bool {
+/// Whether each replica that should exist served with the release's image. One that does not exist is missing where the record
+/// names it; it is new otherwise.
+fn serves_whole(previous: &Record, table: &StateTable) -> bool {
+    let release = &previous.release;
+    let had = |row: &ReplicaRow| previous.ended.as_ref().is_some_and(|ended| ended.replicas.contains(&row.replica));
     let of_release = table
         .replicas
         .iter()
-        .filter(|row| row.wanted && row.found.is_some() && release.images.contains_key(&row.service));
+        .filter(|row| row.wanted && (row.found.is_some() || had(row)) && release.images.contains_key(&row.service));
     let name = |row: &ReplicaRow| (row.host.clone(), row.replica.clone());
     let serves = |row: &&ReplicaRow| {
         let image = row.found.as_ref().and_then(|found| found.image.as_ref());

@@ -66,7 +66,7 @@ pub fn releases(records: &Records, chain: &Chain) -> String {
 
 /// A release that serves although its run did not succeed is worth telling.
 fn status(fate: Fate, record: &Record) -> String {
-    let serves = record.ended.as_ref().is_some_and(|ended| ended.serves);
+    let serves = record.served();
     match fate {
         Fate::Ended(crate::exit::Exit::Serves) => fate.word().to_owned(),
         // Nobody can tell a run that works from one that died a moment ago.

@@ -1,5 +1,7 @@
 //! How a run ended, before it is told.
 
+use std::collections::BTreeSet;
+
 use skipper_core::{exit::Exit, failure::Failure, plan::Plan, render::words};
 
 /// How a run ended.
@@ -8,13 +10,13 @@ pub(super) struct Ending {
     pub(super) summary: String,
     pub(super) failure: Option<Failure>,
     pub(super) leftovers: Vec<String>,
-    /// Whether the release that was asked for serves everywhere.
-    pub(super) serves: bool,
+    /// The replicas by which the release that was asked for serves, where it serves everywhere.
+    pub(super) serves: Option<BTreeSet<String>>,
 }
 
 impl Ending {
     pub(super) fn good(summary: impl Into<String>) -> Self {
-        Self { exit: Exit::Serves, summary: summary.into(), failure: None, leftovers: Vec::new(), serves: false }
+        Self { exit: Exit::Serves, summary: summary.into(), failure: None, leftovers: Vec::new(), serves: None }
     }
 }
 
@@ -36,7 +38,7 @@ impl From<Failure> for Ending {
             summary: summary.to_owned(),
             failure: Some(failure),
             leftovers: Vec::new(),
-            serves: false,
+            serves: None,
         }
     }
 }
@@ -49,7 +51,7 @@ pub(super) fn taken_over(taken: Failure, failed: Failure, leftovers: Vec<String>
         taken.because(format!("a step of this run had failed: {failed}"))
     };
     let summary = "another run has taken the lease; what serves is up to it".to_owned();
-    Ending { exit: Exit::Held, summary, failure: Some(taken), leftovers, serves: false }
+    Ending { exit: Exit::Held, summary, failure: Some(taken), leftovers, serves: None }
 }
 
 /// A run that a wish to stop has ended while there was work left; `failed` is what had gone wrong before.
@@ -61,7 +63,7 @@ pub(super) fn cancelled(leftovers: Vec<String>, failed: Option<Failure>) -> Endi
         Some(failed) => failed.causes.into_iter().fold(failure.because(failed.message), Failure::because),
         None => failure,
     };
-    Ending { exit: Exit::Cancelled, summary: "cancelled".to_owned(), failure: Some(failure), leftovers, serves: false }
+    Ending { exit: Exit::Cancelled, summary: "cancelled".to_owned(), failure: Some(failure), leftovers, serves: None }
 }
 
 /// The failure that a plan's blocked entries are.

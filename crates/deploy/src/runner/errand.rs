@@ -142,7 +142,7 @@ impl Runner<'_> {
             _ => Exit::Blocked,
         };
         let (summary, failure) = (errand.failed.clone(), Some(Failure { exit, ..failure }));
-        Ok(Ending { exit, summary, failure, leftovers, serves: false })
+        Ok(Ending { exit, summary, failure, leftovers, serves: None })
     }
 
     /// What there is. Where every step succeeded and something seems to be left, it is looked for again: AWS's lists lag.

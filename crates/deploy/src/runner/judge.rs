@@ -16,8 +16,9 @@ use skipper_core::{
 use super::{
     Runner,
     ending::{Ending, cancelled, not_converged, taken_over},
+    known,
 };
-use crate::{cancel, execute::Execution};
+use crate::{cancel, execute::Execution, records::Past};
 
 /// Before looking again at a world that should be as it was asked for, and is not.
 pub(super) const PROOF_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(4)];
@@ -27,17 +28,19 @@ impl Runner<'_> {
     pub(super) async fn judge(
         &self,
         desired: &Desired,
-        known: &[Release],
+        release: &Release,
+        past: &Past,
         before: StateTable,
         execution: Execution,
         taken: Option<Failure>,
     ) -> Ending {
+        let known = known(release, past);
         let Execution { failure, cancelled: was_cancelled, touched_replicas, leftovers } = execution;
         let look = self.look_again(desired, failure.is_none() && !was_cancelled);
         let after = self.cancel.within(cancel::LOOK, look).await;
         // Nobody knows what serves: that the run was cancelled is all there is to say.
         let Some(after) = after else { return cancelled(leftovers, failure) };
-        let state = after.as_ref().ok().map(|after| self.tell_state(after, known, Moment::After));
+        let state = after.as_ref().ok().map(|after| self.tell_state(after, &known, Moment::After));
         let proof = after.as_ref().ok().map(|after| self.tell_plan(desired, after, Moment::After));
         let failure = match (failure, &proof, after) {
             (failure, Some(proof), _) if proof.is_empty() => {
@@ -62,12 +65,13 @@ impl Runner<'_> {
             let exit = if failure.exit == Exit::Refused { Exit::Refused } else { Exit::Blocked };
             let summary =
                 "the release serves on every host, and what it does not need could not be taken away".to_owned();
-            return Ending { exit, summary, failure: Some(Failure { exit, ..failure }), leftovers, serves: true };
+            let serves = state.as_ref().map(StateTable::serving);
+            return Ending { exit, summary, failure: Some(Failure { exit, ..failure }), leftovers, serves };
         }
         if !touched_replicas {
             return Ending { leftovers, ..Ending::from(failure) };
         }
-        let exit = verdict::after_failure(known.get(1), &before, state.as_ref());
+        let exit = verdict::after_failure(past.records.last_served(), &before, state.as_ref());
         let (summary, failure) = match (exit, &state) {
             (Exit::Restored, _) => ("the release failed; the previous one serves everywhere again".to_owned(), failure),
             (_, Some(state)) => {
@@ -81,7 +85,7 @@ impl Runner<'_> {
             (_, None) => ("the release failed, and what serves could not be observed".to_owned(), failure),
         };
         let failure = Failure { exit, ..failure };
-        Ending { exit, summary, failure: Some(failure), leftovers, serves: false }
+        Ending { exit, summary, failure: Some(failure), leftovers, serves: None }
     }
 
     /// The good end of a rollout. What was left alone is part of the release, and may not serve.
@@ -90,11 +94,13 @@ impl Runner<'_> {
             return Ending::good("every host is up");
         }
         if self.bounds.services.is_empty() {
-            return Ending { serves: true, ..Ending::good("deployed: the release serves on every host") };
+            let serves = state.map(StateTable::serving);
+            return Ending { serves, ..Ending::good("deployed: the release serves on every host") };
         }
         let services: Vec<String> = self.bounds.services.iter().map(|service| format!("`{service}`")).collect();
         let verb = if services.len() == 1 { "serves" } else { "serve" };
-        let serves = state.is_some_and(|state| state.replicas.iter().filter(|row| row.wanted).all(ReplicaRow::serves));
+        let all_serve = |state: &&StateTable| state.replicas.iter().filter(|row| row.wanted).all(ReplicaRow::serves);
+        let serves = state.filter(all_serve).map(StateTable::serving);
         Ending { serves, ..Ending::good(format!("deployed: {} {verb} on every host", services.join(", "))) }
     }
 

@@ -210,7 +210,7 @@ impl Runner<'_> {
         let failure =
             Failure { exit, ..failure }.hint("run it again, or `skipper previews sweep`: it goes on from what is left");
         let summary = "the preview could not be removed as a whole".to_owned();
-        Ok(Ending { exit, summary, failure: Some(failure), leftovers, serves: false })
+        Ok(Ending { exit, summary, failure: Some(failure), leftovers, serves: None })
     }
 
     /// What is left. Where every step succeeded and something seems to be, it is looked for again: AWS's lists lag.

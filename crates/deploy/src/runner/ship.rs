@@ -79,7 +79,7 @@ impl Runner<'_> {
             return Err(blocked(&plan));
         }
         if plan.is_empty() && (self.bounds.hosts_only || known.get(1) == Some(&release)) {
-            return Ok(self.nothing_to_do(&plan));
+            return Ok(self.nothing_to_do(&plan, &before));
         }
         // The same holds for what has moved since the plan was shown.
         if !past.may_pass(&observed) {
@@ -189,14 +189,13 @@ impl Runner<'_> {
             let Rollout { desired, observed, plan, .. } = &rollout;
             let execution = Box::pin(execute(plan, desired, observed, self.hands(guarded))).await;
             if execution.failure.is_some() || execution.cancelled {
-                let known = known(&rollout.release, &rollout.past);
-                return Ok(Box::pin(self.judge(&rollout.desired, &known, rollout.before, execution, None)).await);
+                let Rollout { release, desired, before, past, .. } = rollout;
+                return Ok(Box::pin(self.judge(&desired, &release, &past, before, execution, None)).await);
             }
             rollout = self.unless_cancelled(Box::pin(self.look_anew(guarded, rollout))).await?;
         }
         let lease = guarded.lease;
         let Rollout { release, desired, observed, before, plan, past } = rollout;
-        let known = known(&release, &past);
         let holder = self.holder((self.time)());
         let mut record = Record { holder, release, services: self.bounds.services.clone(), ended: None };
         let outdated = past.records.outdated();
@@ -213,7 +212,7 @@ impl Runner<'_> {
             }
         };
         let ending = if plan.steps.is_empty() {
-            self.nothing_to_do(&plan)
+            self.nothing_to_do(&plan, &before)
         } else {
             // That it began is kept beside the first steps, so that a run that is killed leaves a trace.
             let (execution, ()) =
@@ -223,9 +222,10 @@ impl Runner<'_> {
                 Some(_) => self.cancel.within(cancel::LOOK, guarded.taken()).await.flatten(),
                 None => None,
             };
-            Box::pin(self.judge(&desired, &known, before, execution, taken)).await
+            Box::pin(self.judge(&desired, &record.release, &past, before, execution, taken)).await
         };
-        record.ended = Some(Ended { at: (self.time)(), exit: ending.exit, serves: ending.serves });
+        let (serves, replicas) = (ending.serves.is_some(), ending.serves.clone().unwrap_or_default());
+        record.ended = Some(Ended { at: (self.time)(), exit: ending.exit, serves, replicas });
         write(&record, &outdated).await;
         Ok(ending)
     }
@@ -296,12 +296,12 @@ impl Runner<'_> {
     }
 
     /// Nothing is done, so what was observed before is what there is.
-    fn nothing_to_do(&self, plan: &Plan) -> Ending {
+    fn nothing_to_do(&self, plan: &Plan, state: &StateTable) -> Ending {
         self.events.emit(EventKind::Planned { plan: plan.clone(), moment: Moment::After });
         let summary = match self.bounds.hosts_only {
             true => "nothing to do: every host is up",
             false => "nothing to do: the release serves on every host",
         };
-        Ending { serves: true, ..Ending::good(summary) }
+        Ending { serves: Some(state.serving()), ..Ending::good(summary) }
     }
 }

@@ -359,6 +359,28 @@ fn a_run_that_dies_anywhere_while_it_replaces_hosts_is_finished_by_the_next() {
 }
 
 #[test]
+fn a_release_that_has_lost_a_host_is_not_called_restored() {
+    let world = SimWorld::default();
+    ship(&world, &shop(2), &commit(1));
+    world.change().faults.push(Fault::once("compute.terminate", FaultKind::DiesAfter));
+    assert!(ship_and_die(&world, &sized(2, "t4g.small"), &commit(1), |_| false));
+    world.change().broken_hosts.insert("app_1".parse().unwrap());
+    let told = ship(&world, &sized(2, "t4g.small"), &commit(1));
+    assert_eq!(told.exit, Exit::Degraded, "{:?}", told.finished());
+    assert!(told.failure().contains("`web_1` on `app_1`"), "{}", told.failure());
+}
+
+#[test]
+fn a_release_that_failed_on_a_host_that_is_new_is_restored_where_it_was() {
+    let world = SimWorld::default();
+    ship(&world, &shop(1), &commit(1));
+    edit(&world, "web", "more than one host");
+    world.change().broken_hosts.insert("app_2".parse().unwrap());
+    let told = ship(&world, &shop(2), &commit(2));
+    assert_eq!(told.exit, Exit::Restored, "{:?}", told.finished());
+}
+
+#[test]
 fn a_run_that_dies_while_it_resizes_leaves_a_stopped_instance_that_is_told_and_continued() {
     for call in ["compute.stop", "compute.set_size", "compute.start"] {
         let world = SimWorld::default();
