@@ -5,7 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "this measures core, and is none of it")]
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io::Write as _,
     process::ExitCode,
     time::{Duration, Instant},
@@ -177,21 +177,7 @@ fn observed_host(index: usize) -> ObservedHost {
         private_address: Some(address.clone()),
         public_address: Some(address),
         agent: Agent::Online,
-        report: Some(HostReport {
-            configured: None,
-            boot: None,
-            membership: Membership::None,
-            etcd: Vec::new(),
-            orchestrator: OrchestratorState::Ready,
-            replicas: Vec::new(),
-            host: None,
-            stray: Vec::new(),
-            fence: 1,
-            links: None,
-            engine: None,
-            held_ports: BTreeSet::new(),
-            volumes: Some(BTreeSet::new()),
-        }),
+        report: Some(HostReport { fence: 1, ..HostReport::bare(OrchestratorState::Ready) }),
     }
 }
 

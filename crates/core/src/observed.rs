@@ -302,6 +302,25 @@ pub struct HostReport {
 }
 
 impl HostReport {
+    /// What a host says that has not been configured, is part of nothing and holds nothing.
+    pub const fn bare(orchestrator: OrchestratorState) -> Self {
+        Self {
+            configured: None,
+            boot: None,
+            membership: Membership::None,
+            etcd: Vec::new(),
+            fence: 0,
+            orchestrator,
+            engine: None,
+            replicas: Vec::new(),
+            host: None,
+            stray: Vec::new(),
+            links: None,
+            held_ports: BTreeSet::new(),
+            volumes: Some(BTreeSet::new()),
+        }
+    }
+
     /// Whether a host that is in use cannot say what it runs: its engine or its orchestrator does not answer, or that has lost what it knew.
     pub const fn is_silent(&self) -> bool {
         self.engine.is_some() || self.orchestrator.is_cut_off()

@@ -1,7 +1,5 @@
 //! What will be found once steps are carried out, as far as the steps behind them have to know.
 
-use std::collections::BTreeSet;
-
 use super::{Action, Placement, Step, hosts::identity, seen_from};
 use crate::{
     desired::Desired,
@@ -149,21 +147,12 @@ fn launched(host: &HostName, size: &str) -> ObservedHost {
 /// What a host will say of itself; a fresh one says so first.
 fn report_of<'a>(host: &HostName, world: &'a mut Observed) -> Option<&'a mut HostReport> {
     let found = world.hosts.get_mut(host)?;
-    Some(found.report.get_or_insert_with(|| HostReport {
-        configured: None,
-        boot: None,
-        membership: Membership::None,
-        etcd: Vec::new(),
-        fence: 0,
-        orchestrator: OrchestratorState::Ready,
-        engine: None,
-        replicas: Vec::new(),
-        host: Some(host.clone()),
-        stray: Vec::new(),
-        links: None,
-        held_ports: BTreeSet::new(),
-        volumes: Some(BTreeSet::new()),
-    }))
+    Some(
+        found.report.get_or_insert_with(|| HostReport {
+            host: Some(host.clone()),
+            ..HostReport::bare(OrchestratorState::Ready)
+        }),
+    )
 }
 
 fn has_part(host: &HostName, membership: Membership, world: &mut Observed) {

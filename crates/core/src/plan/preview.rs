@@ -157,7 +157,6 @@ mod tests {
 
     use super::*;
     use crate::{
-        etcd::Membership,
         observed::{
             Agent, HostReport, InstanceId, InstanceState, ObservedHost, ObservedSecurityGroup, OrchestratorState,
             Source,
@@ -267,29 +266,11 @@ mod tests {
         let report = HostReport {
             host: Some("app_1".parse().unwrap()),
             volumes: volumes.map(|volumes| volumes.iter().map(|volume| (*volume).to_owned()).collect()),
-            ..report()
+            ..HostReport::bare(OrchestratorState::Ready)
         };
         let mut remains = remains(Vec::new(), &["releases/1"]);
         remains.shared.hosts.insert("app_1".parse().unwrap(), shared_host(report));
         remains
-    }
-
-    fn report() -> HostReport {
-        HostReport {
-            configured: None,
-            boot: None,
-            membership: Membership::None,
-            etcd: Vec::new(),
-            fence: 0,
-            orchestrator: OrchestratorState::Ready,
-            engine: None,
-            replicas: Vec::new(),
-            host: None,
-            stray: Vec::new(),
-            links: None,
-            held_ports: BTreeSet::new(),
-            volumes: None,
-        }
     }
 
     fn shared_host(report: HostReport) -> ObservedHost {

@@ -123,18 +123,10 @@ mod tests {
             let told = told.iter().map(|(at, state)| EtcdMember { address: address(*at), state: *state });
             let report = HostReport {
                 configured: Some("0123456789ab".to_owned()),
-                boot: Option::None,
                 membership: *membership,
                 etcd: told.collect(),
-                fence: 0,
-                orchestrator: OrchestratorState::Silent("Error 503".to_owned()),
-                engine: Option::None,
-                replicas: Vec::new(),
-                host: Option::None,
-                stray: Vec::new(),
-                links: Option::None,
-                held_ports: std::collections::BTreeSet::new(),
                 volumes: Option::None,
+                ..HostReport::bare(OrchestratorState::Silent("Error 503".to_owned()))
             };
             let found = ObservedHost {
                 instance: InstanceId(format!("i-{number}")),

@@ -194,21 +194,7 @@ mod tests {
             agent,
             report,
         };
-        let report = HostReport {
-            configured: None,
-            boot: None,
-            membership: Membership::Member,
-            etcd: Vec::new(),
-            fence: 0,
-            orchestrator: OrchestratorState::Ready,
-            replicas: Vec::new(),
-            host: None,
-            stray: Vec::new(),
-            links: None,
-            engine: None,
-            held_ports: BTreeSet::new(),
-            volumes: Some(BTreeSet::new()),
-        };
+        let report = HostReport { membership: Membership::Member, ..HostReport::bare(OrchestratorState::Ready) };
         let hosts = BTreeMap::from([
             ("web_1".parse().unwrap(), host("i-1", Agent::Online, Some(report))),
             ("web_3".parse().unwrap(), host("i-3", Agent::Lost, None)),
