@@ -69,6 +69,17 @@ pub(crate) struct World {
     pub(crate) table: errors::Table,
 }
 
+impl World {
+    /// The projects that trials share, as far as they were made.
+    fn shared(&self) -> Vec<&str> {
+        [&self.shop, &self.small, &self.told]
+            .into_iter()
+            .filter_map(OnceLock::get)
+            .map(|shop| shop.name.as_str())
+            .collect()
+    }
+}
+
 /// Trials by their names, in the order in which they run.
 pub(crate) type Trials = &'static [(&'static str, fn(&World))];
 
@@ -140,9 +151,7 @@ fn run(name: &str, trial: fn(&World), shared: &Shared) -> Result<(), Failed> {
     world.lab.cloud().clear_faults().map_err(|error| format!("{error:#}"))?;
     world.lab.github().clear_faults().map_err(|error| format!("{error:#}"))?;
     // The hosts of a trial that has ended would only take the processors from those that follow.
-    let shared = [&world.shop, &world.small, &world.told].map(|shop| shop.get().map(|shop| shop.name.as_str()));
-    let shared: Vec<&str> = shared.into_iter().flatten().collect();
-    world.lab.cloud().terminate_all_but(&shared).map_err(|error| format!("{error:#}"))?;
+    world.lab.cloud().terminate_all_but(&world.shared()).map_err(|error| format!("{error:#}"))?;
     // The clock's report names the trials, so that a slow one is found.
     let outcome = world.clock.time(name, || catch_unwind(AssertUnwindSafe(|| trial(world))));
     outcome.map_err(|panic| {

@@ -299,9 +299,9 @@ pub struct StateTable {
 }
 
 impl StateTable {
-    /// The symbolic names of the replicas that should run and serve.
-    pub fn serving(&self) -> BTreeSet<String> {
-        self.replicas.iter().filter(|row| row.wanted && row.serves()).map(|row| row.replica.clone()).collect()
+    /// The replicas that should run and serve.
+    pub fn serving(&self) -> impl Iterator<Item = &ReplicaRow> {
+        self.replicas.iter().filter(|row| row.wanted && row.serves())
     }
 }
 

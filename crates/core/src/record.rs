@@ -78,12 +78,12 @@ impl Records {
 
     /// The releases that served everywhere when their rollout ended, the newest first.
     pub fn served(&self) -> impl Iterator<Item = &Release> {
-        self.newest_first().filter(|(_, record)| record.served()).map(|(_, record)| &record.release)
+        self.that_served().map(|(_, record)| &record.release)
     }
 
     /// The newest rollout after which its release served everywhere.
     pub fn last_served(&self) -> Option<&Record> {
-        self.newest_first().map(|(_, record)| record).find(|record| record.served())
+        self.that_served().map(|(_, record)| record).next()
     }
 
     /// The releases that something may go back to: those that served, and those of rollouts whose end nobody told.
@@ -98,10 +98,7 @@ impl Records {
         let deployed = |record: &Record| {
             record.services.is_empty() || (!services.is_empty() && services.is_subset(&record.services))
         };
-        self.newest_first()
-            .map(|(_, record)| record)
-            .find(|record| record.served() && deployed(record))
-            .map(|record| &record.release)
+        self.that_served().map(|(_, record)| record).find(|record| deployed(record)).map(|record| &record.release)
     }
 
     /// What became of a rollout, given who holds the lease now.
@@ -115,12 +112,16 @@ impl Records {
 
     /// The numbers that are no longer needed. The newest release that served is always kept: it is what a rollback goes to.
     pub fn outdated(&self) -> Vec<u64> {
-        let last_served = self.newest_first().find(|(_, record)| record.served()).map(|(number, _)| number);
+        let last_served = self.that_served().map(|(number, _)| number).next();
         self.newest_first()
             .skip(KEPT - 1)
             .map(|(number, _)| number)
             .filter(|number| Some(*number) != last_served)
             .collect()
+    }
+
+    fn that_served(&self) -> impl Iterator<Item = (u64, &Record)> {
+        self.newest_first().filter(|(_, record)| record.served())
     }
 }
 

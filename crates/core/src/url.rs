@@ -13,7 +13,7 @@ use crate::{
 pub fn of(config: &Config, state: &StateTable) -> Option<String> {
     state.hosts.iter().find_map(|host| {
         let group = config.groups.get(&host.host.group)?;
-        let serving = state.replicas.iter().filter(|row| row.host == host.host && row.wanted && row.serves());
+        let serving = state.serving().filter(|row| row.host == host.host);
         let (public, port) = serving.flat_map(|row| public_ports(config, group, row)).min()?;
         Some(address(host.address.as_deref()?, public, port))
     })

@@ -147,12 +147,8 @@ fn launched(host: &HostName, size: &str) -> ObservedHost {
 /// What a host will say of itself; a fresh one says so first.
 fn report_of<'a>(host: &HostName, world: &'a mut Observed) -> Option<&'a mut HostReport> {
     let found = world.hosts.get_mut(host)?;
-    Some(
-        found.report.get_or_insert_with(|| HostReport {
-            host: Some(host.clone()),
-            ..HostReport::bare(OrchestratorState::Ready)
-        }),
-    )
+    let fresh = || HostReport { host: Some(host.clone()), ..HostReport::bare(OrchestratorState::Ready) };
+    Some(found.report.get_or_insert_with(fresh))
 }
 
 fn has_part(host: &HostName, membership: Membership, world: &mut Observed) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use skipper_core::{exit::Exit, failure::Failure, plan::Plan, render::words};
+use skipper_core::{event::StateTable, exit::Exit, failure::Failure, plan::Plan, render::words};
 
 /// How a run ended.
 pub(super) struct Ending {
@@ -41,6 +41,11 @@ impl From<Failure> for Ending {
             serves: None,
         }
     }
+}
+
+/// The replicas by which a release serves, as they were observed.
+pub(super) fn serving(state: &StateTable) -> BTreeSet<String> {
+    state.serving().map(|row| row.replica.clone()).collect()
 }
 
 /// A run whose lease another one has taken: what serves is no longer its matter, whatever had failed of it.

@@ -15,7 +15,7 @@ use skipper_core::{
 
 use super::{
     Runner,
-    ending::{Ending, cancelled, not_converged, taken_over},
+    ending::{Ending, cancelled, not_converged, serving, taken_over},
     known,
 };
 use crate::{cancel, execute::Execution, records::Past};
@@ -65,7 +65,7 @@ impl Runner<'_> {
             let exit = if failure.exit == Exit::Refused { Exit::Refused } else { Exit::Blocked };
             let summary =
                 "the release serves on every host, and what it does not need could not be taken away".to_owned();
-            let serves = state.as_ref().map(StateTable::serving);
+            let serves = state.as_ref().map(serving);
             return Ending { exit, summary, failure: Some(Failure { exit, ..failure }), leftovers, serves };
         }
         if !touched_replicas {
@@ -94,13 +94,13 @@ impl Runner<'_> {
             return Ending::good("every host is up");
         }
         if self.bounds.services.is_empty() {
-            let serves = state.map(StateTable::serving);
+            let serves = state.map(serving);
             return Ending { serves, ..Ending::good("deployed: the release serves on every host") };
         }
         let services: Vec<String> = self.bounds.services.iter().map(|service| format!("`{service}`")).collect();
         let verb = if services.len() == 1 { "serves" } else { "serve" };
         let all_serve = |state: &&StateTable| state.replicas.iter().filter(|row| row.wanted).all(ReplicaRow::serves);
-        let serves = state.filter(all_serve).map(StateTable::serving);
+        let serves = state.filter(all_serve).map(serving);
         Ending { serves, ..Ending::good(format!("deployed: {} {verb} on every host", services.join(", "))) }
     }
 

@@ -62,7 +62,7 @@ impl Runner<'_> {
         let (observed, past) = futures::join!(eyes.observe(self.config, self.scope()), self.past_if_known());
         let releases: Vec<Release> = past.records.served().cloned().collect();
         let table = self.tell_state(&observed?, &releases, Moment::After);
-        let serving = table.replicas.iter().filter(|row| row.wanted && row.serves()).count();
+        let serving = table.serving().count();
         let wanted = table.replicas.iter().filter(|row| row.wanted).count();
         Ok(Ending::good(format!("{serving} of {wanted} replicas serve")))
     }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Runner,
-    ending::{Ending, blocked},
+    ending::{Ending, blocked, serving},
     expected::Expected,
     known,
 };
@@ -302,6 +302,6 @@ impl Runner<'_> {
             true => "nothing to do: every host is up",
             false => "nothing to do: the release serves on every host",
         };
-        Ending { serves: Some(state.serving()), ..Ending::good(summary) }
+        Ending { serves: Some(serving(state)), ..Ending::good(summary) }
     }
 }
